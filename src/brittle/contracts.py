@@ -1,0 +1,79 @@
+"""The contracts between strata: what a plugin file must offer, as plain data that needs no torch.
+
+**A method** (``methods/*.py``): a docstring with equation, meaning and source; ``NAME`` or ``NAMES``; ``NEEDS``
+(:class:`MethodNeeds`); ``Settings``, a frozen dataclass; ``PRESETS``; ``loss(settings, step) -> LossTerms`` and, where
+weights change before training, ``prepare(settings, model, seed)``.
+
+**A diagnostic** (``diagnostics/*.py``): ``NAME`` (its output folder), ``STEP``, ``PROGRAM`` (the documented script),
+``NEEDS`` (one of :data:`OBSERVATIONS`), ``SCOPE`` (``pair`` or ``model``), ``Settings``, row types, ``FIGURES`` and a
+``Fitter(settings)`` with ``update(observation)`` and ``finish() -> Findings``. It loads nothing and plots nothing.
+
+**An attack** (``attacks/*.py``): ``NAME``, ``Settings`` and ``attack(settings, target) -> Iterator[RecoveryPoint]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+OBSERVATIONS = ("weights", "activations", "questions", "tables")
+ROLES = ("base", "filtered", "retrained", "unlearned")
+
+
+@dataclass(frozen=True)
+class MethodNeeds:
+    """What one step of a method reads, so that the loop computes it once and stops as early as it can."""
+
+    reference_hidden_states: tuple[str, ...] = ()
+    """Splits (``forget``, ``retain``) whose hidden states under the untouched model are compared with."""
+    logits: bool = True
+    """Whether any term reads the model's output; if not, the forward pass ends at the deepest target layer."""
+    layers: bool = False
+    """Whether the method works at ``settings.layer_id`` (checked against the model's depth)."""
+    adapters: bool = True
+    """Whether low-rank adapters can stand in for full-parameter training."""
+    splits: tuple[str, ...] = ("forget", "retain")
+    """The splits that a step reads."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure, declared: reports draw it. ``x`` and ``y`` are columns; one line per value of ``by``, one panel per ``y``."""
+
+    name: str
+    table: str
+    x: str
+    y: tuple[str, ...]
+    title: str
+    reading: str
+    by: str | None = None
+    kind: str = "line"
+    where: Mapping[str, Any] = field(default_factory=dict)
+    folder: str | None = None
+    reference: float | None = None
+    reference_label: str = ""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a diagnostic found: tables by file name (rows of one frozen type each) and a summary of plain values."""
+
+    tables: Mapping[str, Sequence[Any]]
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    summary_name: str = "summary"
+
+
+@dataclass(frozen=True)
+class RecoveryPoint:
+    """One row of ``recovery.csv``: how much a model knows at one step of an attack."""
+
+    model: str = field(metadata={"help": "name of the attacked model"})
+    role: str = field(metadata={"help": "base, filtered, retrained or unlearned"})
+    attack: str = field(metadata={"help": "name of the attack"})
+    seed: int = field(metadata={"help": "seed of the attack's data order"})
+    step: int = field(metadata={"help": "optimizer steps taken; 0 is before the attack"})
+    examples_seen: int = field(metadata={"help": "training texts shown so far, repetitions counted"})
+    accuracy_t: float = field(metadata={"help": "accuracy on questions about T, which the attack trains on (0 to 1)"})
+    accuracy_v: float = field(metadata={"help": "accuracy on questions about V, which it never shows (0 to 1)"})
+    accuracy_retain: float = field(metadata={"help": "accuracy on benign questions (0 to 1)"})

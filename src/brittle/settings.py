@@ -1,0 +1,220 @@
+"""Settings: one field is the default, the flag, the environment name, the folder tag and the help text.
+
+A settings type is a frozen dataclass whose fields are made by :func:`setting`. Nothing about an option is written
+anywhere else: the parser, ``--help``, the shell programs' environment and the names of output folders are all read
+from the fields.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import os
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+SettingsType = TypeVar("SettingsType")
+TRUE_WORDS, FALSE_WORDS = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
+
+
+class BadInput(Exception):
+    """Something the user can mend: the message is one line that says what, why and what to do. Exit code 2."""
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    environment: str | None = None,
+    tag: str | None = None,
+    tag_if_changed: str | None = None,
+    choices: Sequence[Any] | None = None,
+    minimum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    flag: str | None = None,
+) -> Any:
+    """A dataclass field that carries everything there is to know about one option.
+
+    ``tag`` always appears in an output folder's name; ``tag_if_changed`` only when the value is not the default, so
+    that documented names stay as documented and different runs still never share a folder. ``minimum`` is inclusive;
+    ``above`` and ``below`` are exclusive bounds. ``default=dataclasses.MISSING`` makes the option required.
+    """
+    metadata = {
+        "help": help, "environment": environment, "tag": tag, "tag_if_changed": tag_if_changed,
+        "choices": choices, "minimum": minimum, "above": above, "below": below, "flag": flag,
+    }  # fmt: skip
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def flag_of(field: dataclasses.Field) -> str:
+    """The command-line flag of a field, ``steering_coeff`` -> ``--steering-coeff``."""
+    return field.metadata.get("flag") or "--" + field.name.replace("_", "-")
+
+
+def fields_of(settings_type: type) -> list[dataclasses.Field]:
+    """The fields with annotations turned into types."""
+    hints = typing.get_type_hints(settings_type)
+    fields = [field for field in dataclasses.fields(settings_type) if "help" in field.metadata]
+    for field in fields:
+        field.type = hints[field.name]
+    return fields
+
+
+def convert(field: dataclasses.Field, text: str) -> Any:
+    """Turn the text of a flag or of an environment variable into the field's type, or raise :class:`BadInput`."""
+    kind = field.type
+    if isinstance(kind, types.UnionType):
+        kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    try:
+        if kind is bool:
+            if text.lower() not in TRUE_WORDS | FALSE_WORDS:
+                raise ValueError
+            return text.lower() in TRUE_WORDS
+        if typing.get_origin(kind) is tuple:
+            item = typing.get_args(kind)[0]
+            return tuple(item(part) for part in text.replace(",", " ").split())
+        return kind(text)  # type: ignore[operator]
+    except ValueError:
+        name = getattr(kind, "__name__", str(kind))
+        raise BadInput(f"{flag_of(field)}: '{text}' is not a valid {name}; see --help") from None
+
+
+def check(settings: Any) -> None:
+    """Refuse values outside a field's choices or bounds, in one line that names the flag."""
+    for field in fields_of(type(settings)):
+        value, rules = getattr(settings, field.name), field.metadata
+        if value is None:
+            continue
+        if rules["choices"] and value not in rules["choices"]:
+            raise BadInput(f"{flag_of(field)}: '{value}' is not one of {', '.join(map(str, rules['choices']))}")
+        for rule, holds, words in (
+            ("minimum", lambda v, b: v >= b, "at least"),
+            ("above", lambda v, b: v > b, "above"),
+            ("below", lambda v, b: v < b, "below"),
+        ):
+            if rules[rule] is not None and not holds(value, rules[rule]):
+                raise BadInput(f"{flag_of(field)}: {value} is out of range; it must be {words} {rules[rule]}")
+
+
+class Parser(argparse.ArgumentParser):
+    """The one argument parser: errors are one line, unknown words get a suggestion."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.removeprefix("unrecognized arguments: ").split()
+        if message.startswith("unrecognized") and unknown:
+            near = difflib.get_close_matches(unknown[0].split("=")[0], self._option_string_actions, 1)
+            message = f"unknown argument {unknown[0]}" + (f"; did you mean {near[0]}?" if near else "")
+        raise BadInput(f"{self.prog}: {message} (see {self.prog} --help)")
+
+
+def add_flags(parser: argparse.ArgumentParser, settings_type: type, used_by: Mapping[str, Iterable[str]] = {}) -> None:  # noqa: B006
+    """Add one flag per field. A flag that several settings types share is added once.
+
+    Only flags that the user typed appear in the parsed namespace, so a caller can tell a default from a choice.
+    ``used_by`` maps a field's name to the plugins that read it, for the help text.
+    """
+    for field in fields_of(settings_type):
+        flag = flag_of(field)
+        if flag in parser._option_string_actions:
+            continue
+        words = field.metadata["help"]
+        if used_by.get(field.name):
+            words += f" [{', '.join(used_by[field.name])}]"
+        if field.default not in (None, dataclasses.MISSING, False):
+            words += f" (default: {_as_text(field.default)})"
+        if field.metadata["environment"]:
+            words += f" (environment: {field.metadata['environment']})"
+        common: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": words.replace("%", "%%")}
+        if field.type is bool:
+            if field.default is True:
+                parser.add_argument(flag, "--no-" + flag[2:], action=argparse.BooleanOptionalAction, **common)
+            else:
+                parser.add_argument(flag, action="store_true", **common)
+        else:
+            choices = field.metadata["choices"]
+            metavar = "|".join(map(str, choices)) if choices else field.name.upper()
+            parser.add_argument(flag, metavar=metavar, **common)
+
+
+def resolve(
+    settings_type: type[SettingsType],
+    given: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
+    preset: Mapping[str, Any] | None = None,
+) -> SettingsType:
+    """Build settings: default, then preset, then environment, then the flags that were typed; then check them."""
+    values: dict[str, Any] = {}
+    for field in fields_of(settings_type):
+        name = field.metadata["environment"]
+        if field.name in given:
+            raw = given[field.name]
+            values[field.name] = convert(field, raw) if isinstance(raw, str) else raw
+        elif environment is not None and name and environment.get(name):
+            values[field.name] = convert(field, environment[name])
+        elif preset and field.name in preset:
+            values[field.name] = preset[field.name]
+        elif field.default is dataclasses.MISSING:
+            raise BadInput(f"{flag_of(field)} is required: {field.metadata['help']}")
+    settings = settings_type(**values)
+    check(settings)
+    return settings
+
+
+def _as_text(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def folder_tags(*settings: Any) -> str:
+    """The part of an output folder's name that settings decide: ``ep1_lr1e-05_bs4_a100.0_ly5-6-7``.
+
+    Tags that always appear come first, in field order; then those whose value is not the default.
+    """
+    pairs = [(field, getattr(part, field.name)) for part in settings for field in fields_of(type(part))]
+    always = [f"{field.metadata['tag']}{_as_text(value)}" for field, value in pairs if field.metadata["tag"]]
+    changed = [
+        f"{field.metadata['tag_if_changed']}{_as_text(value)}"
+        for field, value in pairs
+        if field.metadata["tag_if_changed"] and value != field.default
+    ]
+    return "_".join(always + changed)
+
+
+def from_folder_tags(settings_type: type[SettingsType], tags: str) -> SettingsType:
+    """Read back what :func:`folder_tags` wrote; fields without a tag keep their defaults."""
+    values: dict[str, Any] = {}
+    by_tag = {field.metadata["tag"] or field.metadata["tag_if_changed"]: field for field in fields_of(settings_type)}
+    for part in tags.split("_"):
+        for tag in sorted(filter(None, by_tag), key=len, reverse=True):
+            rest = part.removeprefix(tag)
+            if rest != part and (rest[0].isdigit() or rest[0] == "-" or by_tag[tag].type in (str, bool)):
+                field = by_tag[tag]
+                is_tuple = typing.get_origin(field.type) is tuple
+                values[field.name] = convert(field, rest.replace("-", ",") if is_tuple else rest)
+                break
+    return settings_type(**values)
+
+
+def as_dictionary(settings: Any) -> dict[str, Any]:
+    """The settings as plain JSON values, for records."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(settings).items()}
+
+
+def load_dotenv(path: Path | str = ".env") -> None:
+    """Put the lines of a ``.env`` file into the environment; what is already set there wins."""
+    path = Path(path)
+    if not path.is_file():
+        return
+    for line in path.read_text().splitlines():
+        name, separator, value = line.strip().removeprefix("export ").partition("=")
+        if separator and name and not name.startswith("#") and not os.environ.get(name.strip()):
+            os.environ[name.strip()] = value.strip().strip("'\"")
+
+
+def home() -> Path:
+    """The folder for caches (laboratories, model digests). ``BRITTLE_HOME`` moves it."""
+    return Path(os.environ.get("BRITTLE_HOME") or Path.home() / ".cache" / "brittle")
