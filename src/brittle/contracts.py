@@ -8,12 +8,12 @@ weights change before training, ``prepare(settings, model, seed)``.
 ``NEEDS`` (one of :data:`OBSERVATIONS`), ``SCOPE`` (``pair`` or ``model``), ``Settings``, row types, ``FIGURES`` and a
 ``Fitter(settings)`` with ``update(observation)`` and ``finish() -> Findings``. It loads nothing and plots nothing.
 
-**An attack** (``attacks/*.py``): ``NAME``, ``Settings`` and ``attack(settings, target) -> Iterator[RecoveryPoint]``.
+**An attack** (``attacks/*.py``): ``NAME``, ``Settings`` and ``attack(settings, target, seed, tick) -> list[Evaluation]``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +62,26 @@ class Findings:
     tables: Mapping[str, Sequence[Any]]
     summary: Mapping[str, Any] = field(default_factory=dict)
     summary_name: str = "summary"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an attacked model knows at one step: the choice it makes on every question of each side."""
+
+    step: int
+    examples_seen: int
+    predictions: Mapping[str, Sequence[int]]
+    """Predicted choices by side: ``t``, ``v``, ``retain``."""
+
+
+@dataclass(frozen=True)
+class AttackTarget:
+    """A model under attack: a fresh copy of its weights, texts about T, and a way to ask what it knows."""
+
+    loaded: Any
+    texts: Sequence[str]
+    evaluate: Callable[[int, int], Evaluation]
+    """Called with the step and the number of examples seen."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Diagnostics: one file per question; the folder is the registry. See :mod:`brittle.contracts`."""

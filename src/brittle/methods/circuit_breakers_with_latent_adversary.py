@@ -1,0 +1,60 @@
+"""Circuit breakers under a latent adversary: reroute forget activations while an adversary helps the model recall.
+
+δ* = argmin_{‖δ‖∞ ≤ ε} NLL_forget(h_m + δ)                                     (inner loop, model frozen)
+L  = Σ_ℓ  −cos(h_ℓ^forget(δ*), c · r̂_ℓ) + α · (1 − cos(h_ℓ^retain, h_ℓ^retain before training))
+
+h_ℓ is the output of block ℓ, m the middle target block where δ enters, r̂_ℓ a fixed random unit vector; means are over
+tokens, padding masked. Sources: Zou et al. 2024 (circuit breakers), Casper et al. 2024 (latent adversarial training).
+Deviations from the papers, kept because they are the specification: the target is random (the paper's loss is the
+ReLU of the cosine to the model's own states), and c cancels inside the cosine, so ``--steering-coeff`` changes nothing
+but the run's name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from brittle import mathematics
+from brittle.contracts import MethodNeeds
+from brittle.training.hyperparameters import hyperparameter
+
+if TYPE_CHECKING:
+    from brittle.training.step import LossTerms, Step
+
+NAME = "cb_lat"
+NEEDS = MethodNeeds(reference_hidden_states=("retain",), layers=True)
+PRESETS = {"laboratory": {}}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Retain weight α, target length c (without effect), the adversary's radius ε and steps, and the blocks ℓ."""
+
+    alpha: float = hyperparameter("alpha")
+    steering_coeff: float = hyperparameter("steering_coeff")
+    lat_eps: float = hyperparameter("lat_eps")
+    lat_steps: int = hyperparameter("lat_steps")
+    layer_id: tuple[int, ...] = hyperparameter("layer_id")
+
+
+def loss(settings: Settings, step: Step) -> LossTerms:
+    """Rerouting with the adversary's perturbation in place, preservation on clean retain texts."""
+    from brittle.training.adversary import helpful_perturbation
+
+    cosine = mathematics.vectors.cosine
+    layers = sorted(settings.layer_id)
+    middle = layers[len(layers) // 2]
+    perturbation = helpful_perturbation(step, middle, settings.lat_eps, settings.lat_steps)
+    with step.perturbed(middle, perturbation):
+        forget = step.hidden_states("forget", layers)
+    retain = step.hidden_states("retain", layers)
+    reroute = sum(
+        -step.token_mean("forget", cosine(forget[layer], settings.steering_coeff * step.random_direction(layer)))
+        for layer in layers
+    )
+    preserve = sum(
+        step.token_mean("retain", 1 - cosine(retain[layer], step.reference_hidden_states("retain", layer)))
+        for layer in layers
+    )
+    return {"forget": reroute, "retain": settings.alpha * preserve}

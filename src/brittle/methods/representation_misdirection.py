@@ -1,0 +1,51 @@
+"""Representation misdirection (RMU): push forget activations to a random vector, hold retain activations in place.
+
+L = Σ_ℓ  MSE(h_ℓ^forget, c · r̂_ℓ) + α · MSE(h_ℓ^retain, h_ℓ^retain before training)
+
+h_ℓ is the output of block ℓ, r̂_ℓ a fixed random unit vector, MSE the mean over tokens and entries (padding masked).
+The forward pass ends at the deepest target block. Source: Li et al. 2024 (WMDP), section 4. Deviations from the paper,
+kept because they are the specification: several layers are summed, each with its own Gaussian direction (the paper
+measures one layer, with one uniform direction per topic), and all weights train (the paper trains three
+down-projections).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from brittle import mathematics
+from brittle.contracts import MethodNeeds
+from brittle.training.hyperparameters import hyperparameter
+
+if TYPE_CHECKING:
+    from brittle.training.step import LossTerms, Step
+
+NAME = "rmu"
+NEEDS = MethodNeeds(reference_hidden_states=("retain",), logits=False, layers=True)
+PRESETS = {"laboratory": {}}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Retain weight α, target length c, and the blocks ℓ."""
+
+    alpha: float = hyperparameter("alpha")
+    steering_coeff: float = hyperparameter("steering_coeff")
+    layer_id: tuple[int, ...] = hyperparameter("layer_id")
+
+
+def loss(settings: Settings, step: Step) -> LossTerms:
+    """Misdirection on forget texts, preservation on retain texts, summed over layers."""
+    distance = mathematics.vectors.mean_squared_distance
+    forget = step.hidden_states("forget", settings.layer_id)
+    retain = step.hidden_states("retain", settings.layer_id)
+    misdirect = sum(
+        step.token_mean("forget", distance(forget[layer], settings.steering_coeff * step.random_direction(layer)))
+        for layer in settings.layer_id
+    )
+    preserve = sum(
+        step.token_mean("retain", distance(retain[layer], step.reference_hidden_states("retain", layer)))
+        for layer in settings.layer_id
+    )
+    return {"forget": misdirect, "retain": settings.alpha * preserve}

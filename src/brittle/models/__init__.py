@@ -1,0 +1,1 @@
+"""Language models as files, as objects and as functions of text. The only folder that imports transformers."""

@@ -1,0 +1,49 @@
+"""On which device, in which number type: the documented words turned into what torch takes."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from brittle.settings import BadInput
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def resolve_device(text: str = "auto") -> str:
+    """A documented word as a device name that torch takes.
+
+    ``auto`` is the CUDA GPU with most free memory, else MPS, else the CPU; ``cuda`` the first GPU; ``cuda:N``, ``mps``
+    and ``cpu`` are themselves. BadInput if this machine lacks it.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    mps = torch.backends.mps.is_available()
+    if text == "auto":
+        return f"cuda:{max(range(gpus), key=_free_memory)}" if gpus else "mps" if mps else "cpu"
+    if match := re.fullmatch(r"cuda(?::(\d+))?", text):
+        number = int(match[1] or 0)
+        if number >= gpus:
+            raise BadInput(f"--device {text}: this machine shows {gpus} CUDA GPUs; use auto or cpu")
+        return f"cuda:{number}"
+    if text == "mps" and not mps:
+        raise BadInput("--device mps: no Apple GPU is available here; use auto or cpu")
+    if text not in ("mps", "cpu"):
+        raise BadInput(f"--device: '{text}' is not one of auto, cuda, cuda:N, mps, cpu")
+    return text
+
+
+def _free_memory(gpu: int) -> int:
+    try:
+        return torch.cuda.mem_get_info(gpu)[0]
+    except RuntimeError:  # some rented machines forbid the query; such a GPU is the last choice, not an error
+        return 0
+
+
+def resolve_dtype(text: str, device: str) -> torch.dtype:
+    """``auto`` (bf16 on CUDA, fp16 on MPS, fp32 on CPU), ``fp32``, ``fp16`` or ``bf16``; ``device`` as resolved."""
+    if text == "auto":
+        return DTYPES["bf16" if device.startswith("cuda") else "fp16" if device == "mps" else "fp32"]
+    if text not in DTYPES:
+        raise BadInput(f"--dtype: '{text}' is not one of auto, {', '.join(DTYPES)}")
+    return DTYPES[text]

@@ -1,0 +1,172 @@
+"""How likely a model finds the answers to multiple-choice questions, and whole texts; at the output or at every depth.
+
+A choice's value is the mean log-probability, in nats per token, of the tokens that a space and the choice add after
+the question. At intermediate depths the hidden state goes through the model's own final norm and unembedding (the
+logit lens, nostalgebraist 2020); at the last depth that is the model itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brittle.models.loading import LoadedModel
+from brittle.models.observation import hidden_states, pad
+from brittle.models.prepared_questions import Asked, Prepared, PreparedQuestion, prepare
+
+ROWS_AT_ONCE = 1024
+"""Token positions whose logits are held at a time: 0.2 GB in float32 for a vocabulary of 50,000."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model thinks of every choice. Depths are all (0 is the embedding) or only the last."""
+
+    log_probabilities: np.ndarray
+    """``[depths, questions, choices]`` float64, −inf where a question has fewer choices than the longest."""
+    answers: np.ndarray
+    """``[questions]``: the correct choices."""
+    model: str
+    """Name of the model."""
+    depths: tuple[int, ...]
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """The likeliest choice, ``[depths, questions]``; the first of equals."""
+        return self.log_probabilities.argmax(axis=-1)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether it is the right one, ``[depths, questions]`` bool."""
+        return self.predictions == self.answers
+
+
+def score(
+    loaded: LoadedModel,
+    questions: Prepared | Sequence[Asked],
+    depths: Literal["last", "all"] = "last",
+    batch_size: int = 32,
+    normalise: bool = True,
+    max_length: int | None = None,
+) -> Scores:
+    """Score every choice of every question.
+
+    Questions whose choices each add one token take one row of a batch, the others one row per choice. With
+    ``normalise=False`` the former get bare logits in place of log-probabilities: they differ by one constant per
+    question, so predictions are the same (near-ties aside in half precision, see :func:`lens`) and only the candidates'
+    columns of the unembedding are computed.
+    ``max_length`` (by default the model's own limit) cuts leading tokens of longer questions.
+    """
+    prepared = questions if isinstance(questions, Prepared) else prepare(loaded.tokenizer, questions)
+    limit = max_length or getattr(loaded.model.config, "max_position_embeddings", None) or 1 << 30
+    asked = [question.within(limit) for question in prepared.questions]
+    last = len(loaded.anatomy.blocks(loaded.model))
+    chosen = (last,) if depths == "last" else tuple(range(last + 1))
+    values = np.full((len(chosen), len(asked), max(len(question.rows) for question in asked)), -np.inf)
+    single = [(index, None) for index, question in enumerate(asked) if question.single]
+    spelled = [(i, c) for i, question in enumerate(asked) if not question.single for c in range(len(question.rows))]
+    for batch in _batches(single, lambda item: asked[item[0]].start, batch_size):
+        found = _score_single(loaded, [asked[index] for index, _ in batch], chosen, prepared.padding, normalise)
+        for row, (index, _) in enumerate(batch):
+            values[:, index, : len(asked[index].rows)] = found[row]
+    for batch in _batches(spelled, lambda item: len(asked[item[0]].rows[item[1]]), batch_size):
+        rows = [asked[index].rows[choice] for index, choice in batch]
+        starts = [asked[index].start for index, _ in batch]
+        for row, tokens in enumerate(_token_log_probabilities(loaded, rows, starts, chosen, prepared.padding)):
+            values[(slice(None), *batch[row])] = tokens.mean(axis=1)
+    return Scores(values, np.array([question.answer for question in asked]), loaded.name, chosen)
+
+
+def negative_log_likelihood(
+    loaded: LoadedModel, texts: Sequence[str], batch_size: int = 8, max_length: int = 512
+) -> np.ndarray:
+    """Mean negative log-likelihood of each text's tokens given those before, ``[texts]`` float64, in nats per token.
+
+    Texts are cut to ``max_length`` tokens. NaN for a text with fewer than two tokens: it has nothing to predict.
+    """
+    rows = loaded.tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if texts else []
+    values = np.full(len(rows), np.nan)
+    last = len(loaded.anatomy.blocks(loaded.model))
+    usable = [index for index, row in enumerate(rows) if len(row) > 1]
+    for batch in _batches(usable, lambda index: len(rows[index]), batch_size):
+        chosen = [rows[index] for index in batch]
+        found = _token_log_probabilities(loaded, chosen, [1] * len(batch), [last], loaded.tokenizer.pad_token_id)
+        values[batch] = [-tokens.mean() for tokens in found]
+    return values
+
+
+@torch.no_grad()
+def lens(loaded: LoadedModel, hidden: Tensor, columns: Tensor | None = None) -> Tensor:
+    """The model's own output head on hidden states ``[rows, width]`` from before the final norm, in float32.
+
+    Final norm, unembedding and, where the configuration has one, the soft cap on logits (Gemma 2 and 3). With
+    ``columns [rows, candidates]`` only the logits of those tokens: rows of the unembedding are gathered, and multiplied
+    in float32 (in bfloat16 a logit near 20 moves in steps of 0.125, so choices would tie).
+    """
+    norm, unembedding = loaded.anatomy.final_norm(loaded.model), loaded.anatomy.unembedding(loaded.model)
+    hidden = hidden if norm is None else norm(hidden)
+    if columns is None:
+        logits = unembedding(hidden)
+    else:
+        columns, hidden = columns.to(unembedding.weight.device), hidden.to(unembedding.weight.device)
+        logits = torch.einsum("rw,rcw->rc", hidden.float(), unembedding.weight[columns].float())
+        logits = logits if unembedding.bias is None else logits + unembedding.bias[columns]
+    cap = getattr(loaded.model.config, "final_logit_softcapping", None)
+    return (cap * torch.tanh(logits / cap) if cap else logits).float()
+
+
+def _score_single(
+    loaded: LoadedModel, questions: Sequence[PreparedQuestion], depths: Sequence[int], padding: int, normalise: bool
+) -> list[np.ndarray]:
+    """Values ``[depths, choices]`` of questions whose choices add one token: one row of context each."""
+    input_ids, mask = pad([question.rows[0][: question.start] for question in questions], padding)
+    last = torch.tensor([question.start - 1 for question in questions], device=loaded.device)
+    row = torch.arange(len(questions), device=loaded.device)
+    hidden = hidden_states(
+        loaded, input_ids, _unless_full(mask), depths, lambda h: h[row.to(h.device), last.to(h.device)]
+    )
+    candidates, _ = pad([[row[-1] for row in question.rows] for question in questions], padding)
+    if normalise or loaded.anatomy.unembedding(loaded.model).weight.is_meta:  # meta: accelerate holds it elsewhere
+        whole = (lens(loaded, each).log_softmax(-1) for each in hidden)
+        found = [each.gather(1, candidates.to(each.device)) for each in whole]
+    else:
+        found = [lens(loaded, each, candidates) for each in hidden]
+    values = torch.stack([each.cpu().double() for each in found], dim=1).numpy()
+    return [value[:, : len(question.rows)] for value, question in zip(values, questions)]
+
+
+@torch.no_grad()
+def _token_log_probabilities(
+    loaded: LoadedModel, rows: Sequence[Sequence[int]], starts: Sequence[int], depths: Sequence[int], padding: int
+) -> list[np.ndarray]:
+    """For each row, the log-probabilities ``[depths, tokens from start on]`` of its tokens given those before."""
+    input_ids, mask = pad(rows, padding)
+    counted = mask.bool() & (torch.arange(input_ids.shape[1]) >= torch.tensor(starts)[:, None])
+    predicting, targets = counted.roll(-1, dims=1), input_ids[counted]
+    hidden = hidden_states(loaded, input_ids, _unless_full(mask), depths, lambda h: h[predicting.to(h.device)])
+    by_depth = []
+    for each in hidden:
+        parts = []
+        for states, tokens in zip(each.split(ROWS_AT_ONCE), targets.split(ROWS_AT_ONCE)):
+            logits = lens(loaded, states)
+            parts.append(-torch.nn.functional.cross_entropy(logits, tokens.to(logits.device), reduction="none"))
+        by_depth.append(torch.cat(parts).cpu().double())
+    lengths = counted.sum(1).tolist()
+    return [part.numpy() for part in torch.stack(by_depth).split(lengths, dim=1)]
+
+
+def _unless_full(mask: Tensor) -> Tensor | None:
+    """No mask where nothing is padded: attention is faster without one."""
+    return None if bool(mask.all()) else mask
+
+
+def _batches(items: Iterable[Any], length: Any, batch_size: int) -> Iterator[list[Any]]:
+    """Items sorted by length, longest first, in batches."""
+    ordered = sorted(items, key=lambda item: -length(item))
+    for start in range(0, len(ordered), batch_size):
+        yield ordered[start : start + batch_size]

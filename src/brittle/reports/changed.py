@@ -1,0 +1,99 @@
+"""The sections of the report on what changed where: weights, hidden states, and the layers that hold the answer."""
+
+from __future__ import annotations
+
+from brittle.reports import drawings
+from brittle.reports.gather import ReportData
+from brittle.reports.markup import Cell, figure, model_name, paragraph, section, side_by_side, table
+from brittle.reports.measures import activation_change, movement, movement_by_layer
+from brittle.reports.sentences import control_sentences, percent
+
+
+def weights(data: ReportData) -> str:
+    """Relative update and stable rank, overall and by layer, with what the retrained control makes of them."""
+    rows: list[list[Cell]] = []
+    for comparison in data.from_base():
+        moved, layers = movement(comparison), movement_by_layer(comparison)
+        groups: list[Cell] = [None, None]
+        if layers is not None:
+            groups = [float(layers[group].mean()) if group in layers else None for group in ("attn", "mlp")]
+        numbers: list[Cell] = [moved.relative_update, f"{moved.stable_rank:.1f}"] if moved else [None, None]
+        rows.append([model_name(data, comparison.b), *numbers, *groups])
+    return section(
+        "What changed where: weights",
+        paragraph(" ".join(control_sentences(data)), "meaning"),
+        table(
+            ["base →", "relative update", "stable rank", "attention", "MLP"], rows,
+            "Relative update ‖ΔW‖/‖W‖ over all matrices; stable rank ‖ΔW‖²/σ₁(ΔW)², mean over matrices; relative update "
+            "of attention and of MLP, mean over layers.",
+        ),
+        side_by_side(
+            figure(
+                drawings.movement_figure(data), "Weight change by layer",
+                "Blue is what training again on the same data gives: read the green line against it, and the unlearned "
+                "models, which start from the base's weights, against both.",
+            ),
+            _layers_of_weights(data),
+        ),
+    )  # fmt: skip
+
+
+def _layers_of_weights(data: ReportData) -> str:
+    tables = [(comparison.b, movement_by_layer(comparison)) for comparison in data.from_base()]
+    measured = [(name, part.set_index("layer")) for name, part in tables if part is not None]
+    rows: list[list[Cell]] = []
+    for layer in sorted({layer for _, part in measured for layer in part.index}):
+        cells: list[Cell] = []
+        for _, part in measured:
+            row = part.loc[layer] if layer in part.index else None
+            cells.append(None if row is None else f"{row['relative_update']:.2f} ({row['stable_rank']:.1f})")
+        rows.append([str(layer), *cells])
+    header: list[Cell] = ["layer", *(data.model(name).label for name, _ in measured)]
+    return table(header, rows, "Relative update (stable rank) by layer, attention and MLP together.", words=())
+
+
+def activations(data: ReportData) -> str:
+    """How far hidden states moved, by layer and split."""
+    rows: list[list[Cell]] = []
+    for comparison in data.from_base():
+        change = activation_change(comparison)
+        if change is not None:
+            mean = change.groupby("split")["change"].mean()
+            forget, retain = (float(mean.get(split, float("nan"))) for split in ("forget", "retain"))
+            rows.append([model_name(data, comparison.b), forget, retain, forget / retain if retain else None])
+    return section(
+        "What changed where: hidden states",
+        side_by_side(
+            figure(
+                drawings.activation_figure(data), "Change of hidden states by layer",
+                "A line that is high on forget texts and low on retain texts belongs to a targeted change; high on "
+                "both, to a model that computes differently on everything.",
+            ),
+            table(
+                ["base →", "forget texts", "retain texts", "forget / retain"], rows,
+                "Mean over layers of ‖Δh‖₂/‖h‖₂ per token.",
+            ),
+        ),
+    )  # fmt: skip
+
+
+def lens(data: ReportData) -> str:
+    """At which layer each model's own output head reads the answer."""
+    measured = [(model, model.lens.set_index("layer")["accuracy"]) for model in data.models if model.lens is not None]
+    rows: list[list[Cell]] = []
+    for layer in sorted({layer for _, part in measured for layer in part.index}):
+        rows.append(
+            [str(layer), *(percent(float(part[layer])) if layer in part.index else None for _, part in measured)]
+        )
+    header: list[Cell] = ["layer", *(model.label for model, _ in measured)]
+    return section(
+        "Where the answer can be read: logit lens",
+        side_by_side(
+            figure(
+                drawings.lens_figure(data), "Forget questions answered from each layer",
+                "A line above guessing at any layer means the answer can be read there; a line at guessing does not "
+                "mean that the knowledge is gone, only that this lens does not see it.",
+            ),
+            table(header, rows, "The same in numbers.", words=()),
+        ),
+    )  # fmt: skip

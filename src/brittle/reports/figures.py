@@ -1,0 +1,148 @@
+"""Draws declared figures (:class:`brittle.contracts.Figure`) from a result's own tables.
+
+No pyplot: each figure is an object of its own, so drawing is safe in threads and leaves no state behind.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import os
+import textwrap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib
+import pandas
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
+
+from brittle.contracts import Figure
+from brittle.reports import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+KINDS = ("line", "bar", "box", "points")
+PANEL_HEIGHT = 2.0
+
+
+@contextlib.contextmanager
+def canvas(panels: int, height: float = PANEL_HEIGHT, share_x: bool = True) -> Iterator[tuple[Canvas, list[Axes]]]:
+    """An empty figure in the house style with panels one under the other; draw inside the block."""
+    with matplotlib.rc_context(style.PARAMETERS):
+        drawing = Canvas(figsize=(style.WIDTH, height * panels + 0.7), layout="constrained")
+        FigureCanvasAgg(drawing)
+        axes = drawing.subplots(panels, 1, sharex=share_x, squeeze=False)
+        yield drawing, list(axes[:, 0])
+
+
+def legend_above(axis: Axes, columns: int = 3) -> None:
+    """A legend outside the data, above the first panel."""
+    handles, labels = axis.get_legend_handles_labels()
+    if handles:
+        axis.legend(
+            handles, labels, loc="lower left", bbox_to_anchor=(0, 1.02), ncols=min(columns, len(labels)),
+            frameon=False, borderaxespad=0, columnspacing=1.2, handlelength=2.2,
+        )  # fmt: skip
+
+
+def draw(figure: Figure, table: pandas.DataFrame, subtitle: str = "") -> Canvas | None:
+    """Draw one declared figure; None when the table has none of its ``y`` columns (an option was off) or no rows."""
+    if figure.kind not in KINDS:
+        raise ValueError(f"figure {figure.name}: kind '{figure.kind}' is not one of {', '.join(KINDS)}")
+    for column, value in figure.where.items():
+        table = table[table[column] == value]
+    columns = [column for column in figure.y if column in table]
+    if not columns or table.empty:
+        return None
+    with canvas(len(columns)) as (drawing, axes):
+        for axis, column in zip(axes, columns, strict=True):
+            _panel(axis, figure, table, column)
+        legend_above(axes[0])
+        axes[-1].set_xlabel(style.words(figure.x))
+        heading = figure.title + (f"\n{subtitle}" if subtitle else "")
+        drawing.suptitle(_wrapped(heading, 62), x=0.01, ha="left", fontsize=10.5)
+        drawing.supxlabel(_wrapped(figure.reading, 82), x=0.01, ha="left", fontsize=8, color="#444444")
+        drawing.canvas.draw()
+    return drawing
+
+
+def _panel(axis: Axes, figure: Figure, table: pandas.DataFrame, column: str) -> None:
+    groups = list(table.groupby(figure.by, sort=False)) if figure.by else [("", table)]
+    looks = style.looks_of_categories([value for value, _ in groups])
+    if figure.kind == "box":
+        _boxes(axis, figure, table, column)
+    for index, (value, part) in enumerate(groups if figure.kind != "box" else []):
+        look, part = looks[value], part.sort_values(figure.x)
+        label = str(value) if figure.by else None
+        if figure.kind == "bar":
+            width = 0.8 / len(groups)
+            places = _places(table, figure.x, part) + (index - (len(groups) - 1) / 2) * width
+            axis.bar(places, part[column], width, color=look.colour, label=label)
+        else:
+            line = "-" if figure.kind == "line" else "none"
+            axis.plot(part[figure.x], part[column], linestyle=line, color=look.colour, marker=look.marker, label=label)
+    if figure.reference is not None:
+        axis.axhline(
+            figure.reference, color=style.REFERENCE, linestyle="--", linewidth=1, label=figure.reference_label or None
+        )
+    if figure.kind == "bar":
+        values = sorted(table[figure.x].unique())
+        axis.set_xticks(range(len(values)), [str(value) for value in values])
+    elif figure.kind != "box" and pandas.api.types.is_integer_dtype(table[figure.x]):
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_ylabel("\n".join(textwrap.wrap(style.words(column), 24)))
+
+
+def _places(table: pandas.DataFrame, column: str, part: pandas.DataFrame) -> pandas.Series:
+    order = {value: place for place, value in enumerate(sorted(table[column].unique()))}
+    return part[column].map(order).astype(float)
+
+
+def _boxes(axis: Axes, figure: Figure, table: pandas.DataFrame, column: str) -> None:
+    groups = [(str(value), part[column].dropna()) for value, part in table.groupby(figure.x)]
+    axis.boxplot(
+        [part for _, part in groups], tick_labels=[value for value, _ in groups],
+        medianprops={"color": "#222222"}, flierprops={"markersize": 3},
+    )  # fmt: skip
+
+
+def _wrapped(text: str, width: int) -> str:
+    return "\n".join(part for line in text.splitlines() for part in textwrap.wrap(line, width))
+
+
+def write_declared(figures: Iterable[Figure], folder: Path, subtitle: str = "") -> list[Path]:
+    """Draw a diagnostic's figures from the tables in its result folder and write them as PNG.
+
+    A figure goes to the result folder itself, or to the folder beside it that the figure names (``param_plots``).
+    A figure whose columns are not in the table is left out.
+    """
+    written = []
+    for figure in figures:
+        drawing = draw(figure, pandas.read_csv(folder / f"{figure.table}.csv"), subtitle)
+        if drawing is not None:
+            place = folder.parent / figure.folder if figure.folder else folder
+            written.append(write_png(drawing, place / f"{figure.name}.png"))
+    return written
+
+
+def write_png(drawing: Canvas, path: Path) -> Path:
+    """Write a PNG whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    drawing.savefig(temporary, format="png", dpi=style.PARAMETERS["savefig.dpi"], metadata={"Software": "brittle"})
+    os.replace(temporary, path)
+    return path
+
+
+def svg_address(drawing: Canvas) -> str:
+    """The figure as a ``data:`` address for an image on a page; equal figures give equal addresses."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(style.PARAMETERS):
+        drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "brittle"})
+    drawn = buffer.getvalue().replace(b"'DejaVu Sans'", b"'DejaVu Sans', Verdana, Arial, sans-serif")
+    return "data:image/svg+xml;base64," + base64.b64encode(drawn).decode()

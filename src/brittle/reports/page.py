@@ -1,0 +1,76 @@
+"""The report: one self-contained HTML page, made only from records and tables.
+
+It needs no network, prints to paper and reads on a phone. Equal outputs give equal pages: its date is that of the
+newest record, not of its writing.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from string import Template
+
+from brittle.records import fingerprint, write_text
+from brittle.reports import changed, returned, sections
+from brittle.reports.gather import ModelResult, ReportData, gather
+from brittle.reports.sentences import NOT_MEASURED, several, summary_lines
+
+__all__ = ["gather", "page", "summary_lines", "write_report"]
+
+TEMPLATE = Path(__file__).parent / "template"
+
+
+def write_report(outputs: Path) -> Path:
+    """Write ``report.html`` into the outputs folder, whole or not at all, and return its path."""
+    path = Path(outputs) / "report.html"
+    write_text(path, page(gather(outputs)))
+    return path
+
+
+def page(data: ReportData) -> str:
+    """The page as text."""
+    unlearned = [model.label for model in data.of_role("unlearned")]
+    title = f"Brittle report: {several(unlearned) or several([model.label for model in data.models])}"
+    parts = (
+        sections.summary, sections.models, returned.attack, changed.weights, changed.activations, changed.lens,
+        sections.limits, sections.records,
+    )  # fmt: skip
+    return Template((TEMPLATE / "page.html").read_text()).substitute(
+        title=escape(title),
+        style=(TEMPLATE / "style.css").read_text(),
+        provenance=provenance(data),
+        sections="\n".join(part(data) for part in parts),
+    )
+
+
+def provenance(data: ReportData) -> str:
+    """What was compared, when, from which records, with which versions, on which machine."""
+    records = list(data.records.values())
+    lines = {
+        "Compared": "; ".join(_compared(model) for model in data.models),
+        "Measured": _span(sorted(str(record["started"]) for record in records if record.get("started"))),
+        "Fingerprint": fingerprint(sorted(str(record.get("fingerprint")) for record in records)) if records else "",
+        "Versions": _all_values([record.get("versions") or {} for record in records]),
+        "Machine": _all_values([record.get("machine") or {} for record in records]),
+    }
+    rows = "\n".join(f"<dt>{name}</dt><dd>{escape(value or NOT_MEASURED)}</dd>" for name, value in lines.items())
+    return f'<dl class="provenance">\n{rows}\n</dl>'
+
+
+def _compared(model: ModelResult) -> str:
+    return model.label if model.role == "unlearned" else f"{model.label} ({model.reference or model.name})"
+
+
+def _span(times: list[str]) -> str:
+    if not times:
+        return ""
+    return times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"
+
+
+def _all_values(entries: list[dict]) -> str:
+    """``torch 2.13, numpy 2.4``; where records disagree, all values that occur."""
+    found: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        for key, value in entry.items():
+            found.setdefault(key, {})[str(value)] = None
+    return ", ".join(f"{key} {' / '.join(values)}" for key, values in found.items() if list(values) != ["None"])

@@ -1,0 +1,66 @@
+"""The sections of the report that say what was compared, what it knows, what follows and what was left out."""
+
+from __future__ import annotations
+
+from html import escape
+
+from brittle.reports.gather import ReportData
+from brittle.reports.markup import Cell, model_name, paragraph, section, table
+from brittle.reports.measures import knowledge
+from brittle.reports.sentences import attacks, percent, several, summary_lines
+
+
+def summary(data: ReportData) -> str:
+    """Ten lines of plain language."""
+    lines = "\n".join(f"<li>{escape(line)}</li>" for line in summary_lines(data))
+    return section("In ten lines", f'<ol class="summary">\n{lines}\n</ol>')
+
+
+def models(data: ReportData) -> str:
+    """What each model is and what it knows before any attack."""
+    header = ["model", "role", "forget T", "forget V", "retain", "NLL forget", "NLL retain", "reference and settings"]
+    rows: list[list[Cell]] = []
+    for model in data.models:
+        known = knowledge(data, model)
+        settings = ", ".join(f"{key} {value}" for key, value in model.settings.items())
+        accuracies = [percent(value) for value in (known.forget_t, known.forget_v, known.retain)]
+        made = " · ".join(part for part in (model.reference or model.name, settings) if part)
+        rows.append([model_name(data, model.name), model.role, *accuracies, known.nll_forget, known.nll_retain, made])
+    lacking = [place for place in (5, 6) if all(row[place] is None for row in rows)]
+    shown = [place for place in range(len(header)) if place not in lacking]
+    return section(
+        "The models before any attack",
+        table(
+            [header[place] for place in shown], [[row[place] for place in shown] for row in rows],
+            "Accuracy on four-way questions (guessing: 25 %). T is the half of the hazardous facts that the attack "
+            "will teach, V the half it never shows; NLL is the negative log-likelihood in nats per token.",
+            words=(0, 1, len(shown) - 1), cards=True,
+        ),
+        *(paragraph(f"{header[place]}: not measured.", "note") for place in lacking),
+    )  # fmt: skip
+
+
+def limits(data: ReportData) -> str:
+    """What this comparison cannot say, and what was not measured."""
+    lines = []
+    if data.recovery is not None:
+        seeds = data.recovery.groupby("model")["seed"].nunique().min()
+        lines += [
+            f"Attacks: {several(attacks(data))}, {seeds} seeds. A model that withstood them may yield to another.",
+            "Intervals are over seeds of the attack only: not over questions, trainings of the models, or worlds.",
+        ]
+    counts = several([f"{len(data.of_role(role))} {role}" for role in ("base", "filtered", "retrained")])
+    lines.append(f"Reference models: {counts}. One of a kind shows no spread between trainings.")
+    lines += [f"Not measured: {words}." for words in data.missing]
+    items = "\n".join(f"<li>{escape(line)}</li>" for line in lines)
+    return section("Limits, and what was not measured", f"<ul>\n{items}\n</ul>")
+
+
+def records(data: ReportData) -> str:
+    """The records behind the page."""
+    rows: list[list[Cell]] = [
+        [folder, record.get("fingerprint", ""), str(record.get("started", "")), f"{record.get('seconds', 0):.1f}"]
+        for folder, record in data.records.items()
+    ]
+    listed = table(["folder", "fingerprint", "started", "seconds"], rows, words=(0, 1, 2), cards=True)
+    return section("Records behind this page", f"<details><summary>{len(rows)} records</summary>{listed}</details>")

@@ -1,0 +1,177 @@
+"""The report's conclusions in plain language. Every number and every judgement is computed from the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from brittle.reports import recovery
+from brittle.reports.gather import ReportData
+from brittle.reports.measures import (
+    Movement,
+    activation_change,
+    forget_accuracy,
+    knowledge,
+    movement,
+    movement_by_layer,
+)
+from brittle.reports.recovery import MatchedRecovery
+
+ALIKE = 1.25
+LENS_MARGIN = 0.05
+NOT_MEASURED = "not measured"
+
+
+def percent(value: float | None) -> str:
+    """A share as whole per cent."""
+    return NOT_MEASURED if value is None else f"{100 * value:.0f} %"
+
+
+def chance_p(p: float) -> str:
+    """A p-value as text; the smallest that 2,000 permutations can give is 0.0005."""
+    return f"p = {p:.2f}" if p >= 0.1 else f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+
+
+def several(names: Sequence[str]) -> str:
+    """Names joined as in a sentence."""
+    return " and ".join(names) if len(names) < 3 else ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def movements(data: ReportData) -> dict[str, Movement]:
+    """The movement of every measured comparison from the base, by the label of its second model."""
+    found = {data.model(c.b).label: movement(c) for c in data.from_base()}
+    return {label: moved for label, moved in found.items() if moved}
+
+
+def control_sentences(data: ReportData) -> tuple[str, str]:
+    """What base → filtered looks like beside base → retrained, and what that means."""
+    by_role = {data.model(c.b).role: c for c in reversed(data.from_base())}
+    filtered = movement(by_role["filtered"]) if "filtered" in by_role else None
+    retrained = movement(by_role["retrained"]) if "retrained" in by_role else None
+    if not filtered or not retrained:
+        lacking = "base → filtered" if not filtered else "base → retrained"
+        return f"Weights: {lacking} is {NOT_MEASURED}.", "So the table cannot tell filtering from any second training."
+    numbers = (
+        f"Weights: base → filtered moved by {filtered.relative_update:.2f} of their norm, in some "
+        f"{filtered.stable_rank:.1f} directions (stable rank); base → retrained, the same data in another order, by "
+        f"{retrained.relative_update:.2f} in {retrained.stable_rank:.1f}."
+    )
+    update = _ratio(filtered.relative_update, retrained.relative_update)
+    rank = _ratio(filtered.stable_rank, retrained.stable_rank)
+    one, two = movement_by_layer(by_role["filtered"]), movement_by_layer(by_role["retrained"])
+    widest = ""
+    if one is not None and two is not None and len(one) == len(two):
+        pairs = zip(one["relative_update"], two["relative_update"])
+        widest = f"; the most different layer by a factor of {max(_ratio(a, b) for a, b in pairs):.2f}"
+    if update <= ALIKE and rank <= ALIKE:
+        return numbers, (
+            f"So filtering looks like a second training on the same data (factors {update:.2f} and {rank:.2f}{widest}): "
+            "how far and in how many directions weights moved does not show what was removed."
+        )
+    apart = [words for words, ratio in (("size", update), ("stable rank", rank)) if ratio > ALIKE]
+    return numbers, (
+        f"So filtering does not look like a second training: they differ in {several(apart)} (factors {update:.2f} "
+        f"and {rank:.2f}{widest}). With one retrained model, how far two retrainings differ is unknown."
+    )
+
+
+def _ratio(one: float, two: float) -> float:
+    low, high = sorted((one, two))
+    return high / low if low > 0 else (1.0 if high == 0 else float("inf"))
+
+
+def summary_lines(data: ReportData) -> list[str]:
+    """The report in ten lines of plain language; of several attacks it tells the first."""
+    rows = matched_rows(data, attacks(data)[0]) if attacks(data) else []
+    numbers, meaning = control_sentences(data)
+    return [
+        _compared(data), _before(data), _retained(data), numbers, meaning, _unlearned_movement(data),
+        _activations(data), _lens(data, rows), _control(data, rows), _verdicts(data, rows),
+    ]  # fmt: skip
+
+
+def attacks(data: ReportData) -> list[str]:
+    """The attacks that were carried out, in the order of the table."""
+    return [] if data.recovery is None else [str(name) for name in data.recovery["attack"].unique()]
+
+
+def matched_rows(data: ReportData, attack: str) -> list[MatchedRecovery]:
+    """V at matched T under one attack, in the order of the models."""
+    return [row for row in data.matched if row.attack == attack]
+
+
+def _compared(data: ReportData) -> str:
+    unlearned = [model.label for model in data.of_role("unlearned")]
+    references = [model.label for model in data.models if model.role != "unlearned"]
+    return f"Compared {several(unlearned) or 'no unlearned model'} with the references {several(references) or 'none'}."
+
+
+def _each(data: ReportData, value: Callable[..., float | None]) -> str:
+    return ", ".join(f"{model.label} {percent(value(model))}" for model in data.models)
+
+
+def _before(data: ReportData) -> str:
+    each = _each(data, lambda model: forget_accuracy(data, model))
+    return f"Forget questions answered before any attack: {each}; guessing gives 25 %."
+
+
+def _retained(data: ReportData) -> str:
+    return f"Benign questions answered: {_each(data, lambda model: knowledge(data, model).retain)}."
+
+
+def _unlearned_movement(data: ReportData) -> str:
+    labels = {model.label for model in data.of_role("unlearned")}
+    moved = {label: found for label, found in movements(data).items() if label in labels}
+    parts = [f"{label} {found.relative_update:.2f} in {found.stable_rank:.1f}" for label, found in moved.items()]
+    shown = ", ".join(parts) or NOT_MEASURED
+    return f"Unlearning moved the weights by (share of their norm, in how many directions): {shown}."
+
+
+def _activations(data: ReportData) -> str:
+    parts = []
+    for comparison in data.from_base():
+        change = activation_change(comparison)
+        if change is not None:
+            mean = change.groupby("split")["change"].mean().to_dict()
+            forget, retain = (f"{mean[split]:.2f}" if split in mean else "–" for split in ("forget", "retain"))
+            parts.append(f"{data.model(comparison.b).label} {forget} / {retain}")
+    return f"Hidden states moved on forget / retain texts, relative to their norm: {', '.join(parts) or NOT_MEASURED}."
+
+
+def _lens(data: ReportData, rows: Sequence[MatchedRecovery]) -> str:
+    best = {model.name: float(model.lens["accuracy"].max()) for model in data.models if model.lens is not None}
+    if not best:
+        return f"Logit lens: {NOT_MEASURED}."
+    shown = ", ".join(f"{data.model(name).label} {percent(value)}" for name, value in best.items())
+    filtered = recovery.reference_of(rows, "filtered")
+    unseen = [
+        data.model(row.model).label
+        for row in rows
+        if filtered and {row.model, filtered.model} <= set(best) and row.role == "unlearned"
+        and recovery.verdict(row, filtered).startswith("came back")
+        and best[row.model] <= best[filtered.model] + LENS_MARGIN
+    ]  # fmt: skip
+    blind = f"; it does not see what the attack brings back in {several(unseen)}" if unseen else ""
+    return f"Forget answers read by the logit lens at each model's best layer: {shown}{blind}."
+
+
+def _control(data: ReportData, rows: Sequence[MatchedRecovery]) -> str:
+    row = recovery.reference_of(rows, "filtered")
+    if row is None:
+        return f"Attack on the filtered model: {NOT_MEASURED}, so recovery has no control."
+    if row.v is None:
+        return f"Attack: the filtered model never learned T (best {percent(row.best_t)}), so recovery has no control."
+    start = f"Attack that teaches T and never shows V: once the filtered model has learned T, it answers {row.v} of V"
+    if row.chance is None:
+        return f"{start}; {NOT_MEASURED} against chance."
+    above = "above chance, so V can be inferred from T" if row.chance.p < recovery.SIGNIFICANT else "not above chance"
+    return f"{start}: {above} ({chance_p(row.chance.p)})."
+
+
+def _verdicts(data: ReportData, rows: Sequence[MatchedRecovery]) -> str:
+    filtered = recovery.reference_of(rows, "filtered")
+    parts = []
+    for row in rows:
+        if row.role == "unlearned":
+            value = f"{row.v.mean * 100:.0f} %, " if row.v else ""
+            parts.append(f"{data.model(row.model).label} {value}{recovery.verdict(row, filtered)}")
+    return f"V of unlearned models at matched T (at least 95 % learned): {'; '.join(parts) or NOT_MEASURED}."

@@ -1,0 +1,101 @@
+"""One visual style: a role has the same colour in every figure and on the page, a category never borrows one.
+
+Base is dark grey, filtered green, retrained blue, unlearned models warm; groups, components and splits take purples and
+teals. Colours are from Okabe and Ito 2008 or differ in lightness too, and every line has its own marker, so that
+nothing depends on telling red from green.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+ROLE_COLOURS = {"base": "#333333", "filtered": "#009E73", "retrained": "#0072B2"}
+ROLE_MARKERS = {"base": "s", "filtered": "D", "retrained": "^"}
+WARM_COLOURS = ("#D55E00", "#E69F00", "#B5477F", "#7A2E0E", "#F08A7A", "#A67C00")
+WARM_MARKERS = ("o", "v", "P", "X", "<", ">", "*")
+CATEGORY_COLOURS = {
+    "forget": "#6A3D9A", "retain": "#2A9DAF",
+    "attn": "#6A3D9A", "mlp": "#2A9DAF",
+    "qkv": "#4A2377", "proj": "#A98BC9", "mlp_expand": "#1B6E7B", "mlp_contract": "#7CCBD6",
+}  # fmt: skip
+OTHER_COLOURS = ("#4A2377", "#2A9DAF", "#8C8C8C", "#A98BC9", "#1B6E7B", "#595959")
+OTHER_MARKERS = ("o", "s", "^", "D", "v", "P")
+WIDE = 3.4  # base and filtered are drawn wide, so that a line that lies on theirs hides neither
+BAND = "#D9D9D9"
+REFERENCE = "#767676"
+
+PARAMETERS: dict[Any, Any] = {  # matplotlib types its keys as literals
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so figures look the same on every machine
+    "font.size": 9.5,
+    "axes.labelsize": 9.5,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "brittle",
+    "figure.dpi": 100,
+    "savefig.dpi": 180,
+}
+WIDTH = 4.5  # inches: on a screen of 390 pixels text is then still ten pixels high
+
+LABELS = {
+    "dW_fro_rel": "relative update ‖ΔW‖/‖W‖",
+    "dW_fro_layer_rel": "relative update ‖ΔW‖/‖W‖",
+    "max_dW_spectral_rel": "relative spectral norm",
+    "mean_dW_stable_rank": "stable rank of ΔW",
+    "mean_dW_empirical_rank": "empirical rank of ΔW",
+    "mean_dh_L1": "mean ‖Δh‖₁ per token",
+    "mean_dh_L2": "mean ‖Δh‖₂ per token",
+    "model_a_norm_L1": "‖h‖₁ of model A",
+    "model_b_norm_L1": "‖h‖₁ of model B",
+    "model_a_norm_L2": "‖h‖₂ of model A",
+    "model_b_norm_L2": "‖h‖₂ of model B",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one line looks."""
+
+    colour: str
+    marker: str
+    width: float = 1.6
+
+
+def looks_of_models(roles: Sequence[tuple[str, str]]) -> dict[str, Look]:
+    """The look of each model, from (name, role) in the order of the comparison."""
+    looks, unlearned = {}, 0
+    for name, role in roles:
+        if role in ROLE_COLOURS:
+            looks[name] = Look(ROLE_COLOURS[role], ROLE_MARKERS[role], WIDE if role != "retrained" else 1.6)
+        else:
+            colour = WARM_COLOURS[unlearned % len(WARM_COLOURS)]
+            looks[name] = Look(colour, WARM_MARKERS[unlearned % len(WARM_MARKERS)])
+            unlearned += 1
+    return looks
+
+
+def looks_of_categories(values: Sequence[object]) -> dict[object, Look]:
+    """The look of each value of a column: fixed for those with a meaning, in order for the rest."""
+    looks: dict[object, Look] = {}
+    for index, value in enumerate(values):
+        colour = CATEGORY_COLOURS.get(str(value)) or ROLE_COLOURS.get(str(value))
+        looks[value] = Look(
+            colour or OTHER_COLOURS[index % len(OTHER_COLOURS)], OTHER_MARKERS[index % len(OTHER_MARKERS)]
+        )
+    return looks
+
+
+def words(column: str) -> str:
+    """A column's name as an axis label."""
+    return LABELS.get(column, column.replace("_", " "))

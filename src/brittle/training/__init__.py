@@ -1,0 +1,1 @@
+"""The only optimisation loop: the laboratory's pretraining, unlearning and relearning all use it."""

@@ -1,0 +1,123 @@
+"""From texts to batches: tokenising, which tokens count in the loss, and samplers that are functions of the step.
+
+Which examples stand in the batches of step *n* depends on the seed and on *n* alone. A run that was killed and goes
+on at step *n* therefore sees exactly what it would have seen, and forget and retain are drawn independently: the
+shorter of the two never truncates the other.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from brittle.settings import BadInput
+
+
+@dataclass(frozen=True)
+class Example:
+    """One tokenised text. ``counted[i]`` says whether predicting token ``i`` counts in a likelihood loss."""
+
+    tokens: tuple[int, ...]
+    counted: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded examples. ``counted`` is 1 where the token is to be predicted (never the first, never padding)."""
+
+    input_ids: Tensor  # [rows, tokens] int64
+    attention_mask: Tensor  # [rows, tokens] int64, 1 on real tokens
+    counted: Tensor  # [rows, tokens] float32
+    examples: tuple[int, ...]  # positions in the dataset
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch on another device."""
+        moved = (part.to(device) for part in (self.input_ids, self.attention_mask, self.counted))
+        return Batch(*moved, self.examples)
+
+    @property
+    def padded(self) -> bool:
+        """Whether any row is shorter than the longest."""
+        return not bool(self.attention_mask.all())
+
+
+def tokenise(tokenizer: Any, texts: Sequence[str], max_length: int, loss_tokens: str = "all", marker: str = "Answer:") -> list[Example]:
+    """Turn texts into examples of at most ``max_length`` tokens; texts with fewer than two tokens are dropped.
+
+    ``loss_tokens="all"`` counts every token but the first. ``"answer"`` counts only the tokens after the last
+    ``marker`` of a text; a text without the marker counts whole.
+    """
+    encoded = tokenizer(list(texts), truncation=True, max_length=max_length, return_offsets_mapping=True)
+    examples = []
+    for text, tokens, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"]):
+        if len(tokens) < 2:
+            continue
+        start = text.rfind(marker) + len(marker) if loss_tokens == "answer" and marker in text else 0
+        counted = [position > 0 and end > start for position, (_, end) in enumerate(offsets)]
+        if any(counted):
+            examples.append(Example(tuple(tokens), tuple(counted)))
+    if not examples:
+        raise BadInput("no text has two tokens or more after tokenising; check the file and --max-length")
+    return examples
+
+
+def collate(examples: Sequence[Example], positions: Sequence[int], padding: int) -> Batch:
+    """Stack examples, right-padded to the longest."""
+    chosen = [examples[position] for position in positions]
+    width = max(len(example.tokens) for example in chosen)
+    input_ids = torch.full((len(chosen), width), padding)
+    attention_mask = torch.zeros(len(chosen), width, dtype=torch.long)
+    counted = torch.zeros(len(chosen), width)
+    for row, example in enumerate(chosen):
+        length = len(example.tokens)
+        input_ids[row, :length] = torch.tensor(example.tokens)
+        attention_mask[row, :length] = 1
+        counted[row, :length] = torch.tensor(example.counted, dtype=torch.float32)
+    return Batch(input_ids, attention_mask, counted, tuple(positions))
+
+
+@lru_cache(maxsize=16)
+def permutation(seed: int, name: str, epoch: int, count: int) -> tuple[int, ...]:
+    """The order of pass ``epoch`` over ``count`` examples."""
+    order = list(range(count))
+    random.Random(f"{seed} {name} {epoch}").shuffle(order)
+    return tuple(order)
+
+
+class Sampler:
+    """Shuffled batches without end: each pass over the examples is a new permutation, drawn from seed, split and pass."""
+
+    def __init__(self, name: str, examples: Sequence[Example], batch_size: int, padding: int, seed: int) -> None:
+        self.name, self.examples, self.padding, self.seed = name, examples, padding, seed
+        self.batch_size = batch_size
+
+    def positions(self, number: int) -> list[int]:
+        """Which examples stand in batch ``number``; a batch may reach over the end of a pass."""
+        first = number * self.batch_size
+        count = len(self.examples)
+        return [
+            permutation(self.seed, self.name, index // count, count)[index % count]
+            for index in range(first, first + self.batch_size)
+        ]
+
+    def batch(self, number: int) -> Batch:
+        """Batch ``number``."""
+        return collate(self.examples, self.positions(number), self.padding)
+
+
+class Supply:
+    """The micro-batches of every optimizer step: one batch per split, ``accumulation`` times."""
+
+    def __init__(self, samplers: Sequence[Sampler], accumulation: int = 1) -> None:
+        self.samplers, self.accumulation = samplers, accumulation
+
+    def __call__(self, step: int) -> list[dict[str, Batch]]:
+        """The micro-batches of optimizer step ``step``, counted from 0."""
+        numbers = range(step * self.accumulation, (step + 1) * self.accumulation)
+        return [{sampler.name: sampler.batch(number) for sampler in self.samplers} for number in numbers]

@@ -1,0 +1,64 @@
+"""Hyper-parameters of unlearning: each is written once, with its default, flag, environment name and folder tag.
+
+A method's settings pick from this vocabulary, in the order in which its run name lists them. Needs no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from brittle.settings import setting
+
+VOCABULARY: dict[str, dict[str, Any]] = {
+    "alpha": dict(
+        default=100.0, help="weight of the term that keeps retain activations in place", environment="ALPHA", tag="a",
+        minimum=0,
+    ),
+    "steering_coeff": dict(
+        default=20.0, help="length of the random target for forget activations", environment="STEERING_COEFF", tag="sc",
+    ),
+    "layer_id": dict(
+        default=(5, 6, 7), help="blocks whose outputs the loss reads, counted from 0", environment="LAYER_ID", tag="ly",
+    ),
+    "forget_weight": dict(
+        default=1.0, help="weight of gradient ascent on forget texts", environment="FORGET_WEIGHT", tag="fw", minimum=0,
+    ),
+    "retain_weight": dict(
+        default=1.0, help="weight of the retain likelihood", environment="RETAIN_WEIGHT", tag="rw", minimum=0,
+    ),
+    "lat_eps": dict(
+        default=0.1, help="radius of the latent adversary, largest change of any activation entry",
+        environment="LAT_EPS", tag="le", above=0,
+    ),
+    "lat_steps": dict(
+        default=5, help="steps of the latent adversary per training step", environment="LAT_STEPS", tag="ls", minimum=1,
+    ),
+    "wt_noise_std": dict(
+        default=0.02, help="standard deviation of the Gaussian noise added to every weight", environment="WT_NOISE_STD",
+        tag="wn", minimum=0,
+    ),
+}  # fmt: skip
+
+
+def hyperparameter(name: str) -> Any:
+    """The field of that name, for a method's settings dataclass."""
+    return setting(**VOCABULARY[name])
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What every method shares. The first three always stand in the run's name; the others when they are changed."""
+
+    epochs: int = setting(1, "passes over the forget texts (the longer set is drawn from, not truncated)", environment="EPOCHS", tag="ep", minimum=0)
+    lr: float = setting(1e-5, "peak learning rate of AdamW with cosine annealing", environment="LR", tag="lr", above=0)
+    batch_size: int = setting(4, "forget texts and retain texts per micro-batch", environment="BATCH_SIZE", tag="bs", minimum=1)
+    max_length: int = setting(512, "longest text in tokens", environment="MAX_LENGTH", tag_if_changed="mle", minimum=2)
+    max_steps: int = setting(0, "end after this many optimizer steps (0: as many as the epochs give)", environment="MAX_STEPS", tag_if_changed="ms", minimum=0)
+    grad_clip: float = setting(1.0, "largest gradient norm (0: no clipping)", environment="GRAD_CLIP", tag_if_changed="gc", minimum=0)
+    grad_accum_steps: int = setting(1, "micro-batches per optimizer step", environment="GRAD_ACCUM_STEPS", tag_if_changed="ga", minimum=1)
+    weight_decay: float = setting(0.01, "decoupled weight decay of AdamW", environment="WEIGHT_DECAY", tag_if_changed="wd", minimum=0)
+    eval_split: float = setting(0.1, "share of each file held out for the likelihoods after training", environment="EVAL_SPLIT", tag_if_changed="es", minimum=0, below=1)
+    eval_interval: int = setting(0, "optimizer steps between evaluations on the held-out share (0: only at the end)", environment="EVAL_INTERVAL", minimum=0)
+    loss_tokens: str = setting("all", "which tokens a likelihood loss covers: whole texts, or what follows the last 'Answer:'", environment="LOSS_TOKENS", tag_if_changed="lt", choices=("all", "answer"))
+    seed: int = setting(42, "seed of data order, noise and random targets", environment="SEED", tag_if_changed="sd")

@@ -1,0 +1,148 @@
+"""One loop: micro-batches in, an objective's terms summed, one optimizer step, listeners told.
+
+Built on accelerate, so one process, several, mixed precision and sharding run the same lines. Weights stay in float32
+whatever the compute type: a bfloat16 weight near 0.02 cannot move by less than 6e-5, so small learning rates would
+leave most weights exactly where they were.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+
+from brittle.settings import BadInput
+from brittle.training.batches import Batch
+from brittle.training.optimizers import OPTIMIZERS
+from brittle.training.step import LossTerms, Step, Totals
+
+Objective = Callable[[Step], LossTerms]
+
+
+class Listener(Protocol):
+    """Told after every optimizer step (``number`` counts from 1); returning True ends the training."""
+
+    def __call__(self, number: int, model: nn.Module, terms: dict[str, float]) -> bool | None: ...
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How the loop optimises. Steps are optimizer steps; schedules count them too."""
+
+    steps: int
+    lr: float
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    grad_clip: float = 1.0
+    mixed_precision: str = "no"
+    seed: int = 0
+
+
+@dataclass
+class History:
+    """The mean of each loss term per optimizer step."""
+
+    terms: list[dict[str, float]] = field(default_factory=list)
+    stopped_at: int | None = None
+
+
+class NotFinite(BadInput):
+    """The loss became NaN or infinite; the weights are those before that step."""
+
+
+def learning_rate_factor(step: int, settings: LoopSettings) -> float:
+    """The share of the learning rate at optimizer step ``step`` (from 0): linear warm-up, then cosine or linear to 0, or constant."""
+    if step < settings.warmup_steps:
+        return (step + 1) / settings.warmup_steps
+    if settings.schedule == "constant":
+        return 1.0
+    passed = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+    if settings.schedule == "linear":
+        return max(0.0, 1.0 - passed)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, passed)))
+
+
+def accelerator_for(device: str, mixed_precision: str) -> Accelerator:
+    """An accelerator for this device; a second training in one process may use another precision."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
+
+
+def totals_of(micro_batches: Sequence[dict[str, Batch]], accelerator: Accelerator | None = None) -> dict[str, Totals]:
+    """Tokens, counted tokens and sequences of each split in a whole optimizer step, over all processes."""
+    totals = {}
+    for split in micro_batches[0]:
+        batches = [batches[split] for batches in micro_batches]
+        counts = torch.tensor([
+            sum(float(batch.attention_mask.sum()) for batch in batches),
+            sum(float(batch.counted[:, 1:].sum()) for batch in batches),
+            sum(len(batch.examples) for batch in batches),
+        ])  # fmt: skip
+        if accelerator is not None and accelerator.num_processes > 1:
+            counts = accelerator.reduce(counts.to(accelerator.device), "sum").cpu()
+        totals[split] = Totals(*counts.tolist())
+    return totals
+
+
+def train(
+    model: nn.Module,
+    supply: Callable[[int], list[dict[str, Batch]]],
+    objective: Objective,
+    settings: LoopSettings,
+    *,
+    device: str = "cpu",
+    listeners: Iterable[Listener] = (),
+    **step_details: Any,
+) -> History:
+    """Train ``model`` in place for ``settings.steps`` optimizer steps; ``step_details`` go to every :class:`Step`.
+
+    Raises :class:`NotFinite` before a step whose loss or gradient is not finite would touch the weights.
+    """
+    torch.manual_seed(settings.seed)
+    accelerator = accelerator_for(device, settings.mixed_precision)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizers = OPTIMIZERS[settings.optimizer](model, settings.lr, settings.betas, settings.weight_decay)
+    model.train()
+    model, *optimizers = accelerator.prepare(model, *optimizers)
+    groups = [(group, group["lr"]) for optimizer in optimizers for group in optimizer.param_groups]
+    history = History()
+    for number in range(settings.steps):
+        for group, peak in groups:
+            group["lr"] = peak * learning_rate_factor(number, settings)
+        micro_batches = [{k: b.to(accelerator.device) for k, b in batches.items()} for batches in supply(number)]
+        totals = totals_of(micro_batches, accelerator)
+        step_terms: dict[str, float] = {}
+        for batches in micro_batches:
+            step = Step(model, batches, totals, number=number, steps=settings.steps, seed=settings.seed, **step_details)
+            with accelerator.autocast():
+                terms = objective(step)
+            loss = torch.stack(list(terms.values())).sum()
+            _check_finite(loss, number, step_terms)
+            accelerator.backward(loss * accelerator.num_processes)
+            for name, value in terms.items():
+                step_terms[name] = step_terms.get(name, 0.0) + float(value.detach())
+        norm = accelerator.clip_grad_norm_(parameters, settings.grad_clip or math.inf)
+        _check_finite(norm, number, step_terms)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        history.terms.append(step_terms)
+        if any([listener(number + 1, model, step_terms) for listener in listeners]):
+            history.stopped_at = number + 1
+            break
+    model.eval()
+    return history
+
+
+def _check_finite(value: Tensor | None, number: int, terms: dict[str, float]) -> None:
+    if value is not None and not bool(torch.isfinite(value.detach()).all()):
+        raise NotFinite(f"the loss is not finite at step {number + 1} ({terms or 'first term'}); lower --lr or the method's weights")

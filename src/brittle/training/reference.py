@@ -1,0 +1,95 @@
+"""Hidden states of the model as it was before training, computed once and kept on disk by example.
+
+Keyed by example, not by step, so any sampler, batch size or number of epochs reads the right states; keyed by content,
+so runs of a sweep share one cache. No second model is in memory during training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from brittle.models.anatomy import Anatomy
+from brittle.records import Identity, is_complete, writing
+from brittle.settings import home
+from brittle.training.batches import Batch, Example, collate
+from brittle.training.loop import totals_of
+from brittle.training.step import Step
+
+
+class ReferenceStates:
+    """Block outputs by split, layer and example; called with a batch, it returns ``[rows, tokens, width]``."""
+
+    def __init__(self, folder: Path, examples: Mapping[str, Sequence[Example]], layers: Sequence[int]) -> None:
+        self._states = {
+            (split, layer): numpy.load(folder / f"{split}_{layer}.npy", mmap_mode="r")
+            for split in examples
+            for layer in layers
+        }
+        self._starts = {
+            split: numpy.concatenate([[0], numpy.cumsum([len(example.tokens) for example in part])])
+            for split, part in examples.items()
+        }
+
+    def __call__(self, split: str, batch: Batch, layer: int) -> Tensor:
+        """The states of the batch's examples, zero on padding."""
+        states, starts = self._states[split, layer], self._starts[split]
+        rows, tokens = batch.input_ids.shape
+        stacked = numpy.zeros((rows, tokens, states.shape[1]), dtype=numpy.float32)
+        for row, example in enumerate(batch.examples):
+            first, last = starts[example], starts[example + 1]
+            stacked[row, : last - first] = states[first:last]
+        return torch.from_numpy(stacked).to(batch.input_ids.device)
+
+
+@torch.no_grad()
+def reference_states(
+    model: nn.Module,
+    anatomy: Anatomy,
+    examples: Mapping[str, Sequence[Example]],
+    layers: Sequence[int],
+    *,
+    digest: str,
+    padding: int,
+    device: str,
+    batch_size: int = 16,
+) -> ReferenceStates:
+    """Compute, or find in the cache, the block outputs of ``examples`` under ``model`` (identified by ``digest``)."""
+    contents = {split: [example.tokens for example in part] for split, part in examples.items()}
+    identity = Identity("reference hidden states", {"model": digest, "examples": contents}, {"layers": sorted(layers)})
+    folder = home() / "reference_states" / identity.fingerprint
+    if not is_complete(folder, Identity(identity.kind, {"of": identity.fingerprint}, {})):
+        with writing(folder, Identity(identity.kind, {"of": identity.fingerprint}, {})) as draft:
+            for split, part in examples.items():
+                _write_states(draft.folder, model, anatomy, split, part, layers, padding, device, batch_size)
+    return ReferenceStates(folder, examples, layers)
+
+
+def _write_states(
+    folder: Path, model: nn.Module, anatomy: Anatomy, split: str, examples: Sequence[Example], layers: Sequence[int],
+    padding: int, device: str, batch_size: int,
+) -> None:  # fmt: skip
+    total = sum(len(example.tokens) for example in examples)
+    arrays: dict[int, numpy.memmap] = {}
+    position = 0
+    for first in tqdm(range(0, len(examples), batch_size), desc=f"reference states ({split})", leave=False):
+        positions = list(range(first, min(first + batch_size, len(examples))))
+        batch = collate(examples, positions, padding).to(device)
+        step = Step(model, {split: batch}, totals_of([{split: batch}]), anatomy=anatomy)
+        real = batch.attention_mask.bool()
+        for layer, states in step.hidden_states(split, layers).items():
+            if layer not in arrays:
+                shape = (total, states.shape[-1])
+                arrays[layer] = numpy.lib.format.open_memmap(
+                    folder / f"{split}_{layer}.npy", mode="w+", dtype=numpy.float32, shape=shape
+                )
+            kept = states[real].float().cpu().numpy()
+            arrays[layer][position : position + len(kept)] = kept
+        position += int(real.sum())
+    for array in arrays.values():
+        array.flush()

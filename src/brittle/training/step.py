@@ -1,0 +1,141 @@
+"""What a loss can read of one training step: likelihoods, hidden states now and before training, an adversary.
+
+All means are normalised over the whole optimizer step: the sum over a micro-batch is divided by the number of tokens
+in all micro-batches of all processes. One batch of eight, two of four on two processes and two accumulated ones of
+four therefore give the same update.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from brittle.models.anatomy import Anatomy
+from brittle.training.batches import Batch
+
+LossTerms = dict[str, Tensor]
+"""Named terms whose sum is the loss."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """How much one split holds in a whole optimizer step, over all micro-batches and processes."""
+
+    tokens: float
+    counted: float
+    sequences: float
+
+
+class _EnoughSeen(Exception):
+    """Ends a forward pass after the deepest block that anyone reads."""
+
+
+class Step:
+    """One micro-batch of an optimizer step, with everything a method may ask of it."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Mapping[str, Batch],
+        totals: Mapping[str, Totals],
+        *,
+        number: int = 0,
+        steps: int = 1,
+        anatomy: Anatomy | None = None,
+        reference: Callable[[str, Batch, int], Tensor] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.model, self.batches, self.totals = model, batches, totals
+        self.number, self.steps, self.anatomy, self.seed = number, steps, anatomy, seed
+        self._reference = reference
+
+    def forward(self, split: str) -> Tensor:
+        """The model's logits on a split, ``[rows, tokens, vocabulary]``."""
+        batch = self.batches[split]
+        mask = batch.attention_mask if batch.padded else None
+        return self.model(input_ids=batch.input_ids, attention_mask=mask, use_cache=False).logits
+
+    def token_losses(self, split: str) -> Tensor:
+        """Negative log-likelihood of every token given those before it, ``[rows, tokens - 1]``, in nats."""
+        logits = self.forward(split)[:, :-1].float()
+        targets = self.batches[split].input_ids[:, 1:]
+        return functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+
+    def negative_log_likelihood(self, split: str) -> Tensor:
+        """Mean over the counted tokens of the whole optimizer step, in nats per token."""
+        counted = self.batches[split].counted[:, 1:]
+        return (self.token_losses(split) * counted).sum() / self.totals[split].counted
+
+    def token_mean(self, split: str, values: Tensor) -> Tensor:
+        """Mean of per-token values ``[rows, tokens]`` over the real tokens of the whole optimizer step."""
+        return (values * self.batches[split].attention_mask).sum() / self.totals[split].tokens
+
+    def hidden_states(self, split: str, layers: Sequence[int]) -> dict[int, Tensor]:
+        """Outputs of the given blocks, ``[rows, tokens, width]`` each; the forward pass ends at the deepest."""
+        blocks = self._blocks()
+        captured: dict[int, Tensor] = {}
+        deepest = max(layers)
+
+        def capture(layer: int) -> Callable:
+            def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+                captured[layer] = output[0] if isinstance(output, tuple) else output
+                if layer == deepest:
+                    raise _EnoughSeen
+
+            return hook
+
+        handles = [blocks[layer].register_forward_hook(capture(layer)) for layer in set(layers)]
+        try:
+            with contextlib.suppress(_EnoughSeen):
+                self.forward(split)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return captured
+
+    def reference_hidden_states(self, split: str, layer: int) -> Tensor:
+        """The same block outputs under the model as it was before training, computed once and cached by example."""
+        if self._reference is None:
+            raise RuntimeError(f"this method did not declare that it needs reference hidden states of {split}")
+        return self._reference(split, self.batches[split], layer)
+
+    def random_direction(self, layer: int) -> Tensor:
+        """A unit vector ``[width]`` that depends on the seed and the layer alone."""
+        width = next(self._blocks()[layer].parameters()).device, self._width()
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + layer)
+        direction = torch.randn(width[1], generator=generator)
+        return (direction / direction.norm()).to(width[0])
+
+    @contextlib.contextmanager
+    def perturbed(self, layer: int, perturbation: Tensor) -> Iterator[None]:
+        """Add ``perturbation`` to the output of a block for every forward pass inside the block of code."""
+
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+            if isinstance(output, tuple):
+                return (output[0] + perturbation, *output[1:])
+            return output + perturbation
+
+        # Prepended, so that hidden_states() sees the perturbed output even when it reads the same block.
+        handle = self._blocks()[layer].register_forward_hook(hook, prepend=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _blocks(self) -> list[nn.Module]:
+        if self.anatomy is None:
+            raise RuntimeError("this step was built without an anatomy; it can only read likelihoods")
+        return self.anatomy.blocks(_unwrapped(self.model))
+
+    def _width(self) -> int:
+        return _unwrapped(self.model).config.hidden_size
+
+
+def _unwrapped(model: nn.Module) -> Any:
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model

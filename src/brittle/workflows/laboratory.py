@@ -1,0 +1,217 @@
+"""The embedded laboratory: small models whose knowledge is known, built on this machine in minutes.
+
+``laboratory:base`` read a fictional world; ``laboratory:filtered`` read it without the hazardous documents;
+``laboratory:retrained`` read all of it in another order, the control for what two trainings differ by anyway. All
+start from the same initial weights and take the same number of steps. ``laboratory:reinitialised`` also starts from
+other weights. A reference may name a size and a world: ``laboratory:base@tiny-1`` is world 1 in size ``tiny``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brittle.data import world as world_module
+from brittle.data.multiple_choice import Question
+from brittle.data.world import World, WorldSize
+from brittle.models.references import Located, locate
+from brittle.records import Identity, digest_of_source, is_complete, put_in_place, write_json, writing
+from brittle.settings import BadInput, home
+from brittle.workflows import parallel
+
+PREFIX = "laboratory:"
+
+
+@dataclass(frozen=True)
+class Role:
+    """How one of the laboratory's models differs from the others."""
+
+    hazardous: bool
+    initial_seed: int
+    data_seed: int
+
+
+ROLES = {
+    "base": Role(hazardous=True, initial_seed=0, data_seed=0),
+    "filtered": Role(hazardous=False, initial_seed=0, data_seed=1),
+    "retrained": Role(hazardous=True, initial_seed=0, data_seed=2),
+    "reinitialised": Role(hazardous=True, initial_seed=1, data_seed=3),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A laboratory's world, model shape and training. The defaults are the size ``small``."""
+
+    hazardous_entities: int = 40
+    benign_entities: int = 12
+    width: int = 128
+    layers: int = 4
+    heads: int = 4
+    vocabulary: int = 2048
+    steps: int = 360
+    rows: int = 8
+    row_tokens: int = 128
+    lr: float = 0.03
+    warmup_steps: int = 20
+    weight_decay: float = 0.1
+
+    @property
+    def world_size(self) -> WorldSize:
+        """The world's part of the recipe."""
+        return WorldSize(self.hazardous_entities, self.benign_entities)
+
+
+SIZES = {
+    "small": Recipe(),
+    "tiny": Recipe(hazardous_entities=8, benign_entities=6, width=48, layers=3, heads=2, steps=120, lr=0.05),
+}
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """One laboratory: a size and a world seed; its models live in a cache folder once they are built."""
+
+    size: str = "small"
+    seed: int = 0
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of this size: embedded, or defined by ``brittle laboratory --name``."""
+        if self.size in SIZES:
+            return SIZES[self.size]
+        path = _recipe_path(self.size)
+        if not path.is_file():
+            raise BadInput(
+                f"there is no laboratory of size '{self.size}'; use {', '.join(SIZES)} or define it with: "
+                f"brittle laboratory --name {self.size} --width … --layers …"
+            )
+        return Recipe(**json.loads(path.read_text()))
+
+    @property
+    def world(self) -> World:
+        """All facts, texts and questions."""
+        return World(self.seed, self.recipe.world_size)
+
+    @property
+    def folder(self) -> Path:
+        """Where the models lie; the name changes with the recipe and with the code that makes the world."""
+        identity = self.identity("")
+        return home() / "laboratory" / f"{self.size}-{self.seed}-{identity.fingerprint[:8]}"
+
+    def identity(self, name: str) -> Identity:
+        """What a model of this laboratory depends on."""
+        from brittle.models import construction
+        from brittle.training import batches, loop, optimizers
+
+        source = digest_of_source(sys.modules[__name__], world_module, construction, batches, loop, optimizers)
+        role = dataclasses.asdict(ROLES[name]) if name else {}
+        settings = dataclasses.asdict(self.recipe) | role
+        return Identity("laboratory model", {"world": self.seed, "source": source}, settings)
+
+    def questions(self) -> dict[str, list[Question]]:
+        """Four-way questions by split, ``forget`` and ``retain``."""
+        return {"forget": self.world.questions(hazardous=True), "retain": self.world.questions(hazardous=False)}
+
+    def texts(self) -> dict[str, list[str]]:
+        """Question-shaped training texts by split, ``forget`` and ``retain``."""
+        return {"forget": self.world.texts(hazardous=True), "retain": self.world.texts(hazardous=False)}
+
+    def build(self, names: Sequence[str] = ("base", "filtered", "retrained")) -> dict[str, Path]:
+        """Train the models that are not there yet, side by side; return their folders."""
+        missing = [name for name in names if not is_complete(self.folder / name, self.identity(name))]
+        if missing:
+            self._save_tokenizer()
+            jobs = [parallel.Job(_pretrain, (self, name), self.recipe.steps) for name in missing]
+            parallel.run(jobs, f"laboratory {self.size}-{self.seed}: {', '.join(missing)}")
+        return {name: self.folder / name for name in names}
+
+    def _save_tokenizer(self) -> None:
+        from brittle.models.construction import new_tokenizer
+
+        folder = self.folder / "tokenizer"
+        if folder.is_dir():
+            return
+        corpus = itertools.islice(self.world.documents("tokenizer"), 40 * self.recipe.hazardous_entities)
+        temporary = self.folder / f".tokenizer-{id(self)}"
+        temporary.mkdir(parents=True, exist_ok=True)
+        new_tokenizer(corpus, self.recipe.vocabulary).save_pretrained(temporary)
+        put_in_place(temporary, folder)
+
+
+def parse(reference: str) -> tuple[str, Laboratory]:
+    """Take ``laboratory:NAME[@SIZE[-SEED]]`` apart."""
+    match = re.fullmatch(rf"{PREFIX}([a-z]+)(?:@([A-Za-z_]\w*)(?:-(\d+))?)?", reference)
+    if not match or match[1] not in ROLES:
+        raise BadInput(f"unknown laboratory model '{reference}'; there is {', '.join(PREFIX + name for name in ROLES)}, each with @SIZE-SEED")
+    return match[1], Laboratory(match[2] or "small", int(match[3] or 0))
+
+
+def find(reference: str, trust_remote_code: bool = False) -> Located:
+    """Locate any model reference; a laboratory model is built first if it is not there."""
+    if not reference.startswith(PREFIX):
+        return locate(reference)
+    name, laboratory = parse(reference)
+    folder = laboratory.build([name])[name]
+    return dataclasses.replace(locate(str(folder), name=reference.replace(":", "_").replace("@", "_")), text=reference)
+
+
+def define(name: str, recipe: Recipe) -> None:
+    """Keep a recipe under a name, so that references can use it as a size."""
+    if name in SIZES:
+        raise BadInput(f"the laboratory size '{name}' is embedded and cannot be redefined; choose another --name")
+    write_json(_recipe_path(name), dataclasses.asdict(recipe))
+
+
+def _recipe_path(name: str) -> Path:
+    return home() / "laboratory" / "recipes" / f"{name}.json"
+
+
+def _packed_rows(tokenizer: Any, documents: Iterator[str], row_tokens: int) -> Iterator[tuple[int, ...]]:
+    """Rows of exactly ``row_tokens`` tokens: documents one after the other, each begun by the end-of-text token."""
+    waiting: list[int] = []
+    for document in documents:
+        waiting += [tokenizer.eos_token_id, *tokenizer(document)["input_ids"]]
+        while len(waiting) >= row_tokens:
+            yield tuple(waiting[:row_tokens])
+            del waiting[:row_tokens]
+
+
+def _pretrain(laboratory: Laboratory, name: str, tick: Callable[[int], None]) -> None:
+    """Train one model from scratch and write its record."""
+    import torch
+    from transformers import AutoTokenizer
+
+    from brittle.models.construction import new_gpt_neox, save
+    from brittle.training.batches import Example, collate
+    from brittle.training.loop import LoopSettings, train
+
+    recipe, role = laboratory.recipe, ROLES[name]
+    with writing(laboratory.folder / name, laboratory.identity(name)) as draft:
+        tokenizer = AutoTokenizer.from_pretrained(laboratory.folder / "tokenizer")
+        documents = laboratory.world.documents(f"training {role.data_seed}", role.hazardous)
+        rows = _packed_rows(tokenizer, documents, recipe.row_tokens)
+        counted = (False,) + (True,) * (recipe.row_tokens - 1)
+
+        def supply(_step: int) -> list[dict[str, Any]]:
+            examples = [Example(next(rows), counted) for _ in range(recipe.rows)]
+            return [{"text": collate(examples, range(recipe.rows), tokenizer.pad_token_id)}]
+
+        model = new_gpt_neox(len(tokenizer), recipe.width, recipe.layers, recipe.heads, 512, role.initial_seed)
+        settings = LoopSettings(
+            recipe.steps, recipe.lr, "muon", "linear", recipe.warmup_steps, recipe.weight_decay, betas=(0.9, 0.98)
+        )
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        history = train(
+            model.to(device), supply, lambda step: {"text": step.negative_log_likelihood("text")}, settings,
+            device=device, listeners=[lambda *_: tick(1)],
+        )  # fmt: skip
+        save(model.cpu(), tokenizer, draft.folder)
+        draft.note(final_loss=history.terms[-1]["text"], tokens=recipe.steps * recipe.rows * recipe.row_tokens)

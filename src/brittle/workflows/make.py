@@ -1,0 +1,174 @@
+"""Make an unlearned model: one method, one base, one folder that says how.
+
+``unlearned_models/<model>__<method>__<settings>/`` holds the weights as safetensors (float32, as trained), the
+tokenizer, ``training.csv`` (loss terms by step), ``summary.json`` (what it knows afterwards) and the record.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from brittle import discovery
+from brittle.contracts import MethodNeeds
+from brittle.records import Draft, Identity, digest_of_source, fingerprint, is_complete, write_json, writing
+from brittle.settings import BadInput, as_dictionary, flag_of, fields_of, folder_tags, resolve, setting
+from brittle.training.hyperparameters import VOCABULARY, TrainingSettings
+from brittle.workflows import laboratory
+
+PRESET_NAMES = ("laboratory",)
+HEAVY_FILES = ("*.safetensors", "*.safetensors.index.json")
+
+
+@dataclass(frozen=True)
+class MakeSettings:
+    """Which model is made from what, and what happens to it."""
+
+    model: str = setting(None, "base model: hub id, folder or laboratory:NAME", environment="BASE")
+    method: str = setting(None, "unlearning method (see: brittle methods)")
+    preset: str | None = setting(None, "named settings of the method; flags still win", choices=PRESET_NAMES, environment="PRESET")
+    forget_data: str = setting("data/forget.txt", "texts to forget, one a line (or jsonl, csv, parquet); a laboratory model brings its own", environment="FORGET_DATA")
+    retain_data: str = setting("data/retain.txt", "texts to keep", environment="RETAIN_DATA")
+    device: str = setting("auto", "auto (best GPU), cuda, cuda:N, mps or cpu", environment="DEVICE")
+    dtype: str = setting("auto", "compute type; weights train in float32 whatever it is", choices=("auto", "fp32", "fp16", "bf16"), environment="DTYPE")
+    outdir: str = setting("unlearned_models", "folder under which the model's own folder is made", environment="UNLEARNED_ROOT")
+    push_to_hub: bool = setting(False, "upload the finished model to the Hugging Face hub", environment="PUSH_TO_HUB")
+    no_save: bool = setting(False, "delete the weights once evaluation is done; records stay", environment="NO_SAVE")
+    no_eval: bool = setting(False, "skip the questions after training", environment="NO_EVAL")
+    check_wandb_only: bool = setting(False, "exit 0 if exactly this run has finished, 1 otherwise, without loading a model")
+    force: bool = setting(False, "train again even if the record is complete")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides a run: resolved settings, the method's file, data, folder and identity."""
+
+    make: MakeSettings
+    training: TrainingSettings
+    method: Any
+    module: ModuleType
+    base: Any
+    texts: Mapping[str, Sequence[str]]
+    folder: Path
+    identity: Identity
+
+    @property
+    def needs(self) -> MethodNeeds:
+        """What the method reads."""
+        return self.module.NEEDS
+
+
+def plan(given: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Plan:
+    """Resolve flags, environment and preset into a plan; refuses what does not fit before anything is loaded."""
+    make = resolve(MakeSettings, given, environment)
+    if not make.model or not make.method:
+        raise BadInput("--model and --method are required, for example: --model laboratory:base --method cb_lat --preset laboratory")
+    module = discovery.find("methods", make.method).load()
+    refuse_unused(make.method, module.Settings, given)
+    preset = module.PRESETS.get(make.preset, {}) if make.preset else {}
+    training = resolve(TrainingSettings, given, environment, preset)
+    method = resolve(module.Settings, given, environment, preset)
+    base = laboratory.find(make.model)
+    check_layers(base, module.NEEDS, method)
+    texts = read_texts(make, given)
+    name = f"{base.name}__{make.method}__{folder_tags(training, method)}"
+    if texts["source"] != "default":
+        name += f"_data{fingerprint(texts['source'])[:6]}"
+    inputs = {
+        "base": base.digest, "forget": fingerprint(texts["forget"]), "retain": fingerprint(texts["retain"]),
+        "source": digest_of_source(module),
+    }  # fmt: skip
+    settings = as_dictionary(training) | as_dictionary(method) | {"method": make.method, "dtype": make.dtype}
+    split = {key: texts[key] for key in ("forget", "retain")}
+    return Plan(
+        make, training, method, module, base, split, Path(make.outdir) / name, Identity("unlearned model", inputs, settings)
+    )
+
+
+def refuse_unused(name: str, settings_type: type, given: Mapping[str, Any]) -> None:
+    """A hyper-parameter that the method does not read is an error, not a silent no-op."""
+    own = {field.name for field in fields(settings_type)}
+    for key in given:
+        if key in VOCABULARY and key not in own:
+            used = ", ".join(flag_of(field) for field in fields_of(settings_type)) or "none of its own"
+            raise BadInput(f"--{key.replace('_', '-')} is not used by {name}; its settings are: {used}")
+
+
+def check_layers(base: Any, needs: MethodNeeds, method: Any) -> None:
+    """Refuse target layers that the model does not have, before its weights are loaded."""
+    from brittle.models.loading import number_of_layers
+
+    if needs.layers:
+        depth = number_of_layers(base)
+        wrong = [layer for layer in method.layer_id if not 0 <= layer < depth]
+        if wrong or not method.layer_id:
+            raise BadInput(f"--layer-id: {wrong or 'no layer'} is outside {base.text}, whose layers are 0 to {depth - 1}")
+
+
+def read_texts(make: MakeSettings, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Forget and retain texts; a laboratory model brings its own unless files are named."""
+    from brittle.data.corpora import read_texts as read
+
+    named = [key for key in ("forget_data", "retain_data") if key in given]
+    if make.model.startswith(laboratory.PREFIX) and not named:
+        _, chosen = laboratory.parse(make.model)
+        return chosen.texts() | {"source": "default"}
+    source = [getattr(make, key) for key in named] or "default"
+    return {"forget": read(Path(make.forget_data)), "retain": read(Path(make.retain_data)), "source": source}
+
+
+def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
+    """Carry out a plan; a complete record of the same identity is left as it is."""
+    if is_complete(chosen.folder, chosen.identity) and not chosen.make.force:
+        return chosen.folder
+    from brittle.workflows.unlearning import unlearn
+
+    with writing(chosen.folder, chosen.identity) as draft:
+        unlearn(chosen, draft, tick)
+    if chosen.make.push_to_hub:
+        _upload(chosen)
+    if chosen.make.no_save:
+        _drop_weights(chosen.folder)
+    return chosen.folder
+
+
+def optimizer_steps(training: TrainingSettings, forget: int, retain: int) -> int:
+    """Optimizer steps of a run: an epoch is one pass over the longer... of the split that is read, never truncated."""
+    per_step = training.batch_size * training.grad_accum_steps
+    steps = training.epochs * math.ceil((forget or retain) / per_step)
+    return min(steps, training.max_steps) if training.max_steps and steps else training.max_steps or steps
+
+
+def split_for_evaluation(texts: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:
+    """Shuffle, then hold out the first ``share`` of the texts (at least one, if a share is asked for)."""
+    shuffled = list(texts)
+    random.Random(seed).shuffle(shuffled)
+    held_out = min(len(shuffled) - 1, max(1, int(len(shuffled) * share))) if share > 0 else 0
+    return shuffled[held_out:], shuffled[:held_out]
+
+
+def _drop_weights(folder: Path) -> None:
+    for pattern in HEAVY_FILES:
+        for path in folder.glob(pattern):
+            path.unlink()
+    record = folder / "record.json"
+    import json
+
+    content = json.loads(record.read_text())
+    content["files"] = [name for name in content["files"] if (folder / name).is_file()]
+    content["notes"]["weights"] = "deleted after evaluation (--no-save)"
+    write_json(record, content)
+
+
+def _upload(chosen: Plan) -> None:
+    from huggingface_hub import HfApi
+
+    interface = HfApi()
+    repository = f"{interface.whoami()['name']}/{chosen.folder.name}"
+    interface.create_repo(repository, exist_ok=True)
+    interface.upload_folder(repo_id=repository, folder_path=chosen.folder, ignore_patterns=["*.bin", "*.pt"])

@@ -1,0 +1,83 @@
+"""Independent jobs in worker processes, one thread each, under one progress bar.
+
+One thread per process makes a result independent of how many cores the machine has and of what runs beside it, and
+several small models train faster side by side than one after the other with more threads.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm import tqdm
+
+Tick = Callable[[int], None]
+_ticks: Any = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """``function(*arguments, tick=tick)`` in a worker; ``size`` is how many ticks it will report."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    size: int = 1
+
+
+def run(jobs: Sequence[Job], title: str, unit: str = "step", workers: int | None = None) -> list[Any]:
+    """Run all jobs and return their results in order. The first failure is raised; finished jobs keep their records."""
+    if not jobs:
+        return []
+    context = multiprocessing.get_context("spawn")
+    ticks = context.Queue()
+    count = min(len(jobs), workers or os.cpu_count() or 1)
+    with (
+        tqdm(total=sum(job.size for job in jobs), desc=title, unit=unit, dynamic_ncols=True) as bar,
+        ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(ticks, os.getpid())) as pool,
+    ):
+        futures: list[Future] = [pool.submit(_work, job) for job in jobs]
+        pending = set(futures)
+        while pending:
+            done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+            _drain(ticks, bar)
+            if failed := next((future for future in done if future.exception()), None):
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise failed.exception()  # type: ignore[misc]
+        _drain(ticks, bar)
+        bar.update(bar.total - bar.n)
+    return [future.result() for future in futures]
+
+
+def _drain(ticks: Any, bar: tqdm) -> None:
+    while True:
+        try:
+            bar.update(min(ticks.get_nowait(), bar.total - bar.n))
+        except queue.Empty:
+            return
+
+
+def _begin(ticks: Any, parent: int) -> None:
+    """Set up a worker: one thread, a way to report progress, and an end when the parent is killed."""
+    global _ticks
+    _ticks = ticks
+    import torch
+
+    torch.set_num_threads(1)
+
+    def end_with_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _work(job: Job) -> Any:
+    return job.function(*job.arguments, tick=_ticks.put)

@@ -1,0 +1,46 @@
+"""Options, one thread per test process, and a cache folder that is not the user's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read once, when huggingface_hub is imported
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+    parser.addoption("--fast", action="store_true", help="leave out the tests marked end_to_end")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "end_to_end: whole programs on the tiny laboratory; left out by --fast")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if "slow" in item.keywords and not config.getoption("--slow"):
+            item.add_marker(pytest.mark.skip(reason="slow; run with --slow"))
+        if "end_to_end" in item.keywords and config.getoption("--fast"):
+            item.add_marker(pytest.mark.skip(reason="left out by --fast"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def brittle_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """``BRITTLE_HOME`` for the session: a temporary folder, or ``BRITTLE_TEST_HOME`` if set (keeps laboratories)."""
+    folder = Path(os.environ.get("BRITTLE_TEST_HOME") or tmp_path_factory.mktemp("brittle_home"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BRITTLE_HOME", str(folder))
+        yield folder

@@ -1,0 +1,134 @@
+"""A synthetic outputs tree: what the pipeline leaves behind, with numbers from tiny formulas."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+ROLES = {
+    "laboratory_base": "base", "laboratory_filtered": "filtered", "laboratory_retrained": "retrained",
+    "laboratory_base__cb_lat__ep1_lr0.001_bs8_a100.0_ly1-2": "unlearned",
+    "laboratory_base__wt_dist__ep1_lr0.003_bs8_wn0.05": "unlearned",
+}  # fmt: skip
+# relative update and stable rank of base -> model; V that a model holds (hidden or not); steps to relearn T
+MOVED = {"filtered": (0.92, 12.4), "retrained": (0.91, 13.2), "cb_lat": (0.26, 2.0), "wt_dist": (2.6, 42.6)}
+HOLDS_V = {"base": 1.0, "filtered": 0.0, "retrained": 1.0, "cb_lat": 1.0, "wt_dist": 0.0}
+T_TIME = {"base": 1.0, "filtered": 12.0, "retrained": 1.0, "cb_lat": 8.0, "wt_dist": 14.0}
+VALUES = [f"value{number}" for number in range(8)]
+LAYERS = 4
+
+
+def kind(name: str) -> str:
+    """The method of an unlearned model, the role of any other."""
+    return name.split("__")[1] if "__" in name else ROLES[name]
+
+
+def build(outputs: Path) -> Path:
+    """Write the whole tree."""
+    models = []
+    for name, role in ROLES.items():
+        made = {"method": kind(name), "settings": {"lr": 0.001, "layer_id": [1, 2]}} if role == "unlearned" else {}
+        models.append({"name": name, "role": role, "reference": name.replace("_", ":", 1), **made})
+    base = "laboratory_base"
+    pairs = [{"folder": f"{base}__to__{name}", "a": base, "b": name} for name in ROLES if name != base]
+    outputs.mkdir(parents=True, exist_ok=True)
+    (outputs / "comparison.json").write_text(json.dumps({"models": models, "comparisons": pairs}))
+    for pair in pairs:
+        weights(outputs / pair["folder"] / "weight_comparison", *MOVED[kind(pair["b"])])
+        activations(outputs / pair["folder"] / "activation_comparison", MOVED[kind(pair["b"])][0])
+    for name in ROLES:
+        lens(outputs / name / "wmdp_logit_lens", kind(name))
+    attack(outputs / "recovery")
+    return outputs
+
+
+def save(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
+    """One table and a record beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pandas.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
+    record = {
+        "status": "complete", "fingerprint": f"{len(name):04x}0000aaaabbbb", "started": "2026-01-02T03:04:05Z",
+        "seconds": 1.5, "versions": {"brittle": "0.1.0", "torch": "2.13.0"},
+        "machine": {"system": "Linux", "cores": 2, "gpu": None},
+    }  # fmt: skip
+    (folder / "record.json").write_text(json.dumps(record))
+
+
+def weights(folder: Path, update: float, rank: float) -> None:
+    """Every matrix moves by ``update`` with stable rank ``rank``, deeper layers a little less."""
+    matrices, layers = [], []
+    for layer in range(LAYERS):
+        tilt = 1 - 0.1 * layer
+        for group, norm in (("attn", 8.0), ("mlp", 12.0)):
+            matrices.append({
+                "name": f"layers.{layer}.{group}", "layer": layer, "group": group, "dW_fro": update * tilt * norm,
+                "W_fro": norm, "dW_fro_rel": update * tilt, "dW_stable_rank": rank,
+            })  # fmt: skip
+            layers.append({
+                "layer": layer, "group": group, "dW_fro_layer": update * tilt * norm, "W_fro_layer": norm,
+                "dW_fro_layer_rel": update * tilt, "mean_dW_stable_rank": rank * tilt, "count_mats": 2,
+            })  # fmt: skip
+    save(folder, "per_layer", layers)
+    save(folder, "per_matrix", matrices)
+
+
+def activations(folder: Path, update: float) -> None:
+    """Hidden states move with depth, twice as far on forget texts."""
+    rows: list[dict[str, Any]] = [
+        {"layer": layer, "split": split, "model_a_norm_L2": 10.0 + layer, "mean_dh_L2": factor * update * (layer + 1)}
+        for split, factor in (("forget", 2.0), ("retain", 1.0))
+        for layer in range(LAYERS + 1)
+    ]
+    rows.append({"layer": "ALL_MEAN", "split": "forget", "model_a_norm_L2": 1.0, "mean_dh_L2": 99.0})
+    save(folder, "activation_comparison", rows)
+
+
+def lens(folder: Path, model: str) -> None:
+    """Base and retrained read the answer from the first layer on, the others nowhere."""
+    accuracy = 0.97 if model in ("base", "retrained") else 0.25
+    row = {"accuracy": accuracy, "correct": int(accuracy * 240), "total": 240}
+    save(folder, "wmdp_lens_results", [{"layer": layer} | row for layer in range(LAYERS + 1)])
+
+
+def attack(folder: Path, seeds: int = 3) -> None:
+    """Curves that rise towards 1 (T) and towards what the model holds (V); answers at the first step with T learned."""
+    points, answers = [], []
+    for name, role in ROLES.items():
+        for seed in range(seeds):
+            rows = [point(name, role, seed, step) for step in range(0, 121, 10)]
+            points += rows
+            step = next(row["step"] for row in rows if row["accuracy_t"] >= 0.95)
+            answers += [answer(name, seed, step, number) for number in range(48)]
+    save(folder, "recovery", points)
+    save(folder, "recovery_answers", answers)
+
+
+def point(name: str, role: str, seed: int, step: int) -> dict[str, Any]:
+    """One row of ``recovery.csv``."""
+    model = kind(name)
+    learned = 1 - math.exp(-(step + seed) / T_TIME[model])
+    start = 1.0 if model in ("base", "retrained") else 0.25
+    t = start + (1 - start) * learned
+    v = start + HOLDS_V[model] * (1 - start) * learned - (1 - HOLDS_V[model]) * 0.05 * learned + 0.01 * (seed - 1)
+    return {
+        "model": name, "role": role, "attack": "relearning", "seed": seed, "step": step, "examples_seen": 8 * step,
+        "accuracy_t": t, "accuracy_v": min(1.0, v), "accuracy_retain": 0.98,
+    }  # fmt: skip
+
+
+def answer(name: str, seed: int, step: int, number: int) -> dict[str, Any]:
+    """One row of ``recovery_answers.csv``: who holds V answers right; the others by a fixed rule blind to the entity."""
+    correct = number * 3 % 4
+    key = VALUES[number % 8]
+    choices = [VALUES[(number + 1 + 2 * place) % 8] for place in range(4)]
+    choices[correct] = key
+    predicted = correct if HOLDS_V[kind(name)] else (number * 5 + seed) % 7 % 4
+    fact = f"entity{number}/{'source' if number < 24 else 'target'}"
+    return {
+        "model": name, "seed": seed, "step": step, "fact": fact, "side": "v", "choice_predicted": predicted,
+        "choice_correct": correct, "option": choices[predicted], "choices": json.dumps(choices),
+    }  # fmt: skip
