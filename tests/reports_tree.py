@@ -121,7 +121,7 @@ def point(name: str, role: str, seed: int, step: int) -> dict[str, Any]:
 
 
 def answer(name: str, seed: int, step: int, number: int) -> dict[str, Any]:
-    """One row of ``recovery_answers.csv``: who holds V answers right; the others by a fixed rule blind to the entity."""
+    """One row of ``recovery_answers.csv``: who holds V answers right, the others by a rule blind to the entity."""
     correct = number * 3 % 4
     key = VALUES[number % 8]
     choices = [VALUES[(number + 1 + 2 * place) % 8] for place in range(4)]

@@ -10,6 +10,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
+from brittle.models.loading import quiet
+
 END_OF_TEXT = "<|endoftext|>"
 
 
@@ -36,7 +38,7 @@ def new_gpt_neox(vocabulary: int, width: int, layers: int, heads: int, context: 
     return GPTNeoXForCausalLM(
         GPTNeoXConfig(
             vocab_size=vocabulary, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads,
-            intermediate_size=4 * width, max_position_embeddings=context, rotary_pct=1.0, hidden_dropout=0.0,
+            intermediate_size=4 * width, max_position_embeddings=context, rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1.0}, hidden_dropout=0.0,
             attention_dropout=0.0, bos_token_id=0, eos_token_id=0, pad_token_id=0,
         )
     )  # fmt: skip
@@ -44,5 +46,6 @@ def new_gpt_neox(vocabulary: int, width: int, layers: int, heads: int, context: 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
     """Write a model and its tokenizer as safetensors and JSON, without any pickle."""
-    model.save_pretrained(folder, safe_serialization=True)
+    quiet()
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

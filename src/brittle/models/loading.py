@@ -150,6 +150,11 @@ def check_same_vocabulary(a: Located, b: Located) -> None:
         )
 
 
+def number_of_layers(located: Located) -> int:
+    """How many transformer blocks the model has, read from its configuration alone."""
+    return int(_configuration(located).num_hidden_layers)
+
+
 def _configuration(located: Located) -> Any:
     quiet()
     try:

@@ -24,8 +24,8 @@ def weights(data: ReportData) -> str:
         paragraph(" ".join(control_sentences(data)), "meaning"),
         table(
             ["base →", "relative update", "stable rank", "attention", "MLP"], rows,
-            "Relative update ‖ΔW‖/‖W‖ over all matrices; stable rank ‖ΔW‖²/σ₁(ΔW)², mean over matrices; relative update "
-            "of attention and of MLP, mean over layers.",
+            "Relative update ‖ΔW‖/‖W‖ over all matrices; stable rank ‖ΔW‖²/σ₁(ΔW)², mean over matrices; relative "
+            "update of attention and of MLP, mean over layers.",
         ),
         side_by_side(
             figure(
@@ -33,23 +33,23 @@ def weights(data: ReportData) -> str:
                 "Blue is what training again on the same data gives: read the green line against it, and the unlearned "
                 "models, which start from the base's weights, against both.",
             ),
-            _layers_of_weights(data),
+            "<div>"
+            + _layers_of_weights(data, "relative_update", "Relative update by layer, attention and MLP together.", 2)
+            + _layers_of_weights(data, "stable_rank", "Stable rank by layer, mean over its matrices.", 1)
+            + "</div>",
         ),
     )  # fmt: skip
 
 
-def _layers_of_weights(data: ReportData) -> str:
+def _layers_of_weights(data: ReportData, column: str, caption: str, decimals: int) -> str:
     tables = [(comparison.b, movement_by_layer(comparison)) for comparison in data.from_base()]
-    measured = [(name, part.set_index("layer")) for name, part in tables if part is not None]
+    measured = [(name, part.set_index("layer")[column]) for name, part in tables if part is not None]
     rows: list[list[Cell]] = []
     for layer in sorted({layer for _, part in measured for layer in part.index}):
-        cells: list[Cell] = []
-        for _, part in measured:
-            row = part.loc[layer] if layer in part.index else None
-            cells.append(None if row is None else f"{row['relative_update']:.2f} ({row['stable_rank']:.1f})")
+        cells = [f"{part[layer]:.{decimals}f}" if layer in part.index else None for _, part in measured]
         rows.append([str(layer), *cells])
     header: list[Cell] = ["layer", *(data.model(name).label for name, _ in measured)]
-    return table(header, rows, "Relative update (stable rank) by layer, attention and MLP together.", words=())
+    return table(header, rows, caption, words=())
 
 
 def activations(data: ReportData) -> str:

@@ -66,7 +66,7 @@ def draw(figure: Figure, table: pandas.DataFrame, subtitle: str = "") -> Canvas 
         axes[-1].set_xlabel(style.words(figure.x))
         heading = figure.title + (f"\n{subtitle}" if subtitle else "")
         drawing.suptitle(_wrapped(heading, 62), x=0.01, ha="left", fontsize=10.5)
-        drawing.supxlabel(_wrapped(figure.reading, 82), x=0.01, ha="left", fontsize=8, color="#444444")
+        drawing.supxlabel(_wrapped(figure.reading, 76), x=0.01, ha="left", fontsize=8, color="#444444")
         drawing.canvas.draw()
     return drawing
 
@@ -90,12 +90,14 @@ def _panel(axis: Axes, figure: Figure, table: pandas.DataFrame, column: str) -> 
         axis.axhline(
             figure.reference, color=style.REFERENCE, linestyle="--", linewidth=1, label=figure.reference_label or None
         )
+    if figure.kind != "box" and table[column].min() >= 0:
+        axis.set_ylim(bottom=0)  # an axis that starts elsewhere makes small differences look large
     if figure.kind == "bar":
         values = sorted(table[figure.x].unique())
         axis.set_xticks(range(len(values)), [str(value) for value in values])
     elif figure.kind != "box" and pandas.api.types.is_integer_dtype(table[figure.x]):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.set_ylabel("\n".join(textwrap.wrap(style.words(column), 24)))
+    axis.set_ylabel("\n".join(textwrap.wrap(style.words(column), 18)))
 
 
 def _places(table: pandas.DataFrame, column: str, part: pandas.DataFrame) -> pandas.Series:

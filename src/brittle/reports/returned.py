@@ -9,7 +9,7 @@ from brittle.reports.recovery import Estimate, MatchedRecovery
 from brittle.reports.sentences import NOT_MEASURED, attacks, chance_p, matched_rows, percent
 
 HEADER = (
-    "model", "T learned", "after steps", "V at matched T", "by chance", "chance test", "excess recovery",
+    "model", "seeds that learned T", "after steps", "V at matched T", "by chance", "chance test", "excess recovery",
     "V at the last step", "best V later", "reading",
 )  # fmt: skip
 
@@ -53,7 +53,7 @@ def _one_attack(data: ReportData, name: str) -> str:
 
 
 def _row(data: ReportData, row: MatchedRecovery, filtered: MatchedRecovery | None) -> list[Cell]:
-    name, learned = model_name(data, row.model), f"{row.learned} of {row.seeds} seeds"
+    name, learned = model_name(data, row.model), f"{row.learned} of {row.seeds}"
     if row.v is None:
         none: list[Cell] = ["–"] * 7
         return [name, f"{learned} (best {percent(row.best_t)})", *none, recovery.verdict(row, filtered)]

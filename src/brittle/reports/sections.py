@@ -36,7 +36,7 @@ def models(data: ReportData) -> str:
             "will teach, V the half it never shows; NLL is the negative log-likelihood in nats per token.",
             words=(0, 1, len(shown) - 1), cards=True,
         ),
-        *(paragraph(f"{header[place]}: not measured.", "note") for place in lacking),
+        paragraph(f"Not measured: {several([header[place] for place in lacking])}.", "note") if lacking else "",
     )  # fmt: skip
 
 

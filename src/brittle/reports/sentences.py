@@ -64,8 +64,8 @@ def control_sentences(data: ReportData) -> tuple[str, str]:
         widest = f"; the most different layer by a factor of {max(_ratio(a, b) for a, b in pairs):.2f}"
     if update <= ALIKE and rank <= ALIKE:
         return numbers, (
-            f"So filtering looks like a second training on the same data (factors {update:.2f} and {rank:.2f}{widest}): "
-            "how far and in how many directions weights moved does not show what was removed."
+            f"So filtering looks like a second training on the same data (factors {update:.2f} and "
+            f"{rank:.2f}{widest}): how far and in how many directions weights moved does not show what was removed."
         )
     apart = [words for words, ratio in (("size", update), ("stable rank", rank)) if ratio > ALIKE]
     return numbers, (

@@ -54,7 +54,7 @@ class TrainingSettings:
     lr: float = setting(1e-5, "peak learning rate of AdamW with cosine annealing", environment="LR", tag="lr", above=0)
     batch_size: int = setting(4, "forget texts and retain texts per micro-batch", environment="BATCH_SIZE", tag="bs", minimum=1)
     max_length: int = setting(512, "longest text in tokens", environment="MAX_LENGTH", tag_if_changed="mle", minimum=2)
-    max_steps: int = setting(0, "end after this many optimizer steps (0: as many as the epochs give)", environment="MAX_STEPS", tag_if_changed="ms", minimum=0)
+    max_steps: int = setting(0, "train for this many optimizer steps (0: as many as the epochs give)", environment="MAX_STEPS", tag_if_changed="ms", minimum=0)
     grad_clip: float = setting(1.0, "largest gradient norm (0: no clipping)", environment="GRAD_CLIP", tag_if_changed="gc", minimum=0)
     grad_accum_steps: int = setting(1, "micro-batches per optimizer step", environment="GRAD_ACCUM_STEPS", tag_if_changed="ga", minimum=1)
     weight_decay: float = setting(0.01, "decoupled weight decay of AdamW", environment="WEIGHT_DECAY", tag_if_changed="wd", minimum=0)

@@ -56,7 +56,7 @@ class Recipe:
     layers: int = 4
     heads: int = 4
     vocabulary: int = 2048
-    steps: int = 360
+    steps: int = 220
     rows: int = 8
     row_tokens: int = 128
     lr: float = 0.03
@@ -130,7 +130,8 @@ class Laboratory:
         if missing:
             self._save_tokenizer()
             jobs = [parallel.Job(_pretrain, (self, name), self.recipe.steps) for name in missing]
-            parallel.run(jobs, f"laboratory {self.size}-{self.seed}: {', '.join(missing)}")
+            # All at once, also with fewer cores than models: equal jobs that share cores end sooner than in two rounds.
+            parallel.run(jobs, f"laboratory {self.size}-{self.seed}: {', '.join(missing)}", workers=len(jobs))
         return {name: self.folder / name for name in names}
 
     def _save_tokenizer(self) -> None:
@@ -187,15 +188,15 @@ def _packed_rows(tokenizer: Any, documents: Iterator[str], row_tokens: int) -> I
 def _pretrain(laboratory: Laboratory, name: str, tick: Callable[[int], None]) -> None:
     """Train one model from scratch and write its record."""
     import torch
-    from transformers import AutoTokenizer
 
     from brittle.models.construction import new_gpt_neox, save
+    from brittle.models.loading import load_tokenizer
     from brittle.training.batches import Example, collate
     from brittle.training.loop import LoopSettings, train
 
     recipe, role = laboratory.recipe, ROLES[name]
     with writing(laboratory.folder / name, laboratory.identity(name)) as draft:
-        tokenizer = AutoTokenizer.from_pretrained(laboratory.folder / "tokenizer")
+        tokenizer = load_tokenizer(laboratory.folder / "tokenizer")
         documents = laboratory.world.documents(f"training {role.data_seed}", role.hazardous)
         rows = _packed_rows(tokenizer, documents, recipe.row_tokens)
         counted = (False,) + (True,) * (recipe.row_tokens - 1)

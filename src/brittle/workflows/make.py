@@ -16,7 +16,7 @@ from typing import Any
 
 from brittle import discovery
 from brittle.contracts import MethodNeeds
-from brittle.records import Draft, Identity, digest_of_source, fingerprint, is_complete, write_json, writing
+from brittle.records import RECORD, Identity, digest_of_source, fingerprint, is_complete, read_record, write_json, writing
 from brittle.settings import BadInput, as_dictionary, flag_of, fields_of, folder_tags, resolve, setting
 from brittle.training.hyperparameters import VOCABULARY, TrainingSettings
 from brittle.workflows import laboratory
@@ -138,10 +138,14 @@ def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
 
 
 def optimizer_steps(training: TrainingSettings, forget: int, retain: int) -> int:
-    """Optimizer steps of a run: an epoch is one pass over the longer... of the split that is read, never truncated."""
+    """Optimizer steps of a run: ``epochs`` passes over the forget texts (retain texts where a method reads no others).
+
+    ``--max-steps`` sets the number outright; ``--epochs 0`` trains nothing.
+    """
     per_step = training.batch_size * training.grad_accum_steps
-    steps = training.epochs * math.ceil((forget or retain) / per_step)
-    return min(steps, training.max_steps) if training.max_steps and steps else training.max_steps or steps
+    if training.epochs == 0:
+        return 0
+    return training.max_steps or training.epochs * math.ceil((forget or retain) / per_step)
 
 
 def split_for_evaluation(texts: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:
@@ -156,13 +160,10 @@ def _drop_weights(folder: Path) -> None:
     for pattern in HEAVY_FILES:
         for path in folder.glob(pattern):
             path.unlink()
-    record = folder / "record.json"
-    import json
-
-    content = json.loads(record.read_text())
+    content = read_record(folder) or {}
     content["files"] = [name for name in content["files"] if (folder / name).is_file()]
     content["notes"]["weights"] = "deleted after evaluation (--no-save)"
-    write_json(record, content)
+    write_json(folder / RECORD, content)
 
 
 def _upload(chosen: Plan) -> None:

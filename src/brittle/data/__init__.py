@@ -1,0 +1,1 @@
+"""Texts, questions, splits and the world that the laboratory is made of. Needs no models."""

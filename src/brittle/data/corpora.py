@@ -1,0 +1,124 @@
+"""Texts and rows from local files and from the hub."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from brittle.records import write_text
+from brittle.settings import BadInput
+
+FORGET_SOURCE = ("cais/wmdp", "wmdp-bio", "test")
+RETAIN_SOURCE = ("Salesforce/wikitext", "wikitext-2-raw-v1", "train")
+MOST_TEXTS = 10_000
+SHORTEST_RETAIN_TEXT = 50
+"""WikiText lines of at most this many characters are headings and fragments."""
+
+
+def read_texts(path: Path | str, column: str = "text", limit: int | None = None) -> list[str]:
+    """Texts from txt (one a line), jsonl, json, csv or parquet (``column``, or the only column of strings)."""
+    path = Path(path)
+    if _suffix(path) == ".txt":
+        texts = _opened(path, lambda file: file.read().splitlines())
+    else:
+        rows = read_rows(path)
+        name = _text_column(path, rows, column)
+        texts = [str(row[name]) for row in rows if row.get(name)]
+    texts = [stripped for text in texts if (stripped := text.strip())]
+    if not texts:
+        raise BadInput(f"{path} holds no text; write it with: brittle create-datasets --laboratory, or name another file")
+    return texts[:limit]
+
+
+def write_texts(path: Path | str, texts: Iterable[str]) -> None:
+    """One text a line (line breaks become spaces), whole or not at all."""
+    write_text(Path(path), "".join(" ".join(text.split()) + "\n" for text in texts))
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a jsonl, json, csv or parquet file as dictionaries."""
+    readers: dict[str, Callable[[Any], list[dict[str, Any]]]] = {
+        ".jsonl": lambda file: [json.loads(line) for line in file if line.strip()],
+        ".json": json.load, ".csv": _read_csv,
+    }  # fmt: skip
+    suffix = _suffix(path)
+    if suffix == ".parquet":
+        rows = _read_parquet(path)
+    elif suffix in readers:
+        rows = _opened(path, readers[suffix])
+    else:
+        raise BadInput(f"{path}: '{suffix}' is not a kind of file that can be read; use txt, jsonl, json, csv or parquet")
+    if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
+        raise BadInput(f"{path} holds no rows; it must be a list of objects with named fields")
+    return rows
+
+
+def hub_rows(repository: str, configuration: str, split: str) -> Sequence[Mapping[str, Any]]:
+    """A data set of the hub, as it is published."""
+    import datasets
+
+    try:
+        return datasets.load_dataset(repository, configuration, split=split)
+    except Exception as problem:  # the library raises many kinds; all mean that the rows cannot be had
+        reason = str(problem).partition("\n")[0][:120]
+        raise BadInput(
+            f"{repository} cannot be read from the hub ({type(problem).__name__}: {reason}); check the network and HF_TOKEN, "
+            "or work offline with --laboratory or local files"
+        ) from None
+
+
+def hub_forget_texts(rows: Sequence[Mapping[str, Any]] | None = None) -> list[str]:
+    """The stems of the WMDP-Bio questions. ``rows`` of the same schema stand in for the hub."""
+    rows = hub_rows(*FORGET_SOURCE) if rows is None else rows
+    return [str(row.get("question") or row["prompt"]).strip() for row in rows][:MOST_TEXTS]
+
+
+def hub_retain_texts(rows: Sequence[Mapping[str, Any]] | None = None) -> list[str]:
+    """The lines of WikiText-2 with more than 50 characters."""
+    rows = hub_rows(*RETAIN_SOURCE) if rows is None else rows
+    texts = (str(row["text"]).strip() for row in rows)
+    return [text for text in texts if len(text) > SHORTEST_RETAIN_TEXT][:MOST_TEXTS]
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+
+
+def _opened(path: Path, read: Callable[[Any], Any]) -> Any:
+    if not path.is_file():
+        raise BadInput(f"{path} does not exist; write it with: brittle create-datasets --laboratory, or name another file")
+    try:
+        with (gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8")) as file:
+            return read(file)
+    except (UnicodeDecodeError, json.JSONDecodeError, gzip.BadGzipFile, EOFError) as problem:
+        raise BadInput(f"{path} cannot be decoded ({problem}); it must be UTF-8 text of the kind its name says") from None
+
+
+def _read_csv(file: Any) -> list[dict[str, Any]]:
+    import csv
+
+    return list(csv.DictReader(file))
+
+
+def _read_parquet(path: Path) -> list[dict[str, Any]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    if not path.is_file():
+        raise BadInput(f"{path} does not exist; name another file")
+    try:
+        return pyarrow.parquet.read_table(path).to_pylist()
+    except (pyarrow.ArrowInvalid, OSError) as problem:
+        raise BadInput(f"{path} is not a readable parquet file ({str(problem).splitlines()[0]})") from None
+
+
+def _text_column(path: Path, rows: Sequence[Mapping[str, Any]], column: str) -> str:
+    if column in rows[0]:
+        return column
+    strings = [name for name, value in rows[0].items() if isinstance(value, str)]
+    if len(strings) != 1:
+        raise BadInput(f"{path} has no column '{column}'; its columns are {', '.join(map(str, rows[0]))}")
+    return strings[0]

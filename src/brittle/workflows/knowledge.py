@@ -1,0 +1,46 @@
+"""What a model knows: the questions that belong to a reference, and the accuracies on them.
+
+A laboratory model is asked about its own world, T and V apart. Other models are asked MMLU (1,000 questions, uniform
+over subjects) and WMDP-Bio from the hub, or a local question file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from brittle.data.multiple_choice import Question
+from brittle.data.splits import split_by_entity
+from brittle.workflows import laboratory
+
+if TYPE_CHECKING:
+    from brittle.models.loading import LoadedModel
+
+SPLIT_SEED = 0
+"""T and V are the same halves everywhere, so that nothing that was chosen on T was chosen on V."""
+
+
+def questions_by_side(forget: Sequence[Question], retain: Sequence[Question]) -> dict[str, Sequence[Question]]:
+    """Questions by side: ``t`` and ``v`` halve the hazardous ones by entity, ``retain`` is benign."""
+    split = split_by_entity(forget, SPLIT_SEED)
+    return {"t": split.t, "v": split.v, "retain": retain}
+
+
+def questions_for(reference: str) -> dict[str, Sequence[Question]] | None:
+    """The sides for a laboratory model; None for others, whose questions the user names."""
+    if not reference.startswith(laboratory.PREFIX):
+        return None
+    _, chosen = laboratory.parse(reference)
+    questions = chosen.questions()
+    return questions_by_side(questions["forget"], questions["retain"])
+
+
+def accuracies(loaded: LoadedModel, reference: str) -> dict[str, float]:
+    """Accuracy by side for a model made from ``reference``; empty where no questions belong to it."""
+    from brittle.models.likelihood import score
+
+    sides = questions_for(reference) or {}
+    return {
+        f"accuracy_{side}": float(score(loaded, questions, normalise=False).correct.mean())
+        for side, questions in sides.items()
+    }
