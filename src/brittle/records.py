@@ -125,7 +125,11 @@ class Draft:
 
 
 def _as_row(row: Any) -> dict[str, Any]:
-    return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)} if not isinstance(row, Mapping) else dict(row)
+    return (
+        {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+        if not isinstance(row, Mapping)
+        else dict(row)
+    )
 
 
 @contextlib.contextmanager
@@ -165,9 +169,11 @@ def put_in_place(temporary: Path, folder: Path) -> None:
 def sweep_leftovers(folder: Path) -> None:
     """Delete the temporary folders that killed processes left beside ``folder``."""
     for path in folder.parent.glob(f".{folder.name}.*"):
-        if path.suffix == ".old":
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.suffix == ".partial" and not _alive(path.name.removeprefix(f".{folder.name}.").partition("-")[0]):
+        if (
+            path.suffix == ".old"
+            or path.suffix == ".partial"
+            and not _alive(path.name.removeprefix(f".{folder.name}.").partition("-")[0])
+        ):
             shutil.rmtree(path, ignore_errors=True)
 
 

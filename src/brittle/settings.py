@@ -165,6 +165,12 @@ def resolve(
     return settings
 
 
+def with_overrides(settings_type: type[SettingsType], overrides: Mapping[str, Any]) -> SettingsType:
+    """The defaults, with those of ``overrides`` that the type has a field for; other names are left alone."""
+    names = {field.name for field in fields_of(settings_type)}
+    return resolve(settings_type, {name: value for name, value in overrides.items() if name in names})
+
+
 def _as_text(value: Any) -> str:
     return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
 

@@ -29,7 +29,9 @@ def read_texts(path: Path | str, column: str = "text", limit: int | None = None)
         texts = [str(row[name]) for row in rows if row.get(name)]
     texts = [stripped for text in texts if (stripped := text.strip())]
     if not texts:
-        raise BadInput(f"{path} holds no text; write it with: brittle create-datasets --laboratory, or name another file")
+        raise BadInput(
+            f"{path} holds no text; write it with: brittle create-datasets --laboratory, or name another file"
+        )
     return texts[:limit]
 
 
@@ -50,7 +52,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     elif suffix in readers:
         rows = _opened(path, readers[suffix])
     else:
-        raise BadInput(f"{path}: '{suffix}' is not a kind of file that can be read; use txt, jsonl, json, csv or parquet")
+        raise BadInput(
+            f"{path}: '{suffix}' is not a kind of file that can be read; use txt, jsonl, json, csv or parquet"
+        )
     if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
         raise BadInput(f"{path} holds no rows; it must be a list of objects with named fields")
     return rows
@@ -89,12 +93,16 @@ def _suffix(path: Path) -> str:
 
 def _opened(path: Path, read: Callable[[Any], Any]) -> Any:
     if not path.is_file():
-        raise BadInput(f"{path} does not exist; write it with: brittle create-datasets --laboratory, or name another file")
+        raise BadInput(
+            f"{path} does not exist; write it with: brittle create-datasets --laboratory, or name another file"
+        )
     try:
-        with (gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8")) as file:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8") as file:
             return read(file)
     except (UnicodeDecodeError, json.JSONDecodeError, gzip.BadGzipFile, EOFError) as problem:
-        raise BadInput(f"{path} cannot be decoded ({problem}); it must be UTF-8 text of the kind its name says") from None
+        raise BadInput(
+            f"{path} cannot be decoded ({problem}); it must be UTF-8 text of the kind its name says"
+        ) from None
 
 
 def _read_csv(file: Any) -> list[dict[str, Any]]:

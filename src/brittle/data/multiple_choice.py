@@ -45,9 +45,13 @@ def question_of(row: Mapping[str, Any], subject: str, place: str) -> Question:
         position = "ABCDEFGH".index(answer.strip().upper()) if letter else int(answer)
         choices = json.loads(row["choices"]) if isinstance(row["choices"], str) else row["choices"]
         named = {key: str(row[key]) for key in ("fact", "entity") if row.get(key)}
-        return Question(str(row["question"]), tuple(map(str, choices)), position, str(row.get("subject") or subject), **named)
+        return Question(
+            str(row["question"]), tuple(map(str, choices)), position, str(row.get("subject") or subject), **named
+        )
     except (KeyError, ValueError, TypeError) as problem:
-        raise BadInput(f"{place}: not a multiple-choice row ({problem}); needed are question, choices (a list) and answer (its position)") from None
+        raise BadInput(
+            f"{place}: not a multiple-choice row ({problem}); needed are question, choices (a list) and answer (its position)"
+        ) from None
 
 
 def read_questions(path: Path | str) -> list[Question]:

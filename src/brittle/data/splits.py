@@ -23,7 +23,9 @@ class Split:
 
 def split_by_fact(questions: Sequence[Question], seed: int = 0, share: float = 0.5) -> Split:
     """Halve the facts; a question without a fact identifier is its own fact. Balanced over subject and relation."""
-    return _split(questions, lambda q: q.fact or q.question, lambda q: (q.subject, (q.fact or "").partition("/")[2]), seed, share)
+    return _split(
+        questions, lambda q: q.fact or q.question, lambda q: (q.subject, (q.fact or "").partition("/")[2]), seed, share
+    )
 
 
 def split_by_entity(questions: Sequence[Question], seed: int = 0, share: float = 0.5) -> Split:
@@ -45,7 +47,9 @@ def _split(
     owner: dict[str, Hashable] = {}
     for question in questions:
         name = unit(question)
-        if owner.setdefault(name, group(question)) == group(question) and name not in groups.setdefault(group(question), []):
+        if owner.setdefault(name, group(question)) == group(question) and name not in groups.setdefault(
+            group(question), []
+        ):
             groups[group(question)].append(name)
     chosen: set[str] = set()
     carried = 0.0

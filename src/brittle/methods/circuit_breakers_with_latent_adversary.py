@@ -13,7 +13,7 @@ but the run's name.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from brittle import mathematics
 from brittle.contracts import MethodNeeds
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 NAME = "cb_lat"
 NEEDS = MethodNeeds(reference_hidden_states=("retain",), layers=True)
-PRESETS = {"laboratory": {}}
+PRESETS: dict[str, dict[str, Any]] = {
+    "laboratory": {"lr": 3e-3, "max_steps": 120, "batch_size": 8, "layer_id": (1, 2), "alpha": 1.0, "lat_steps": 2}
+}
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,16 @@ def loss(settings: Settings, step: Step) -> LossTerms:
     with step.perturbed(middle, perturbation):
         forget = step.hidden_states("forget", layers)
     retain = step.hidden_states("retain", layers)
-    reroute = sum(
-        -step.token_mean("forget", cosine(forget[layer], settings.steering_coeff * step.random_direction(layer)))
-        for layer in layers
+    reroute = step.sum_over(
+        layers,
+        lambda layer: (
+            -step.token_mean("forget", cosine(forget[layer], settings.steering_coeff * step.random_direction(layer)))
+        ),
     )
-    preserve = sum(
-        step.token_mean("retain", 1 - cosine(retain[layer], step.reference_hidden_states("retain", layer)))
-        for layer in layers
+    preserve = step.sum_over(
+        layers,
+        lambda layer: step.token_mean(
+            "retain", 1 - cosine(retain[layer], step.reference_hidden_states("retain", layer))
+        ),
     )
     return {"forget": reroute, "retain": settings.alpha * preserve}

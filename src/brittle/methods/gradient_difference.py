@@ -10,7 +10,7 @@ learning rate the model is driven to nonsense on forget texts and takes the rest
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from brittle.contracts import MethodNeeds
 from brittle.training.hyperparameters import hyperparameter
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 NAME = "grad_diff"
 NEEDS = MethodNeeds()
-PRESETS = {"laboratory": {}}
+PRESETS: dict[str, dict[str, Any]] = {
+    "laboratory": {"lr": 1e-3, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
+}
 
 
 @dataclass(frozen=True)

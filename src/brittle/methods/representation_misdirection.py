@@ -12,7 +12,7 @@ down-projections).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from brittle import mathematics
 from brittle.contracts import MethodNeeds
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
 NAME = "rmu"
 NEEDS = MethodNeeds(reference_hidden_states=("retain",), logits=False, layers=True)
-PRESETS = {"laboratory": {}}
+PRESETS: dict[str, dict[str, Any]] = {
+    "laboratory": {
+        "lr": 3e-3,
+        "max_steps": 80,
+        "batch_size": 8,
+        "layer_id": (1, 2),
+        "steering_coeff": 200.0,
+        "alpha": 2.0,
+    }
+}
 
 
 @dataclass(frozen=True)
@@ -40,12 +49,14 @@ def loss(settings: Settings, step: Step) -> LossTerms:
     distance = mathematics.vectors.mean_squared_distance
     forget = step.hidden_states("forget", settings.layer_id)
     retain = step.hidden_states("retain", settings.layer_id)
-    misdirect = sum(
-        step.token_mean("forget", distance(forget[layer], settings.steering_coeff * step.random_direction(layer)))
-        for layer in settings.layer_id
+    misdirect = step.sum_over(
+        settings.layer_id,
+        lambda layer: step.token_mean(
+            "forget", distance(forget[layer], settings.steering_coeff * step.random_direction(layer))
+        ),
     )
-    preserve = sum(
-        step.token_mean("retain", distance(retain[layer], step.reference_hidden_states("retain", layer)))
-        for layer in settings.layer_id
+    preserve = step.sum_over(
+        settings.layer_id,
+        lambda layer: step.token_mean("retain", distance(retain[layer], step.reference_hidden_states("retain", layer))),
     )
     return {"forget": misdirect, "retain": settings.alpha * preserve}

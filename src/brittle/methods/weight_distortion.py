@@ -10,7 +10,7 @@ tensor: what 0.02 does depends on the scale of the weights (it is the weights' o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from brittle.contracts import MethodNeeds
 from brittle.training.hyperparameters import hyperparameter
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 NAME = "wt_dist"
 NEEDS = MethodNeeds(adapters=False, splits=("retain",))
-PRESETS = {"laboratory": {}}
+PRESETS: dict[str, dict[str, Any]] = {
+    "laboratory": {"lr": 3e-3, "max_steps": 300, "batch_size": 16, "wt_noise_std": 0.12}
+}
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def helpful_perturbation(step: Step, layer: int, radius: float, steps: int, spli
     Gradients flow into the perturbation alone; the model's own gradients stay untouched.
     """
     batch = step.batches[split]
-    width, device = step._width(), batch.input_ids.device
+    width, device = step.width, batch.input_ids.device
     perturbation = torch.zeros(*batch.input_ids.shape, width, device=device, requires_grad=True)
     size = min(radius / 2, 2.5 * radius / steps)
     for _ in range(steps):

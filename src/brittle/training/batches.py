@@ -38,8 +38,7 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch on another device."""
-        moved = (part.to(device) for part in (self.input_ids, self.attention_mask, self.counted))
-        return Batch(*moved, self.examples)
+        return Batch(self.input_ids.to(device), self.attention_mask.to(device), self.counted.to(device), self.examples)
 
     @property
     def padded(self) -> bool:
@@ -47,7 +46,9 @@ class Batch:
         return not bool(self.attention_mask.all())
 
 
-def tokenise(tokenizer: Any, texts: Sequence[str], max_length: int, loss_tokens: str = "all", marker: str = "Answer:") -> list[Example]:
+def tokenise(
+    tokenizer: Any, texts: Sequence[str], max_length: int, loss_tokens: str = "all", marker: str = "Answer:"
+) -> list[Example]:
     """Turn texts into examples of at most ``max_length`` tokens; texts with fewer than two tokens are dropped.
 
     ``loss_tokens="all"`` counts every token but the first. ``"answer"`` counts only the tokens after the last

@@ -50,15 +50,53 @@ def hyperparameter(name: str) -> Any:
 class TrainingSettings:
     """What every method shares. The first three always stand in the run's name; the others when they are changed."""
 
-    epochs: int = setting(1, "passes over the forget texts (the longer set is drawn from, not truncated)", environment="EPOCHS", tag="ep", minimum=0)
+    epochs: int = setting(
+        1,
+        "passes over the forget texts (the longer set is drawn from, not truncated)",
+        environment="EPOCHS",
+        tag="ep",
+        minimum=0,
+    )
     lr: float = setting(1e-5, "peak learning rate of AdamW with cosine annealing", environment="LR", tag="lr", above=0)
-    batch_size: int = setting(4, "forget texts and retain texts per micro-batch", environment="BATCH_SIZE", tag="bs", minimum=1)
+    batch_size: int = setting(
+        4, "forget texts and retain texts per micro-batch", environment="BATCH_SIZE", tag="bs", minimum=1
+    )
     max_length: int = setting(512, "longest text in tokens", environment="MAX_LENGTH", tag_if_changed="mle", minimum=2)
-    max_steps: int = setting(0, "train for this many optimizer steps (0: as many as the epochs give)", environment="MAX_STEPS", tag_if_changed="ms", minimum=0)
-    grad_clip: float = setting(1.0, "largest gradient norm (0: no clipping)", environment="GRAD_CLIP", tag_if_changed="gc", minimum=0)
-    grad_accum_steps: int = setting(1, "micro-batches per optimizer step", environment="GRAD_ACCUM_STEPS", tag_if_changed="ga", minimum=1)
-    weight_decay: float = setting(0.01, "decoupled weight decay of AdamW", environment="WEIGHT_DECAY", tag_if_changed="wd", minimum=0)
-    eval_split: float = setting(0.1, "share of each file held out for the likelihoods after training", environment="EVAL_SPLIT", tag_if_changed="es", minimum=0, below=1)
-    eval_interval: int = setting(0, "optimizer steps between evaluations on the held-out share (0: only at the end)", environment="EVAL_INTERVAL", minimum=0)
-    loss_tokens: str = setting("all", "which tokens a likelihood loss covers: whole texts, or what follows the last 'Answer:'", environment="LOSS_TOKENS", tag_if_changed="lt", choices=("all", "answer"))
+    max_steps: int = setting(
+        0,
+        "train for this many optimizer steps (0: as many as the epochs give)",
+        environment="MAX_STEPS",
+        tag_if_changed="ms",
+        minimum=0,
+    )
+    grad_clip: float = setting(
+        1.0, "largest gradient norm (0: no clipping)", environment="GRAD_CLIP", tag_if_changed="gc", minimum=0
+    )
+    grad_accum_steps: int = setting(
+        1, "micro-batches per optimizer step", environment="GRAD_ACCUM_STEPS", tag_if_changed="ga", minimum=1
+    )
+    weight_decay: float = setting(
+        0.01, "decoupled weight decay of AdamW", environment="WEIGHT_DECAY", tag_if_changed="wd", minimum=0
+    )
+    eval_split: float = setting(
+        0.1,
+        "share of each file held out for the likelihoods after training",
+        environment="EVAL_SPLIT",
+        tag_if_changed="es",
+        minimum=0,
+        below=1,
+    )
+    eval_interval: int = setting(
+        0,
+        "optimizer steps between evaluations on the held-out share (0: only at the end)",
+        environment="EVAL_INTERVAL",
+        minimum=0,
+    )
+    loss_tokens: str = setting(
+        "all",
+        "which tokens a likelihood loss covers: whole texts, or what follows the last 'Answer:'",
+        environment="LOSS_TOKENS",
+        tag_if_changed="lt",
+        choices=("all", "answer"),
+    )
     seed: int = setting(42, "seed of data order, noise and random targets", environment="SEED", tag_if_changed="sd")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -25,10 +25,8 @@ from brittle.training.step import LossTerms, Step, Totals
 Objective = Callable[[Step], LossTerms]
 
 
-class Listener(Protocol):
-    """Told after every optimizer step (``number`` counts from 1); returning True ends the training."""
-
-    def __call__(self, number: int, model: nn.Module, terms: dict[str, float]) -> bool | None: ...
+Listener = Callable[[int, nn.Module, dict[str, float]], "bool | None"]
+"""Told the number of each optimizer step (from 1), the model and the loss terms; returning True ends the training."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,8 @@ def train(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         history.terms.append(step_terms)
-        if any([listener(number + 1, model, step_terms) for listener in listeners]):
+        wishes = [listener(number + 1, model, step_terms) for listener in listeners]
+        if any(wishes):
             history.stopped_at = number + 1
             break
     model.eval()
@@ -145,4 +144,6 @@ def train(
 
 def _check_finite(value: Tensor | None, number: int, terms: dict[str, float]) -> None:
     if value is not None and not bool(torch.isfinite(value.detach()).all()):
-        raise NotFinite(f"the loss is not finite at step {number + 1} ({terms or 'first term'}); lower --lr or the method's weights")
+        raise NotFinite(
+            f"the loss is not finite at step {number + 1} ({terms or 'first term'}); lower --lr or the method's weights"
+        )

@@ -20,7 +20,8 @@ def muon(model: nn.Module, lr: float, betas: tuple[float, float], weight_decay: 
 
     Embeddings, norms and biases have no meaningful spectrum to equalise, so they keep AdamW.
     """
-    inside, outside = [], []
+    inside: list[nn.Parameter] = []
+    outside: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             is_hidden_matrix = parameter.ndim == 2 and ".layers." in name

@@ -105,12 +105,16 @@ class Step:
             raise RuntimeError(f"this method did not declare that it needs reference hidden states of {split}")
         return self._reference(split, self.batches[split], layer)
 
+    def sum_over(self, layers: Sequence[int], term: Callable[[int], Tensor]) -> Tensor:
+        """The sum of one term per layer."""
+        return torch.stack([term(layer) for layer in layers]).sum()
+
     def random_direction(self, layer: int) -> Tensor:
         """A unit vector ``[width]`` that depends on the seed and the layer alone."""
-        width = next(self._blocks()[layer].parameters()).device, self._width()
+        device = next(self._blocks()[layer].parameters()).device
         generator = torch.Generator().manual_seed(self.seed * 100_003 + layer)
-        direction = torch.randn(width[1], generator=generator)
-        return (direction / direction.norm()).to(width[0])
+        direction = torch.randn(self.width, generator=generator)
+        return (direction / direction.norm()).to(device)
 
     @contextlib.contextmanager
     def perturbed(self, layer: int, perturbation: Tensor) -> Iterator[None]:
@@ -133,7 +137,9 @@ class Step:
             raise RuntimeError("this step was built without an anatomy; it can only read likelihoods")
         return self.anatomy.blocks(_unwrapped(self.model))
 
-    def _width(self) -> int:
+    @property
+    def width(self) -> int:
+        """Width of the residual stream."""
         return _unwrapped(self.model).config.hidden_size
 
 

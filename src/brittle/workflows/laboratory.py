@@ -12,7 +12,6 @@ import dataclasses
 import itertools
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,8 @@ from brittle.settings import BadInput, home
 from brittle.workflows import parallel
 
 PREFIX = "laboratory:"
+VERSION = 1
+"""Raised when the way models are trained changes, so that cached ones are built again."""
 
 
 @dataclass(frozen=True)
@@ -102,16 +103,13 @@ class Laboratory:
 
     @property
     def folder(self) -> Path:
-        """Where the models lie; the name changes with the recipe and with the code that makes the world."""
+        """Where the models lie; the name changes with the recipe and with the world's code."""
         identity = self.identity("")
         return home() / "laboratory" / f"{self.size}-{self.seed}-{identity.fingerprint[:8]}"
 
     def identity(self, name: str) -> Identity:
         """What a model of this laboratory depends on."""
-        from brittle.models import construction
-        from brittle.training import batches, loop, optimizers
-
-        source = digest_of_source(sys.modules[__name__], world_module, construction, batches, loop, optimizers)
+        source = [VERSION, digest_of_source(world_module)]
         role = dataclasses.asdict(ROLES[name]) if name else {}
         settings = dataclasses.asdict(self.recipe) | role
         return Identity("laboratory model", {"world": self.seed, "source": source}, settings)
@@ -151,7 +149,9 @@ def parse(reference: str) -> tuple[str, Laboratory]:
     """Take ``laboratory:NAME[@SIZE[-SEED]]`` apart."""
     match = re.fullmatch(rf"{PREFIX}([a-z]+)(?:@([A-Za-z_]\w*)(?:-(\d+))?)?", reference)
     if not match or match[1] not in ROLES:
-        raise BadInput(f"unknown laboratory model '{reference}'; there is {', '.join(PREFIX + name for name in ROLES)}, each with @SIZE-SEED")
+        raise BadInput(
+            f"unknown laboratory model '{reference}'; there is {', '.join(PREFIX + name for name in ROLES)}, each with @SIZE-SEED"
+        )
     return match[1], Laboratory(match[2] or "small", int(match[3] or 0))
 
 
@@ -214,5 +214,5 @@ def _pretrain(laboratory: Laboratory, name: str, tick: Callable[[int], None]) ->
             model.to(device), supply, lambda step: {"text": step.negative_log_likelihood("text")}, settings,
             device=device, listeners=[lambda *_: tick(1)],
         )  # fmt: skip
-        save(model.cpu(), tokenizer, draft.folder)
+        save(model.to("cpu"), tokenizer, draft.folder)
         draft.note(final_loss=history.terms[-1]["text"], tokens=recipe.steps * recipe.rows * recipe.row_tokens)

@@ -16,8 +16,17 @@ from typing import Any
 
 from brittle import discovery
 from brittle.contracts import MethodNeeds
-from brittle.records import RECORD, Identity, digest_of_source, fingerprint, is_complete, read_record, write_json, writing
-from brittle.settings import BadInput, as_dictionary, flag_of, fields_of, folder_tags, resolve, setting
+from brittle.records import (
+    RECORD,
+    Identity,
+    digest_of_source,
+    fingerprint,
+    is_complete,
+    read_record,
+    write_json,
+    writing,
+)
+from brittle.settings import BadInput, as_dictionary, fields_of, flag_of, folder_tags, resolve, setting
 from brittle.training.hyperparameters import VOCABULARY, TrainingSettings
 from brittle.workflows import laboratory
 
@@ -31,16 +40,31 @@ class MakeSettings:
 
     model: str = setting(None, "base model: hub id, folder or laboratory:NAME", environment="BASE")
     method: str = setting(None, "unlearning method (see: brittle methods)")
-    preset: str | None = setting(None, "named settings of the method; flags still win", choices=PRESET_NAMES, environment="PRESET")
-    forget_data: str = setting("data/forget.txt", "texts to forget, one a line (or jsonl, csv, parquet); a laboratory model brings its own", environment="FORGET_DATA")
+    preset: str | None = setting(
+        None, "named settings of the method; flags still win", choices=PRESET_NAMES, environment="PRESET"
+    )
+    forget_data: str = setting(
+        "data/forget.txt",
+        "texts to forget, one a line (or jsonl, csv, parquet); a laboratory model brings its own",
+        environment="FORGET_DATA",
+    )
     retain_data: str = setting("data/retain.txt", "texts to keep", environment="RETAIN_DATA")
     device: str = setting("auto", "auto (best GPU), cuda, cuda:N, mps or cpu", environment="DEVICE")
-    dtype: str = setting("auto", "compute type; weights train in float32 whatever it is", choices=("auto", "fp32", "fp16", "bf16"), environment="DTYPE")
-    outdir: str = setting("unlearned_models", "folder under which the model's own folder is made", environment="UNLEARNED_ROOT")
+    dtype: str = setting(
+        "auto",
+        "compute type; weights train in float32 whatever it is",
+        choices=("auto", "fp32", "fp16", "bf16"),
+        environment="DTYPE",
+    )
+    outdir: str = setting(
+        "unlearned_models", "folder under which the model's own folder is made", environment="UNLEARNED_ROOT"
+    )
     push_to_hub: bool = setting(False, "upload the finished model to the Hugging Face hub", environment="PUSH_TO_HUB")
     no_save: bool = setting(False, "delete the weights once evaluation is done; records stay", environment="NO_SAVE")
     no_eval: bool = setting(False, "skip the questions after training", environment="NO_EVAL")
-    check_wandb_only: bool = setting(False, "exit 0 if exactly this run has finished, 1 otherwise, without loading a model")
+    check_wandb_only: bool = setting(
+        False, "exit 0 if exactly this run has finished, 1 otherwise, without loading a model"
+    )
     force: bool = setting(False, "train again even if the record is complete")
 
 
@@ -67,7 +91,9 @@ def plan(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     """Resolve flags, environment and preset into a plan; refuses what does not fit before anything is loaded."""
     make = resolve(MakeSettings, given, environment)
     if not make.model or not make.method:
-        raise BadInput("--model and --method are required, for example: --model laboratory:base --method cb_lat --preset laboratory")
+        raise BadInput(
+            "--model and --method are required, for example: --model laboratory:base --method cb_lat --preset laboratory"
+        )
     module = discovery.find("methods", make.method).load()
     refuse_unused(make.method, module.Settings, given)
     preset = module.PRESETS.get(make.preset, {}) if make.preset else {}
@@ -86,7 +112,14 @@ def plan(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     settings = as_dictionary(training) | as_dictionary(method) | {"method": make.method, "dtype": make.dtype}
     split = {key: texts[key] for key in ("forget", "retain")}
     return Plan(
-        make, training, method, module, base, split, Path(make.outdir) / name, Identity("unlearned model", inputs, settings)
+        make,
+        training,
+        method,
+        module,
+        base,
+        split,
+        Path(make.outdir) / name,
+        Identity("unlearned model", inputs, settings),
     )
 
 
@@ -107,7 +140,9 @@ def check_layers(base: Any, needs: MethodNeeds, method: Any) -> None:
         depth = number_of_layers(base)
         wrong = [layer for layer in method.layer_id if not 0 <= layer < depth]
         if wrong or not method.layer_id:
-            raise BadInput(f"--layer-id: {wrong or 'no layer'} is outside {base.text}, whose layers are 0 to {depth - 1}")
+            raise BadInput(
+                f"--layer-id: {wrong or 'no layer'} is outside {base.text}, whose layers are 0 to {depth - 1}"
+            )
 
 
 def read_texts(make: MakeSettings, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,7 +159,7 @@ def read_texts(make: MakeSettings, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
     """Carry out a plan; a complete record of the same identity is left as it is."""
-    if is_complete(chosen.folder, chosen.identity) and not chosen.make.force:
+    if finished(chosen) and not chosen.make.force:
         return chosen.folder
     from brittle.workflows.unlearning import unlearn
 
@@ -135,6 +170,21 @@ def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
     if chosen.make.no_save:
         _drop_weights(chosen.folder)
     return chosen.folder
+
+
+def finished(chosen: Plan) -> bool:
+    """Whether a complete record of exactly this plan exists."""
+    return is_complete(chosen.folder, chosen.identity)
+
+
+def planned_steps(chosen: Plan) -> int:
+    """About how many optimizer steps a plan takes, for a progress bar."""
+    return optimizer_steps(chosen.training, len(chosen.texts["forget"]), len(chosen.texts["retain"])) or 1
+
+
+def make_in_worker(given: Mapping[str, Any], tick: Callable[[int], None]) -> Path:
+    """Plan and make in a worker process."""
+    return make_model(plan(given), tick)
 
 
 def optimizer_steps(training: TrainingSettings, forget: int, retain: int) -> int:
@@ -173,3 +223,23 @@ def _upload(chosen: Plan) -> None:
     repository = f"{interface.whoami()['name']}/{chosen.folder.name}"
     interface.create_repo(repository, exist_ok=True)
     interface.upload_folder(repo_id=repository, folder_path=chosen.folder, ignore_patterns=["*.bin", "*.pt"])
+
+
+def describe(folder: Path) -> list[str]:
+    """What a finished model knows, in a few lines."""
+    import json
+
+    summary = json.loads((folder / "summary.json").read_text())
+    notes = (read_record(folder) or {}).get("notes", {})
+    lines = []
+    for split in ("forget", "retain"):
+        if f"{split}_nll" in summary:
+            before, after = summary.get(f"{split}_nll_before"), summary[f"{split}_nll"]
+            lines.append(f"   {split} likelihood loss {before:.3f} -> {after:.3f} nats per token")
+    words = {"t": "hazardous questions, half T", "v": "hazardous questions, half V", "retain": "benign questions"}
+    lines += [
+        f"   {words[side]}: {summary[f'accuracy_{side}']:.0%} right" for side in words if f"accuracy_{side}" in summary
+    ]
+    if notes.get("unmoved_share") is not None:
+        lines.append(f"   weights that training left exactly as they were: {notes['unmoved_share']:.1%}")
+    return lines

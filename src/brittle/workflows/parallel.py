@@ -37,28 +37,29 @@ def run(jobs: Sequence[Job], title: str, unit: str = "step", workers: int | None
         return []
     context = multiprocessing.get_context("spawn")
     ticks = context.Queue()
+    total = sum(job.size for job in jobs)
     count = min(len(jobs), workers or os.cpu_count() or 1)
     with (
-        tqdm(total=sum(job.size for job in jobs), desc=title, unit=unit, dynamic_ncols=True) as bar,
+        tqdm(total=total, desc=title, unit=unit, dynamic_ncols=True) as bar,
         ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(ticks, os.getpid())) as pool,
     ):
         futures: list[Future] = [pool.submit(_work, job) for job in jobs]
         pending = set(futures)
         while pending:
             done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-            _drain(ticks, bar)
+            _drain(ticks, bar, total)
             if failed := next((future for future in done if future.exception()), None):
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise failed.exception()  # type: ignore[misc]
-        _drain(ticks, bar)
-        bar.update(bar.total - bar.n)
+        _drain(ticks, bar, total)
+        bar.update(total - bar.n)
     return [future.result() for future in futures]
 
 
-def _drain(ticks: Any, bar: tqdm) -> None:
+def _drain(ticks: Any, bar: tqdm, total: int) -> None:
     while True:
         try:
-            bar.update(min(ticks.get_nowait(), bar.total - bar.n))
+            bar.update(min(ticks.get_nowait(), total - bar.n))
         except queue.Empty:
             return
 

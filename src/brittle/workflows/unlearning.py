@@ -32,17 +32,26 @@ def unlearn(chosen: Plan, draft: Draft, tick: Callable[[int], None] | None = Non
     loaded = load(chosen.base, device, "fp32")  # master weights, whatever the compute type
     precision = PRECISION[resolve_dtype(chosen.make.dtype, device)]
     padding = loaded.tokenizer.pad_token_id
-    parts = {name: split_for_evaluation(texts, training.eval_split, training.seed) for name, texts in chosen.texts.items()}
+    parts = {
+        name: split_for_evaluation(texts, training.eval_split, training.seed) for name, texts in chosen.texts.items()
+    }
     held_out = {name: part[1] for name, part in parts.items()}
     examples = {
-        name: tokenise(loaded.tokenizer, parts[name][0], training.max_length, training.loss_tokens) for name in needs.splits
+        name: tokenise(loaded.tokenizer, parts[name][0], training.max_length, training.loss_tokens)
+        for name in needs.splits
     }
     before = likelihoods(loaded, held_out, training.max_length)
     reference = None
     if needs.reference_hidden_states:
         compared = {name: examples[name] for name in needs.reference_hidden_states}
         reference = reference_states(
-            loaded.model, loaded.anatomy, compared, chosen.method.layer_id, digest=loaded.digest, padding=padding, device=device
+            loaded.model,
+            loaded.anatomy,
+            compared,
+            chosen.method.layer_id,
+            digest=loaded.digest,
+            padding=padding,
+            device=device,
         )
     steps = optimizer_steps(training, len(examples.get("forget", ())), len(examples["retain"]))
     samplers = [
@@ -114,4 +123,3 @@ def _key(name: str) -> str:
     """A parameter's name without what differs between the file and the model in memory: the prefix and the head's name."""
     name = name.replace("embed_out.", "lm_head.")
     return name.split(".", 1)[1] if name.partition(".")[0] in ("gpt_neox", "model", "transformer") else name
-

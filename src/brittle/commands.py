@@ -1,0 +1,236 @@
+"""The commands: what each is called, which settings it reads, and the workflow that carries it out.
+
+Workflows are imported when a command runs, not before: ``--help`` needs no torch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brittle import discovery
+from brittle.settings import BadInput, as_dictionary, fields_of, resolve, setting
+
+Given = dict[str, Any]
+Environment = Mapping[str, str] | None
+SettingsTypes = Iterable[tuple[type, dict[str, list[str]]]]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command. ``settings`` yields its settings types, with the plugins that use each field."""
+
+    summary: str
+    run: Callable[[Given, Environment], int]
+    settings: Callable[[], SettingsTypes] = lambda: ()
+    positional: str = ""
+    positional_help: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """The demonstration: the whole pipeline in the laboratory."""
+
+    size: str = setting("small", "size of the laboratory", environment="LABORATORY_SIZE")
+    world: int = setting(0, "seed of the laboratory's world", environment="LABORATORY_WORLD", minimum=0)
+    methods: str = setting("grad_diff,rmu,cb_lat,wt_dist", "unlearning methods to show", environment="METHODS")
+    outroot: str = setting("outputs", "folder for results", environment="OUTROOT")
+    force: bool = setting(False, "run everything again")
+
+
+@dataclass(frozen=True)
+class DiagnoseSettings:
+    """A single diagnostic on models that the user names."""
+
+    model: str | None = setting(None, "model (diagnostics of one model)")
+    model_a: str | None = setting(None, "base model of a comparison")
+    model_b: str | None = setting(None, "the model compared with it")
+    outroot: str = setting("outputs", "folder for results", environment="OUTROOT")
+    device: str = setting("auto", "auto (best GPU), cuda, cuda:N, mps or cpu")
+    dtype: str = setting(
+        "auto",
+        "number type; weights are cast to it before they are subtracted (auto: as stored)",
+        choices=("auto", "fp32", "fp16", "bf16"),
+    )
+    forget_text: str | None = setting(
+        None, "texts of the hazardous domain (default: data/forget.txt; a laboratory brings its own)"
+    )
+    retain_text: str | None = setting(None, "benign texts (default: data/retain.txt)")
+    forget_questions: str | None = setting(
+        None, "hazardous questions: wmdp-bio or a file (a laboratory brings its own)"
+    )
+    retain_questions: str | None = setting(None, "benign questions: mmlu or a file")
+    force: bool = setting(False, "run again even if the record is complete")
+
+
+@dataclass(frozen=True)
+class LaboratorySettings:
+    """Build a laboratory, or define a larger one for a GPU."""
+
+    size: str = setting("small", "embedded size or one defined with --name")
+    world: int = setting(0, "seed of the world", minimum=0)
+    models: str = setting("base,filtered,retrained", "models to build (also: reinitialised)")
+    name: str | None = setting(
+        None, "define a size of this name from the flags below, starting from --size, and build it"
+    )
+    width: int | None = setting(None, "width of the residual stream", minimum=8)
+    layers: int | None = setting(None, "transformer blocks", minimum=1)
+    heads: int | None = setting(None, "attention heads", minimum=1)
+    steps: int | None = setting(None, "training steps", minimum=1)
+    rows: int | None = setting(None, "rows of 128 tokens per step", minimum=1)
+    lr: float | None = setting(None, "peak learning rate", above=0)
+    vocabulary: int | None = setting(None, "largest number of tokens", minimum=300)
+    hazardous_entities: int | None = setting(None, "hazardous entities, six facts each; a multiple of 8", minimum=8)
+    benign_entities: int | None = setting(
+        None, "entities per benign subject, four facts each; a multiple of 6", minimum=6
+    )
+
+
+def _demo(given: Given, environment: Environment) -> int:
+    chosen = resolve(DemoSettings, given, environment)
+    return _pipeline({"laboratory": True, **as_dictionary(chosen)}, None)
+
+
+def _pipeline(given: Given, environment: Environment) -> int:
+    from brittle.workflows import pipeline
+
+    started = time.time()
+    settings = resolve(pipeline.PipelineSettings, given, environment)
+    report = pipeline.run(settings)
+    print()
+    for line in pipeline.summary_of(report):
+        print(line)
+    print(f"\nreport: {report.resolve()}  ({time.time() - started:.0f} s)")
+    return 0
+
+
+def _pipeline_settings() -> SettingsTypes:
+    from brittle.workflows.pipeline import PipelineSettings
+
+    return [(PipelineSettings, {})]
+
+
+def _unlearn(given: Given, environment: Environment) -> int:
+    from brittle.workflows import make
+
+    chosen = make.plan(given, environment)
+    if chosen.make.check_wandb_only:
+        finished = make.finished(chosen)
+        print(f"{chosen.folder}: {'finished' if finished else 'not finished'}")
+        return 0 if finished else 1
+    if make.finished(chosen) and not chosen.make.force:
+        print(f"already made: {chosen.folder} (--force makes it again)")
+        return 0
+    folder = make.make_model(chosen)
+    print(f"-> {folder}")
+    for line in make.describe(folder):
+        print(line)
+    print(f"next: uv run brittle diagnose weight_comparison --model-a {chosen.make.model} --model-b {folder}")
+    return 0
+
+
+def _unlearn_settings() -> SettingsTypes:
+    from brittle.training.hyperparameters import TrainingSettings
+    from brittle.workflows.make import MakeSettings
+
+    methods = {name: plugin.load().Settings for name, plugin in discovery.plugins("methods").items()}
+    used_by: dict[str, list[str]] = {}
+    for name, settings_type in methods.items():
+        for field in fields_of(settings_type):
+            used_by.setdefault(field.name, []).append(name)
+    return [
+        (MakeSettings, {}),
+        (TrainingSettings, {}),
+        *((settings_type, used_by) for settings_type in methods.values()),
+    ]
+
+
+def _diagnose(given: Given, environment: Environment) -> int:
+    from brittle.workflows import diagnose
+
+    name = given.pop("name")
+    folder = diagnose.diagnose(name, resolve(DiagnoseSettings, given, environment), given)
+    print(f"-> {folder}")
+    return 0
+
+
+def _diagnose_settings() -> SettingsTypes:
+    used_by: dict[str, list[str]] = {}
+    loaded = {name: plugin.load().Settings for name, plugin in discovery.plugins("diagnostics").items()}
+    for name, settings_type in loaded.items():
+        for field in fields_of(settings_type):
+            used_by.setdefault(field.name, []).append(name)
+    return [(DiagnoseSettings, {}), *((settings_type, used_by) for settings_type in loaded.values())]
+
+
+def _create_datasets(given: Given, environment: Environment) -> int:
+    from brittle.workflows import datasets
+
+    datasets.create(resolve(datasets.DatasetSettings, given, environment))
+    return 0
+
+
+def _create_datasets_settings() -> SettingsTypes:
+    from brittle.workflows.datasets import DatasetSettings
+
+    return [(DatasetSettings, {})]
+
+
+def _laboratory(given: Given, _environment: Environment) -> int:
+    import dataclasses
+
+    from brittle.workflows import laboratory
+
+    settings = resolve(LaboratorySettings, given)
+    size = settings.size
+    changes = {f.name: given[f.name] for f in dataclasses.fields(laboratory.Recipe) if f.name in given}
+    if settings.name:
+        start = laboratory.Laboratory(size).recipe
+        values = {name: getattr(settings, name) for name in changes}
+        laboratory.define(settings.name, dataclasses.replace(start, **values))
+        size = settings.name
+    elif changes:
+        raise BadInput(
+            f"--{next(iter(changes)).replace('_', '-')} changes the recipe; give the new laboratory a --name"
+        )
+    built = laboratory.Laboratory(size, settings.world).build(settings.models.replace(",", " ").split())
+    for name, folder in built.items():
+        print(f"laboratory:{name}@{size}-{settings.world}  {folder}")
+    return 0
+
+
+def _list(folder: str) -> Callable[[Given, Environment], int]:
+    def show(_given: Given, _environment: Environment) -> int:
+        found = discovery.plugins(folder)
+        width = max(map(len, found))
+        for name, plugin in sorted(found.items(), key=lambda item: (item[1].constants.get("STEP", 0), item[0])):
+            print(f"{name:<{width}}  {plugin.summary}")
+        return 0
+
+    return show
+
+
+def _report(given: Given, _environment: Environment) -> int:
+    from brittle.reports.page import write_report
+
+    path = write_report(Path(given.get("outputs") or "outputs"))
+    print(path.resolve())
+    return 0
+
+
+COMMANDS: dict[str, Command] = {
+    "demo": Command("the main job in the embedded laboratory: make, diagnose, attack, report", _demo, lambda: [(DemoSettings, {})]),
+    "pipeline": Command("compare models, attack them, write the report (experiment/pipeline.sh)", _pipeline, _pipeline_settings),
+    "unlearn": Command("make an unlearned model (unlearn/unlearn.py)", _unlearn, _unlearn_settings),
+    "diagnose": Command("run one diagnostic by name", _diagnose, _diagnose_settings, "name", "see: brittle diagnostics", True),
+    "create-datasets": Command("write data/forget.txt and data/retain.txt", _create_datasets, _create_datasets_settings),
+    "laboratory": Command("build or define a laboratory", _laboratory, lambda: [(LaboratorySettings, {})]),
+    "report": Command("write the report of an outputs folder again", _report, positional="outputs", positional_help="folder with results (outputs)"),
+    "methods": Command("list the unlearning methods", _list("methods")),
+    "diagnostics": Command("list the diagnostics", _list("diagnostics")),
+    "attacks": Command("list the attacks", _list("attacks")),
+}  # fmt: skip

@@ -1,0 +1,60 @@
+"""Write the two text files that unlearning trains on and activation diagnostics look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from brittle.data.corpora import hub_forget_texts, hub_retain_texts, read_texts, write_texts
+from brittle.data.multiple_choice import write_questions
+from brittle.settings import setting
+from brittle.workflows.laboratory import Laboratory
+
+SPLITS = ("forget", "retain")
+
+
+@dataclass(frozen=True)
+class DatasetSettings:
+    """Where the texts come from and where they go."""
+
+    outdir: str = setting("data", "folder to write into")
+    laboratory: bool = setting(False, "write the embedded laboratory's texts and questions instead of the hub's texts")
+    size: str = setting("small", "size of the laboratory")
+    world: int = setting(0, "seed of the laboratory's world", minimum=0)
+    forget: str | None = setting(None, "local file of forget texts: txt, jsonl, json, csv or parquet")
+    retain: str | None = setting(None, "local file of retain texts")
+    num_samples: int = setting(10_000, "most texts per file", minimum=1)
+    only: str | None = setting(None, "write one of the two", choices=SPLITS)
+    force: bool = setting(False, "write again what is there")
+
+
+def create(settings: DatasetSettings) -> list[Path]:
+    """Write ``forget.txt`` and ``retain.txt`` (and, from the laboratory, the questions); returns what was written."""
+    folder, written = Path(settings.outdir), []
+    for split in SPLITS:
+        path = folder / f"{split}.txt"
+        if settings.only not in (None, split):
+            continue
+        if path.is_file() and not settings.force:
+            print(f"kept {path} (--force writes it again)")
+            continue
+        texts = _source(settings, split)()[: settings.num_samples]
+        write_texts(path, texts)
+        written.append(path)
+        print(f"wrote {path}: {len(texts)} texts")
+    if settings.laboratory:
+        for split, questions in Laboratory(settings.size, settings.world).questions().items():
+            write_questions(folder / f"{split}_questions.jsonl", questions)
+            print(f"wrote {folder / f'{split}_questions.jsonl'}: {len(questions)} questions")
+    print("next: uv run unlearn/unlearn.py --model MODEL --method cb_lat, or ./experiment/pipeline.sh")
+    return written
+
+
+def _source(settings: DatasetSettings, split: str) -> Callable[[], list[str]]:
+    local = settings.forget if split == "forget" else settings.retain
+    if local:
+        return lambda: read_texts(local)
+    if settings.laboratory:
+        return lambda: Laboratory(settings.size, settings.world).texts()[split]
+    return hub_forget_texts if split == "forget" else hub_retain_texts

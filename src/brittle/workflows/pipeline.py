@@ -1,0 +1,216 @@
+"""The main job: compare base, filtered and unlearned models, attack them alike, write the report.
+
+Comparison 1 is base → filtered, 2 base → unlearned, both always on; with a control, base → retrained stands beside
+them; 3 to 6 are opt-in. In the laboratory the unlearned models are made on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brittle.attacks import relearning
+from brittle.data.corpora import read_texts
+from brittle.data.multiple_choice import Question, load_questions
+from brittle.evaluation.multiple_choice_accuracy import sample_uniformly
+from brittle.models.references import Located, locate
+from brittle.records import read_record, write_json
+from brittle.settings import BadInput, setting
+from brittle.workflows import attack, knowledge, laboratory, make, parallel
+from brittle.workflows.compare import Comparison, Material
+
+HUB = "EleutherAI/deep-ignorance-"
+ROLE_ORDER = ("base", "filtered", "retrained", "unlearned")
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """Which models are compared, on what, where."""
+
+    unlearned: str = setting(
+        HUB + "unfiltered-cb-lat", "unlearned model, or several with commas between them", environment="UNLEARNED"
+    )
+    base: str = setting(
+        HUB + "unfiltered", "model that knows everything, the reference of every comparison", environment="BASE"
+    )
+    filtered: str = setting(
+        HUB + "e2e-strong-filter", "model that never saw the data ('none': there is none)", environment="FILTERED"
+    )
+    control: str = setting(
+        "none",
+        "independent retraining of the base, the control for what two trainings differ by",
+        environment="CONTROL",
+    )
+    cb_only: str = setting(HUB + "unfiltered-cb", "circuit-breaker model of comparisons 4 to 6", environment="CB_ONLY")
+    pretrain: str = setting(
+        HUB + "pretraining-stage-unfiltered", "pretraining checkpoint of comparison 3", environment="PRETRAIN"
+    )
+    outroot: str = setting("outputs", "folder for everything that is written", environment="OUTROOT")
+    param_device: str = setting("auto", "device of the weight pass", environment="PARAM_DEVICE")
+    param_dtype: str = setting(
+        "auto",
+        "cast weights to this before they are subtracted (auto: as stored, nothing is lost)",
+        environment="PARAM_DTYPE",
+        choices=("auto", "fp32", "fp16", "bf16"),
+    )
+    activation_device: str = setting(
+        "auto", "device of the activation pass and the questions", environment="ACTIVATION_DEVICE"
+    )
+    activation_dtype: str = setting(
+        "auto",
+        "number type of the activation pass",
+        environment="ACTIVATION_DTYPE",
+        choices=("auto", "fp32", "fp16", "bf16"),
+    )
+    forget_text: str = setting("data/forget.txt", "texts of the hazardous domain", environment="FORGET_TEXT")
+    retain_text: str = setting("data/retain.txt", "benign texts", environment="RETAIN_TEXT")
+    forget_questions: str = setting(
+        "wmdp-bio", "hazardous questions: wmdp-bio from the hub, or a file", environment="FORGET_QUESTIONS"
+    )
+    retain_questions: str = setting(
+        "mmlu",
+        "benign questions: mmlu from the hub (1000, uniform over subjects), or a file",
+        environment="RETAIN_QUESTIONS",
+    )
+    max_samples: int = setting(
+        500, "texts per split, and hazardous questions of the lens", environment="MAX_SAMPLES", minimum=1
+    )
+    enable_pretrain_comparison: bool = setting(
+        False, "comparison 3: base → pretraining checkpoint", environment="ENABLE_PRETRAIN_COMPARISON"
+    )
+    enable_cb_comparisons: bool = setting(
+        False,
+        "comparisons 4 to 6: base → CB, CB → unlearned, unlearned → filtered",
+        environment="ENABLE_CB_COMPARISONS",
+    )
+    enable_attacks: bool = setting(
+        False, "relearn T on every model and measure V (always on in the laboratory)", environment="ENABLE_ATTACKS"
+    )
+    laboratory: bool = setting(
+        False, "use the embedded laboratory: builds its models and unlearns with --methods", environment="LABORATORY"
+    )
+    size: str = setting("small", "size of the laboratory", environment="LABORATORY_SIZE")
+    world: int = setting(0, "seed of the laboratory's world", environment="LABORATORY_WORLD", minimum=0)
+    methods: str = setting(
+        "grad_diff,rmu,cb_lat,wt_dist",
+        "unlearning methods in the laboratory, each at its laboratory preset",
+        environment="METHODS",
+    )
+    seeds: str = setting("42,123,456", "seeds of the attack", environment="SEEDS")
+    force: bool = setting(False, "run everything again, also what a complete record covers")
+
+
+def run(settings: PipelineSettings, attack_settings: Any = None) -> Path:
+    """Carry out the whole job; returns the report's path."""
+    attack_settings = attack_settings or relearning.Settings()
+    outputs = Path(settings.outroot)
+    arms, field_texts, material = _laboratory(settings) if settings.laboratory else _models(settings)
+    session = Comparison(
+        outputs, material, settings.param_device, settings.param_dtype, settings.activation_device,
+        settings.activation_dtype, settings.force, _overrides(settings),
+    )  # fmt: skip
+    pairs = _pairs(settings, arms)
+    write_json(outputs / "comparison.json", _description(arms, pairs))
+    base = arms[0].located
+    for arm in arms:
+        for a, b in pairs:
+            if b == arm.located:
+                session.pair(a, b)
+        session.model(arm.located)
+        session.forget_loaded(keep=[base])
+    session.forget_loaded()
+    if settings.laboratory or settings.enable_attacks:
+        field = attack.battlefield(dict(material.questions), field_texts)
+        seeds = [int(part) for part in settings.seeds.replace(",", " ").split()]
+        attack.attack(relearning.NAME, attack_settings, arms, field, seeds, outputs, settings.force)
+    from brittle.reports.page import write_report
+
+    return write_report(outputs)
+
+
+def _laboratory(settings: PipelineSettings) -> tuple[list[attack.Arm], Sequence[str], Material]:
+    """Build the laboratory and its unlearned models."""
+    chosen = laboratory.Laboratory(settings.size, settings.world)
+    suffix = "" if (settings.size, settings.world) == ("small", 0) else f"@{settings.size}-{settings.world}"
+    chosen.build()
+    arms = [attack.Arm(laboratory.find(f"{laboratory.PREFIX}{name}{suffix}"), name) for name in ROLE_ORDER[:3]]
+    names = [name for name in settings.methods.replace(",", " ").split() if name]
+    flags = {"model": f"{laboratory.PREFIX}base{suffix}", "preset": "laboratory", "device": settings.activation_device}
+    plans = [make.plan(flags | {"method": name, "force": settings.force}) for name in names]
+    missing = [plan for plan in plans if settings.force or not make.finished(plan)]
+    jobs = [
+        parallel.Job(
+            make.make_in_worker, (flags | {"method": p.make.method, "force": settings.force},), make.planned_steps(p)
+        )
+        for p in missing
+    ]
+    parallel.run(jobs, "unlearning: " + ", ".join(plan.make.method for plan in missing))
+    arms += [attack.Arm(locate(str(plan.folder)), "unlearned") for plan in plans]
+    texts, questions = chosen.texts(), chosen.questions()
+    return arms, texts["forget"], Material(texts, knowledge.questions_by_side(questions["forget"], questions["retain"]))
+
+
+def _models(settings: PipelineSettings) -> tuple[list[attack.Arm], Sequence[str] | None, Material]:
+    """Locate the named models and read texts and questions."""
+    texts = {"forget": read_texts(settings.forget_text), "retain": read_texts(settings.retain_text)}
+    named = [(settings.base, "base"), (settings.filtered, "filtered"), (settings.control, "retrained")]
+    named += [(reference, "unlearned") for reference in settings.unlearned.replace(",", " ").split()]
+    if settings.enable_pretrain_comparison:
+        named.append((settings.pretrain, "pretraining"))
+    if settings.enable_cb_comparisons:
+        named.append((settings.cb_only, "unlearned"))
+    arms = [attack.Arm(laboratory.find(text), role) for text, role in named if text and text != "none"]
+    names = [arm.located.name for arm in arms]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise BadInput(f"two models would both be written as '{twice}'; give their folders different names")
+    forget: list[Question] = load_questions(settings.forget_questions)
+    retain = load_questions(settings.retain_questions)
+    retain = sample_uniformly(retain, 1000, 42) if len(retain) > 1000 else retain
+    return arms, None, Material(texts, knowledge.questions_by_side(forget, retain))
+
+
+def _pairs(settings: PipelineSettings, arms: Sequence[attack.Arm]) -> list[tuple[Located, Located]]:
+    """Base against every other model; with the opt-in flag also the chain of circuit breakers."""
+    base = arms[0].located
+    pairs = [(base, arm.located) for arm in arms[1:]]
+    if settings.enable_cb_comparisons and not settings.laboratory:
+        breakers = arms[-1].located
+        filtered = [arm.located for arm in arms if arm.role == "filtered"]
+        unlearned = [arm.located for arm in arms[:-1] if arm.role == "unlearned"]
+        pairs += [(breakers, model) for model in unlearned]
+        pairs += [(model, target) for model in unlearned for target in filtered]
+    return pairs
+
+
+def _overrides(settings: PipelineSettings) -> dict[str, Any]:
+    """Settings of diagnostics that the pipeline decides. Small models take larger batches: same numbers, less time."""
+    overrides: dict[str, Any] = {"max_samples": settings.max_samples}
+    return overrides | ({"batch_size": 32} if settings.laboratory else {})
+
+
+def _description(arms: Sequence[attack.Arm], pairs: Sequence[tuple[Located, Located]]) -> Mapping[str, Any]:
+    """``comparison.json``: which models play which part, for whoever reads the folder later."""
+    models = []
+    for arm in arms:
+        entry: dict[str, Any] = {"name": arm.located.name, "role": arm.role, "reference": arm.located.text}
+        record = read_record(arm.located.folder) or {}
+        if record.get("kind") == "unlearned model":
+            entry |= {
+                "method": record["settings"]["method"],
+                "settings": record["settings"],
+                "reference": arm.located.name,
+            }
+        models.append(entry)
+    return {
+        "models": models,
+        "comparisons": [{"folder": f"{a.name}__to__{b.name}", "a": a.name, "b": b.name} for a, b in pairs],
+    }
+
+
+def summary_of(report: Path) -> list[str]:
+    """The report's ten lines."""
+    from brittle.reports.page import gather, summary_lines
+
+    return summary_lines(gather(report.parent))
