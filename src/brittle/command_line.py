@@ -15,7 +15,11 @@ from brittle.settings import BadInput, Parser, add_flags, load_dotenv
 
 
 def main(command: str | None = None, arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit with its code. ``command`` is given by root scripts; otherwise it is the first word."""
+    """Run a command and exit with its code.
+
+    ``command`` is given by root scripts: a command's name, or the path of a script that is called like the program of
+    a diagnostic (``experiment/collect_weight_comparison.py``). Otherwise it is the first argument.
+    """
     load_dotenv()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
@@ -40,16 +44,9 @@ def _run(command: str | None, arguments: list[str]) -> int:
         command = arguments.pop(0)
     from brittle import commands
 
-    known = commands.COMMANDS
-    if command not in known:
-        import difflib
-
-        near = difflib.get_close_matches(command, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(known)}"
-        raise BadInput(f"unknown command '{command}'; {hint}")
-    chosen = known[command]
+    chosen = commands.find(command)
     parser = Parser(
-        prog=f"brittle {command}",
+        prog=os.path.basename(command) if command.endswith(".py") else f"brittle {command}",
         description=chosen.summary,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -5,6 +5,7 @@ Workflows are imported when a command runs, not before: ``--help`` needs no torc
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -64,6 +65,12 @@ class DiagnoseSettings:
         None, "hazardous questions: wmdp-bio or a file (a laboratory brings its own)"
     )
     retain_questions: str | None = setting(None, "benign questions: mmlu or a file")
+    outdir: str | None = setting(
+        None, "folder for this diagnostic's tables (default: derived from --outroot and the models)"
+    )
+    plot_outdir: str | None = setting(None, "folder for its figures (default: as documented, beside the tables)")
+    title: str | None = setting(None, "line under the figures' titles (default: the models)")
+    seed: int = setting(42, "seed of what is sampled, such as benign questions")
     force: bool = setting(False, "run again even if the record is complete")
 
 
@@ -158,13 +165,31 @@ def _diagnose(given: Given, environment: Environment) -> int:
     return 0
 
 
-def _diagnose_settings() -> SettingsTypes:
+def _diagnose_settings(only: str | None = None) -> SettingsTypes:
     used_by: dict[str, list[str]] = {}
-    loaded = {name: plugin.load().Settings for name, plugin in discovery.plugins("diagnostics").items()}
+    found = {name: plugin for name, plugin in discovery.plugins("diagnostics").items() if only in (None, name)}
+    loaded = {name: plugin.load().Settings for name, plugin in found.items()}
     for name, settings_type in loaded.items():
         for field in fields_of(settings_type):
             used_by.setdefault(field.name, []).append(name)
-    return [(DiagnoseSettings, {}), *((settings_type, used_by) for settings_type in loaded.values())]
+    return [(DiagnoseSettings, {}), *((settings_type, {} if only else used_by) for settings_type in loaded.values())]
+
+
+def find(name: str) -> Command:
+    """The command of that name; for a script's path, the diagnostic whose ``PROGRAM`` the script is called."""
+    plugins = [*discovery.plugins("diagnostics").values(), *discovery.plugins("evaluation").values()]
+    programs = {plugin.constants.get("PROGRAM"): plugin for plugin in plugins}
+    if plugin := programs.get(Path(name).stem):
+        return Command(
+            plugin.summary,
+            lambda given, environment: _diagnose({"name": plugin.name, **given}, environment),
+            lambda: _diagnose_settings(plugin.name),
+        )
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(COMMANDS)}"
+        raise BadInput(f"unknown command '{name}'; {hint}")
+    return COMMANDS[name]
 
 
 def _create_datasets(given: Given, environment: Environment) -> int:

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 OBSERVATIONS = ("weights", "activations", "questions", "tables")
+MATCHED_T = 0.95
+"""Accuracy from which T counts as learned. Arms are compared where each has learned T, not at equal steps."""
 ROLES = ("base", "filtered", "retrained", "unlearned")
 
 
@@ -72,6 +74,8 @@ class Evaluation:
     examples_seen: int
     predictions: Mapping[str, Sequence[int]]
     """Predicted choices by side: ``t``, ``v``, ``retain``."""
+    accuracy: Mapping[str, float]
+    """Share of right choices by side, 0 to 1."""
 
 
 @dataclass(frozen=True)

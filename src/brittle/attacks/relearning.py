@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from brittle.contracts import AttackTarget, Evaluation
+from brittle.contracts import MATCHED_T, AttackTarget, Evaluation
 from brittle.settings import setting
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ class Settings:
     attack_batch_size: int = setting(8, "texts per step of the attack", minimum=1)
     attack_eval_interval: int = setting(10, "steps between evaluations during the attack", minimum=1)
     attack_loss_tokens: str = setting("answer", "which tokens the attack's loss covers", choices=("all", "answer"))
+    attack_patience: int = setting(
+        3, "evaluations with T learned (95 %) after which an arm's attack ends; 0: never", minimum=0
+    )
+    attack_schedule: str = setting(
+        "constant", "learning rate over the attack", choices=("constant", "linear", "cosine")
+    )
     attack_max_length: int = setting(512, "longest text of the attack in tokens", minimum=2)
 
 
@@ -43,14 +49,16 @@ def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[
     sampler = Sampler("attack", texts, settings.attack_batch_size, tokenizer.pad_token_id, seed)
     evaluations = [target.evaluate(0, 0)]
 
-    def listen(number: int, model: nn.Module, _terms: dict[str, float]) -> None:
+    def listen(number: int, model: nn.Module, _terms: dict[str, float]) -> bool:
         tick(1)
         if number % settings.attack_eval_interval == 0 or number == settings.attack_steps:
             model.eval()
             evaluations.append(target.evaluate(number, number * settings.attack_batch_size))
             model.train()
+        learned = sum(evaluation.accuracy["t"] >= MATCHED_T for evaluation in evaluations)
+        return 0 < settings.attack_patience <= learned
 
-    loop = LoopSettings(settings.attack_steps, settings.attack_lr, schedule="constant", seed=seed)
+    loop = LoopSettings(settings.attack_steps, settings.attack_lr, schedule=settings.attack_schedule, seed=seed)
     train(
         target.loaded.model, Supply([sampler]), lambda step: {"attack": step.negative_log_likelihood("attack")}, loop,
         device=str(target.loaded.device), listeners=[listen],

@@ -14,6 +14,7 @@ from typing import Any
 
 from brittle.contracts import Figure, Findings
 from brittle.records import column
+from brittle.settings import setting
 
 NAME = "mlp_attn_analysis"
 STEP = 4
@@ -24,7 +25,9 @@ SCOPE = "pair"
 
 @dataclass(frozen=True)
 class Settings:
-    """Nothing to set: it reads the rows of ``weight_comparison/per_layer.csv``."""
+    """It reads the rows of ``weight_comparison/per_layer.csv``: of the comparison, or of the table that is named."""
+
+    per_layer_csv: str | None = setting(None, "table of step 1 to read, instead of --model-a and --model-b")
 
 
 @dataclass(frozen=True)

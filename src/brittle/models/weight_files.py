@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from brittle.settings import BadInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -64,7 +65,7 @@ def weight_files(folder: Path) -> list[Path]:
 def check_header(path: Path) -> None:
     """Refuse a corrupt or truncated safetensors file; reads its header and length only."""
     try:
-        with safe_open(path, framework="pt"):
+        with safe_open(path, framework="np"):
             pass
     except (SafetensorError, OSError) as error:
         raise BadInput(f"{path} is corrupt or truncated ({error}); download or copy it again") from None
@@ -76,4 +77,6 @@ def is_finite(tensor: Tensor) -> bool:
     One sum decides almost always, and needs no mask as large as the tensor: a NaN or an infinity makes it NaN or
     infinite. Only a sum that overflows by itself takes the second look.
     """
+    import torch
+
     return bool(tensor.sum(dtype=torch.float32).isfinite()) or bool(tensor.isfinite().all())

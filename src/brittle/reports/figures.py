@@ -117,17 +117,20 @@ def _wrapped(text: str, width: int) -> str:
     return "\n".join(part for line in text.splitlines() for part in textwrap.wrap(line, width))
 
 
-def write_declared(figures: Iterable[Figure], folder: Path, subtitle: str = "") -> list[Path]:
+def write_declared(
+    figures: Iterable[Figure], folder: Path, subtitle: str = "", plots: Path | None = None
+) -> list[Path]:
     """Draw a diagnostic's figures from the tables in its result folder and write them as PNG.
 
-    A figure goes to the result folder itself, or to the folder beside it that the figure names (``param_plots``).
+    A figure goes to ``plots`` where that is given; else to the result folder itself, or to the folder beside it that
+    the figure names (``param_plots``).
     A figure whose columns are not in the table is left out.
     """
     written = []
     for figure in figures:
         drawing = draw(figure, pandas.read_csv(folder / f"{figure.table}.csv"), subtitle)
         if drawing is not None:
-            place = folder.parent / figure.folder if figure.folder else folder
+            place = plots or (folder.parent / figure.folder if figure.folder else folder)
             written.append(write_png(drawing, place / f"{figure.name}.png"))
     return written
 

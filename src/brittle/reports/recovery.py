@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import pandas
 from scipy import stats
 
+from brittle.contracts import MATCHED_T
 from brittle.reports.chance import ChanceTest, chance_test
 
-MATCHED_T = 0.95
 SIDES = ("t", "v", "retain")
 SIGNIFICANT = 0.05
 CAME_BACK = 0.5
@@ -49,11 +49,16 @@ def estimate(values: Sequence[float]) -> Estimate:
 def curves(points: pandas.DataFrame) -> pandas.DataFrame:
     """One row per (attack, model, role, step): ``seeds`` and mean, low and high of each side's accuracy.
 
+    Seeds of one model may end at different steps; a mean over fewer of them would jump, so a curve ends with the first.
+
     Args:
         points: rows of ``recovery.csv`` (:class:`brittle.contracts.RecoveryPoint`).
     """
     rows = []
+    seeds = points.groupby(["attack", "model", "role"])["seed"].nunique().to_dict()
     for (attack, model, role, step), part in points.groupby(["attack", "model", "role", "step"], sort=False):
+        if len(part) < seeds[attack, model, role]:
+            continue
         row: dict[str, object] = {"attack": attack, "model": model, "role": role, "step": step, "seeds": len(part)}
         for side in SIDES:
             found = estimate(part[f"accuracy_{side}"].tolist())

@@ -13,17 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas
-
 from brittle import discovery
-from brittle.contracts import AttackTarget, Evaluation, RecoveryPoint
+from brittle.contracts import MATCHED_T, AttackTarget, Evaluation, RecoveryPoint
 from brittle.data.multiple_choice import Question
 from brittle.models.references import Located
-from brittle.records import Identity, digest_of_source, fingerprint, is_complete, writing
+from brittle.records import Identity, digest_of_source, fingerprint, is_complete, write_text, writing
 from brittle.settings import as_dictionary
 from brittle.workflows import parallel
 
-MATCHED_T = 0.95
 RETAIN_QUESTIONS = 144
 """Benign questions asked at every evaluation: enough to see damage (±4 %), few enough to ask often."""
 
@@ -85,18 +82,17 @@ def attack(
                 size = getattr(settings, "attack_steps", 1)
                 jobs.append(parallel.Job(_attack_one, (name, settings, arm, field, seed, folder, identity), size))
     parallel.run(jobs, f"{name} attack: {len(arms)} models x {len(seeds)} seeds")
-    identity = Identity("recovery", {"runs": sorted(folder.name for folder in folders)}, as_dictionary(settings))
-    _combine(folders, outputs / "recovery", identity)
+    _combine(folders, outputs / "recovery")
     return outputs / "recovery"
 
 
-def _combine(folders: Sequence[Path], target: Path, identity: Identity) -> None:
-    """Join the runs' tables; the runs themselves stay beside them."""
+def _combine(folders: Sequence[Path], target: Path) -> None:
+    """Join the tables of the runs, which stay beside them with a record each."""
+    import pandas
+
     for table in ("recovery", "recovery_answers"):
         frame = pandas.concat([pandas.read_csv(folder / f"{table}.csv") for folder in folders], ignore_index=True)
-        temporary = target / f".{table}.csv.partial"
-        frame.to_csv(temporary, index=False)
-        temporary.replace(target / f"{table}.csv")
+        write_text(target / f"{table}.csv", frame.to_csv(index=False))
 
 
 def _attack_one(
@@ -117,34 +113,25 @@ def _attack_one(
             side: score(loaded, questions, normalise=False).predictions[-1].tolist()
             for side, questions in prepared.items()
         }
-        return Evaluation(step, examples_seen, predictions)
+        accuracy = {side: _share_right(predictions[side], questions) for side, questions in field.questions.items()}
+        return Evaluation(step, examples_seen, predictions, accuracy)
 
     module = discovery.find("attacks", name).load()
     target = AttackTarget(loaded, field.texts, evaluate)
     with writing(folder, identity) as draft:
         evaluations = module.attack(settings, target, seed, tick)
-        points = [_point(evaluation, arm, name, seed, field) for evaluation in evaluations]
-        draft.table("recovery", [dataclasses.asdict(point) for point in points])
-        matched = next((i for i, point in enumerate(points) if point.accuracy_t >= MATCHED_T), len(points) - 1)
-        draft.table("recovery_answers", _answers(evaluations[matched], arm, name, seed, field))
+        draft.table("recovery", [dataclasses.asdict(_point(evaluation, arm, name, seed)) for evaluation in evaluations])
+        learned = (evaluation for evaluation in evaluations if evaluation.accuracy["t"] >= MATCHED_T)
+        draft.table("recovery_answers", _answers(next(learned, evaluations[-1]), arm, name, seed, field))
 
 
-def _point(evaluation: Evaluation, arm: Arm, name: str, seed: int, field: Battlefield) -> RecoveryPoint:
-    share = {
-        side: sum(p == q.answer for p, q in zip(evaluation.predictions[side], questions)) / len(questions)
-        for side, questions in field.questions.items()
-    }
-    return RecoveryPoint(
-        arm.located.name,
-        arm.role,
-        name,
-        seed,
-        evaluation.step,
-        evaluation.examples_seen,
-        share["t"],
-        share["v"],
-        share["retain"],
-    )
+def _share_right(predictions: Sequence[int], questions: Sequence[Question]) -> float:
+    return sum(choice == question.answer for choice, question in zip(predictions, questions)) / len(questions)
+
+
+def _point(evaluation: Evaluation, arm: Arm, name: str, seed: int) -> RecoveryPoint:
+    accuracy = [evaluation.accuracy[side] for side in ("t", "v", "retain")]
+    return RecoveryPoint(arm.located.name, arm.role, name, seed, evaluation.step, evaluation.examples_seen, *accuracy)
 
 
 def _answers(evaluation: Evaluation, arm: Arm, name: str, seed: int, field: Battlefield) -> list[dict[str, Any]]:

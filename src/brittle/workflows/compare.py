@@ -10,18 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
-
-import pandas
+from typing import TYPE_CHECKING, Any
 
 from brittle import discovery
 from brittle.contracts import Findings
 from brittle.data.multiple_choice import Question
 from brittle.evaluation import multiple_choice_accuracy as accuracy
-from brittle.models.loading import LoadedModel, check_same_architecture, check_same_vocabulary, load
 from brittle.models.references import Located
 from brittle.records import Draft, Identity, digest_of_source, fingerprint, is_complete, writing
 from brittle.settings import with_overrides
+
+if TYPE_CHECKING:
+    from brittle.models.loading import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,16 @@ class Comparison:
     """Settings by name, for every diagnostic that has a setting of that name."""
     only: Sequence[str] = ()
     """Names of the diagnostics to run; all if empty."""
+    outdir: Path | None = None
+    """Where the first of ``only`` goes instead of its documented place; likewise its figures and their subtitle:"""
+    plot_outdir: Path | None = None
+    title: str | None = None
     _loaded: dict[str, LoadedModel] = field(default_factory=dict)
 
     def loaded(self, located: Located) -> LoadedModel:
         """The model, loaded the first time it is asked for."""
+        from brittle.models.loading import load
+
         if located.digest not in self._loaded:
             self._loaded[located.digest] = load(located, self.device, self.dtype)
         return replace(self._loaded[located.digest], name=located.name)
@@ -62,6 +68,8 @@ class Comparison:
 
     def pair(self, a: Located, b: Located) -> Path:
         """All diagnostics of scope ``pair`` for a → b; returns the comparison's folder."""
+        from brittle.models.loading import check_same_architecture, check_same_vocabulary
+
         check_same_architecture(a, b)
         check_same_vocabulary(a, b)
         folder = self.outputs / f"{a.name}__to__{b.name}"
@@ -71,12 +79,18 @@ class Comparison:
         self._activations(
             folder, a, b, self._missing("activations", "pair", folder, inputs | {"texts": texts, "dtype": self.dtype})
         )
-        for module, settings, identity in self._missing("tables", "pair", folder, inputs | {"dtype": self.param_dtype}):
-            fitter = module.Fitter(settings)
-            for row in pandas.read_csv(folder / "weight_comparison" / "per_layer.csv").to_dict("records"):
-                fitter.update(row)
-            self._write(folder, module, identity, fitter.finish(), f"{a.name} → {b.name}")
+        self.tables(folder, folder / "weight_comparison" / "per_layer.csv", inputs | {"dtype": self.param_dtype})
         return folder
+
+    def tables(self, folder: Path, table: Path, inputs: Mapping[str, Any]) -> None:
+        """The diagnostics that read what step 1 wrote."""
+        for module, settings, identity in self._missing("tables", "pair", folder, inputs):
+            import pandas
+
+            fitter = module.Fitter(settings)
+            for row in pandas.read_csv(table).to_dict("records"):
+                fitter.update(row)
+            self._write(folder, module, identity, fitter.finish(), folder.name.replace("__to__", " → "))
 
     def model(self, located: Located) -> Path:
         """Steps 0 and 6 for one model; returns the model's folder."""
@@ -110,7 +124,7 @@ class Comparison:
             module = plugin.load()
             settings = with_overrides(module.Settings, self.overrides)
             identity = Identity(name, {**inputs, "source": digest_of_source(module)}, vars(settings))
-            if self.force or not is_complete(folder / name, identity):
+            if self.force or not is_complete(self.place(folder, name), identity):
                 missing.append((module, settings, identity))
         return missing
 
@@ -152,26 +166,35 @@ class Comparison:
     def _write(self, folder: Path, module: ModuleType, identity: Identity, findings: Findings, subtitle: str) -> None:
         from brittle.reports.figures import write_declared
 
-        with writing(folder / module.NAME, identity) as draft:
+        own = bool(self.only) and self.only[0] == module.NAME
+        place = self.place(folder, module.NAME)
+        with writing(place, identity) as draft:
             for table, rows in findings.tables.items():
                 draft.table(table, rows)
             if findings.summary:
                 draft.summary(findings.summary, findings.summary_name)
-            write_declared(module.FIGURES, draft.folder, subtitle)
+            plots = self.plot_outdir if own else None
+            write_declared(module.FIGURES, draft.folder, (own and self.title) or subtitle, plots)
+
+    def place(self, folder: Path, name: str) -> Path:
+        """Where a diagnostic's result goes: the folder of its name, unless the user chose another."""
+        return self.outdir if self.outdir and self.only and name == self.only[0] else folder / name
 
     def _evaluate(self, folder: Path, located: Located, inputs: Mapping[str, Any]) -> None:
         identity = Identity(
             accuracy.NAME, {**inputs, "source": digest_of_source(accuracy)}, {"texts": fingerprint(self.material.texts)}
         )
         if (self.only and accuracy.NAME not in self.only) or (
-            not self.force and is_complete(folder / accuracy.NAME, identity)
+            not self.force and is_complete(self.place(folder, accuracy.NAME), identity)
         ):
             return
-        with writing(folder / accuracy.NAME, identity) as draft:
+        with writing(self.place(folder, accuracy.NAME), identity) as draft:
             self._write_evaluation(draft, self.loaded(located))
 
     def _write_evaluation(self, draft: Draft, loaded: LoadedModel) -> None:
         """General capability (benign questions) overall and by subject, then each side's accuracy and likelihood."""
+        import numpy
+
         from brittle.models.likelihood import negative_log_likelihood
 
         material = self.material
@@ -185,7 +208,7 @@ class Comparison:
             }
         for split, texts in material.texts.items():
             values = negative_log_likelihood(loaded, list(texts)[:200], 16)
-            results[split]["negative_log_likelihood"] = float(pandas.Series(values).mean())
+            results[split]["negative_log_likelihood"] = float(numpy.nanmean(values))
         draft.summary(summary | {"results": results})
         text = accuracy.summary_markdown(summary, title="General capability")
         (draft.folder / "high_level_summary.md").write_text(text)

@@ -11,7 +11,8 @@ from brittle.data.corpora import read_texts
 from brittle.data.multiple_choice import load_questions
 from brittle.data.splits import split_by_entity
 from brittle.evaluation import multiple_choice_accuracy as accuracy
-from brittle.settings import BadInput
+from brittle.records import digest_of_file
+from brittle.settings import BadInput, fields_of
 from brittle.workflows import knowledge, laboratory
 from brittle.workflows.compare import Comparison, Material
 
@@ -24,21 +25,38 @@ EVALUATION = accuracy.NAME
 def diagnose(name: str, settings: DiagnoseSettings, given: Mapping[str, Any]) -> Path:
     """Run one diagnostic (or ``evals``) and return the folder of its results."""
     if name == EVALUATION:
-        scope, needs = "model", "questions"
+        scope, needs, own = "model", "questions", set()
     else:
         plugin = discovery.find("diagnostics", name)
         scope, needs = plugin.constants["SCOPE"], plugin.constants["NEEDS"]
+        own = {field.name for field in fields_of(plugin.load().Settings)}
+    if unused := sorted(given.keys() - own - vars(settings).keys()):
+        raise BadInput(f"--{unused[0].replace('_', '-')} is not used by {name} (see its --help)")
+    first = ["weight_comparison"] if needs == "tables" and not given.get("per_layer_csv") else []
+    session = Comparison(
+        Path(settings.outroot), Material({}, {}), settings.device, settings.dtype, settings.device, settings.dtype,
+        settings.force, given, (name, *first), Path(settings.outdir) if settings.outdir else None,
+        Path(settings.plot_outdir) if settings.plot_outdir else None, settings.title,
+    )  # fmt: skip
+    if table := given.get("per_layer_csv"):
+        folder = _folder_of_table(Path(table))
+        session.tables(folder, Path(table), {"table": digest_of_file(Path(table))})
+        return session.place(folder, name)
     names = ("model_a", "model_b") if scope == "pair" else ("model",)
     missing = [f"--{key.replace('_', '-')}" for key in names if not getattr(settings, key)]
     if missing:
         raise BadInput(f"{name} needs {' and '.join(missing)}: a hub id, a folder or laboratory:NAME")
     references = [getattr(settings, key) for key in names]
-    session = Comparison(
-        Path(settings.outroot), _material(settings, references[0], needs), settings.device, settings.dtype,
-        settings.device, settings.dtype, settings.force, given, (name, *(["weight_comparison"] if needs == "tables" else [])),
-    )  # fmt: skip
+    session.material = _material(settings, references[0], needs)
     located = [laboratory.find(reference) for reference in references]
-    return (session.pair(*located) if scope == "pair" else session.model(*located)) / name
+    return session.place(session.pair(*located) if scope == "pair" else session.model(*located), name)
+
+
+def _folder_of_table(table: Path) -> Path:
+    """The comparison that a table of step 1 belongs to: ``<comparison>/weight_comparison/per_layer.csv``."""
+    if not table.is_file():
+        raise BadInput(f"--per-layer-csv: there is no file {table}; step 1 writes it (collect_weight_comparison.py)")
+    return table.resolve().parent.parent
 
 
 def _material(settings: DiagnoseSettings, reference: str, needs: str) -> Material:
@@ -60,6 +78,6 @@ def _material(settings: DiagnoseSettings, reference: str, needs: str) -> Materia
         else:
             forget = split_by_entity(load_questions(settings.forget_questions or "wmdp-bio"))
             retain = load_questions(settings.retain_questions or "mmlu")
-            retain = accuracy.sample_uniformly(retain) if len(retain) > 1000 else retain
+            retain = accuracy.sample_uniformly(retain, 1000, settings.seed) if len(retain) > 1000 else retain
             questions = {"t": forget.t, "v": forget.v, "retain": retain}
     return Material(texts, questions)

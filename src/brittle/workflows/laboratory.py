@@ -205,7 +205,7 @@ def _pretrain(laboratory: Laboratory, name: str, tick: Callable[[int], None]) ->
             examples = [Example(next(rows), counted) for _ in range(recipe.rows)]
             return [{"text": collate(examples, range(recipe.rows), tokenizer.pad_token_id)}]
 
-        model = new_gpt_neox(len(tokenizer), recipe.width, recipe.layers, recipe.heads, 512, role.initial_seed)
+        model: Any = new_gpt_neox(len(tokenizer), recipe.width, recipe.layers, recipe.heads, 512, role.initial_seed)
         settings = LoopSettings(
             recipe.steps, recipe.lr, "muon", "linear", recipe.warmup_steps, recipe.weight_decay, betas=(0.9, 0.98)
         )
