@@ -29,7 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "max_steps": 80,
         "batch_size": 8,
         "layer_id": (1, 2),
-        "steering_coeff": 200.0,
+        "steering_coeff": 100.0,
         "alpha": 2.0,
     }
 }

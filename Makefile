@@ -1,0 +1,15 @@
+.PHONY: demo test lint bench
+
+demo:            ## the main job in the embedded laboratory
+	uv run brittle demo
+
+test:            ## the tests (make test ARGUMENTS="-k loss --fast")
+	uv run tests/run_tests.py $(ARGUMENTS)
+
+lint:            ## style and types
+	uv run ruff check .
+	uv run ruff format --check .
+	uv run mypy
+
+bench:           ## benchmarks (make bench BENCH_ARGS="--quick --json")
+	uv run benchmarks/run.py $(BENCH_ARGS)
