@@ -172,6 +172,8 @@ def _verdicts(data: ReportData, rows: Sequence[MatchedRecovery]) -> str:
     parts = []
     for row in rows:
         if row.role == "unlearned":
-            value = f"{row.v.mean * 100:.0f} %, " if row.v else ""
+            value = (
+                f"{row.v.mean * 100:.0f} %, {row.last_v.mean * 100:.0f} % at the end, " if row.v and row.last_v else ""
+            )
             parts.append(f"{data.model(row.model).label} {value}{recovery.verdict(row, filtered)}")
-    return f"V of unlearned models at matched T (at least 95 % learned): {'; '.join(parts) or NOT_MEASURED}."
+    return f"V of unlearned models when T is first learned (95 %): {'; '.join(parts) or NOT_MEASURED}."

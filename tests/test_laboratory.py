@@ -1,0 +1,91 @@
+"""What the laboratory promises: knowledge that is there or not there by construction, and presets that remove it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from brittle import discovery
+from brittle.models.likelihood import score
+from brittle.models.loading import load
+from brittle.models.references import locate
+from brittle.settings import BadInput
+from brittle.workflows import make, parallel
+from brittle.workflows.laboratory import Laboratory, find, parse
+
+THRESHOLDS = {"wt_dist": 0.90}
+"""Least retain accuracy after unlearning, where it is not 0.95."""
+
+
+def accuracies(folder: Path, laboratory: Laboratory) -> dict[str, float]:
+    loaded = load(locate(str(folder)), "cpu", "fp32")
+    questions = laboratory.questions()
+    return {split: float(score(loaded, part, normalise=False).correct.mean()) for split, part in questions.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [0, 1, 2])
+def test_full_recipe_knows_and_does_not_know(world: int) -> None:
+    laboratory = Laboratory("small", world)
+    found = {name: accuracies(folder, laboratory) for name, folder in laboratory.build().items()}
+    print(f"world {world}: {found}")
+    for name in ("base", "retrained"):
+        assert found[name]["forget"] >= 0.97
+        assert found[name]["retain"] >= 0.97
+    assert found["filtered"]["forget"] <= 0.32
+    assert found["filtered"]["retain"] >= 0.97
+
+
+@pytest.mark.slow
+def test_presets_unlearn_and_keep_the_rest(tmp_path: Path) -> None:
+    methods = [name for name, plugin in discovery.plugins("methods").items() if "laboratory" in plugin.load().PRESETS]
+    flags = {"model": "laboratory:base", "preset": "laboratory", "device": "cpu", "outdir": str(tmp_path)}
+    plans = [make.plan(flags | {"method": name}) for name in methods]
+    jobs = [
+        parallel.Job(make.make_in_worker, (flags | {"method": name},), make.planned_steps(plan))
+        for name, plan in zip(methods, plans)
+    ]
+    parallel.run(jobs, "presets")
+    for name, plan in zip(methods, plans):
+        summary = json.loads((plan.folder / "summary.json").read_text())
+        print(name, summary)
+        assert (summary["accuracy_t"] + summary["accuracy_v"]) / 2 <= 0.45, name
+        assert summary["accuracy_retain"] >= THRESHOLDS.get(name, 0.95), name
+
+
+@pytest.mark.end_to_end
+def test_a_laboratory_is_the_same_wherever_it_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = find("laboratory:filtered@tiny-0")
+    monkeypatch.setenv("BRITTLE_HOME", str(tmp_path))
+    assert find("laboratory:filtered@tiny-0").digest == first.digest
+
+
+@pytest.mark.end_to_end
+def test_tiny_models_differ_where_they_should() -> None:
+    laboratory = Laboratory("tiny", 0)
+    found = {name: accuracies(folder, laboratory) for name, folder in laboratory.build().items()}
+    assert found["base"]["forget"] >= 0.7
+    assert found["retrained"]["forget"] >= 0.7
+    assert found["filtered"]["forget"] <= 0.45
+    assert all(split["retain"] >= 0.7 for split in found.values())
+
+
+def test_reference_names_size_and_world() -> None:
+    name, laboratory = parse("laboratory:retrained@tiny-3")
+    assert (name, laboratory) == ("retrained", Laboratory("tiny", 3))
+    assert parse("laboratory:base") == ("base", Laboratory("small", 0))
+
+
+@pytest.mark.parametrize(
+    "reference", ["laboratory:unknown", "laboratory:base@", "laboratory:", "laboratory:base@tiny-x"]
+)
+def test_reference_that_names_nothing_is_refused(reference: str) -> None:
+    with pytest.raises(BadInput, match="laboratory:base"):
+        parse(reference)
+
+
+def test_recipe_decides_the_folder() -> None:
+    assert Laboratory("tiny", 0).folder != Laboratory("small", 0).folder
+    assert Laboratory("tiny", 0).folder != Laboratory("tiny", 1).folder

@@ -1,0 +1,89 @@
+"""The pipeline on two local folders of every architecture, with local texts and questions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas
+import pytest
+from tiny_models import ARCHITECTURES, tiny_model_folder
+
+from brittle.attacks.relearning import Settings as AttackSettings
+from brittle.workflows.pipeline import PipelineSettings, run
+
+PAIR_FILES = (
+    "weight_comparison/per_matrix.csv", "weight_comparison/per_component.csv", "weight_comparison/per_layer.csv",
+    "weight_comparison/per_coarse_layer.csv", "param_plots/layer_locality.png", "param_plots/stable_rank.png",
+    "activation_comparison/activation_comparison.csv", "activation_plots/activation_norms_forget.png",
+    "activation_plots/activation_diffs_retain.png", "mlp_attn_analysis/mlp_attn_summary.csv",
+)  # fmt: skip
+MODEL_FILES = (
+    "evals/summary.json", "evals/high_level_summary.md",
+    "wmdp_logit_lens/wmdp_lens_results.csv", "wmdp_logit_lens/summary.json", "wmdp_logit_lens/wmdp_lens_analysis.png",
+)  # fmt: skip
+ATTACKED = ("gpt_neox", "gpt2", "gemma")
+
+
+def settings_for(folder: Path, architecture: str, **changes: object) -> PipelineSettings:
+    for number, name in enumerate(("base", "unlearned")):
+        tiny_model_folder(folder / name, architecture, seed=number)
+    (folder / "forget.txt").write_text("The quick brown fox.\nA river runs to the sea and back again.\n")
+    (folder / "retain.txt").write_text("A lazy dog reads.\nIt may only hide what it reads in the northern cellar.\n")
+    for split in ("forget", "retain"):
+        rows = [
+            {"question": f"{split} question {n}: which?", "choices": ["a", "fox", "the sea", "b"], "answer": n % 4}
+            for n in range(8)
+        ]
+        (folder / f"{split}.jsonl").write_text("\n".join(json.dumps({**row, "subject": "s"}) for row in rows))
+    values: dict = {
+        "base": str(folder / "base"), "unlearned": str(folder / "unlearned"), "filtered": "none",
+        "forget_text": str(folder / "forget.txt"), "retain_text": str(folder / "retain.txt"),
+        "forget_questions": str(folder / "forget.jsonl"), "retain_questions": str(folder / "retain.jsonl"),
+        "outroot": str(folder / "outputs"), "seeds": "42",
+    }  # fmt: skip
+    return PipelineSettings(**(values | changes))
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_pipeline_writes_every_documented_file(architecture: str, tmp_path: Path) -> None:
+    attacks = architecture in ATTACKED
+    report = run(settings_for(tmp_path, architecture, enable_attacks=attacks), AttackSettings(attack_steps=2))
+    outputs = tmp_path / "outputs"
+    expected = [outputs / "base__to__unlearned" / name for name in PAIR_FILES]
+    expected += [outputs / model / name for model in ("base", "unlearned") for name in MODEL_FILES]
+    assert [path for path in expected if not path.is_file()] == []
+    assert report.read_text().lower().startswith("<!doctype html>")
+    if attacks:
+        recovery = pandas.read_csv(outputs / "recovery" / "recovery.csv")
+        assert set(recovery.role) == {"base", "unlearned"}
+        assert set(recovery.step) == {0, 2}
+
+
+@pytest.mark.end_to_end
+def test_second_run_writes_nothing_again_and_force_does(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, "gpt_neox")
+    run(settings)
+    records = sorted((tmp_path / "outputs").rglob("record.json"))
+    before = [path.stat().st_mtime_ns for path in records]
+    run(settings)
+    assert [path.stat().st_mtime_ns for path in records] == before
+    run(settings_for(tmp_path, "gpt_neox", force=True))
+    assert all(path.stat().st_mtime_ns > old for path, old in zip(records, before))
+
+
+@pytest.mark.end_to_end
+def test_changed_text_makes_the_activation_step_stale_and_leaves_the_weight_step(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, "gpt_neox")
+    run(settings)
+    pair = tmp_path / "outputs" / "base__to__unlearned"
+    times = {
+        name: (pair / name / "record.json").stat().st_mtime_ns
+        for name in ("weight_comparison", "activation_comparison")
+    }
+    (tmp_path / "forget.txt").write_text("Another text about the amber resin.\nAnd one more of them.\n")
+    run(settings)
+    again = {name: (pair / name / "record.json").stat().st_mtime_ns for name in times}
+    assert again["weight_comparison"] == times["weight_comparison"]
+    assert again["activation_comparison"] > times["activation_comparison"]
