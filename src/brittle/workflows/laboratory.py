@@ -72,7 +72,9 @@ class Recipe:
 
 SIZES = {
     "small": Recipe(),
-    "tiny": Recipe(hazardous_entities=8, benign_entities=6, width=48, layers=3, heads=2, steps=120, lr=0.05),
+    "tiny": Recipe(
+        hazardous_entities=8, benign_entities=6, width=64, layers=3, heads=2, vocabulary=800, steps=180, lr=0.05
+    ),
 }
 
 
