@@ -20,7 +20,7 @@ def demo(folder: Path, home: Path, wait: float | None = None) -> int | None:
     """Run the demo in ``folder``; with ``wait``, kill the whole process group after so many seconds."""
     environment = os.environ | {"BRITTLE_HOME": str(home)}
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "--size", "tiny", "--outroot", "outputs"], cwd=folder, env=environment,
+        [sys.executable, "-c", PROGRAM, "--size", "tiny", "--methods", "rmu", "--outroot", "outputs"], cwd=folder, env=environment,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
