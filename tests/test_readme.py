@@ -53,6 +53,8 @@ def test_command_runs(command: str, workplace: Path) -> None:
     command = command.replace("--laboratory", "--laboratory --size tiny")
     environment = os.environ | {
         "UV_NO_SYNC": "1",
+        "SEEDS": "42",
+        "METHODS": "rmu",
         "UV_PROJECT_ENVIRONMENT": os.environ.get("VIRTUAL_ENV", str(ROOT / ".venv")),
     }
     result = subprocess.run(command, shell=True, cwd=workplace, env=environment, capture_output=True, text=True)

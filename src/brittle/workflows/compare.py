@@ -198,14 +198,17 @@ class Comparison:
         from brittle.models.likelihood import negative_log_likelihood
 
         material = self.material
-        summary = accuracy.evaluate(loaded, material.questions["retain"])
         names = {"t": "forget_t", "v": "forget_v", "retain": "retain"}
-        results: dict[str, dict[str, float]] = {}
-        for side, questions in [*material.questions.items(), ("forget", _forget_questions(material))]:
-            found = summary if side == "retain" else accuracy.evaluate(loaded, questions)
-            results[names.get(side, side)] = {
-                key: found[key] for key in ("accuracy", "interval_low", "interval_high", "questions")
-            }
+        asked = {names[side]: accuracy.evaluate(loaded, questions) for side, questions in material.questions.items()}
+        summary = asked["retain"]
+        correct, number = (
+            sum(asked[half][key] for half in ("forget_t", "forget_v")) for key in ("correct", "questions")
+        )
+        asked["forget"] = accuracy.accuracy_with_interval(correct, number)
+        kept = ("accuracy", "interval_low", "interval_high", "questions")
+        results: dict[str, dict[str, float]] = {
+            name: {key: found[key] for key in kept} for name, found in asked.items()
+        }
         for split, texts in material.texts.items():
             values = negative_log_likelihood(loaded, list(texts)[:200], 16)
             results[split]["negative_log_likelihood"] = float(numpy.nanmean(values))
