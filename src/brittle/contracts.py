@@ -29,14 +29,22 @@ class MethodNeeds:
 
     reference_hidden_states: tuple[str, ...] = ()
     """Splits (``forget``, ``retain``) whose hidden states under the untouched model are compared with."""
+    reference_log_probabilities: tuple[str, ...] = ()
+    """Splits whose examples' log-probabilities under the untouched model are compared with."""
+    reference_logits: tuple[str, ...] = ()
+    """Splits whose next-token distributions under the untouched model are compared with."""
+    initial_weights: bool = False
+    """Whether the loss measures the distance from the weights before training (a copy stays in memory)."""
     logits: bool = True
     """Whether any term reads the model's output; if not, the forward pass ends at the deepest target layer."""
     layers: bool = False
     """Whether the method works at ``settings.layer_id`` (checked against the model's depth)."""
+    whole_model: bool = False
+    """Whether it runs the model at shifted weights, which sharded or replicated models cannot."""
     adapters: bool = True
     """Whether low-rank adapters can stand in for full-parameter training."""
     splits: tuple[str, ...] = ("forget", "retain")
-    """The splits that a step reads."""
+    """The splits that a step reads. ``refusal`` is the forget texts, in their order, with refusals for answers."""
 
 
 @dataclass(frozen=True)

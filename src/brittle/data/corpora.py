@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -55,7 +56,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         raise BadInput(
             f"{path}: '{suffix}' is not a kind of file that can be read; use txt, jsonl, json, csv or parquet"
         )
-    if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise BadInput(f"{path} holds no rows; it must be a list of objects with named fields")
     return rows
 
@@ -96,18 +97,18 @@ def _opened(path: Path, read: Callable[[Any], Any]) -> Any:
         raise BadInput(
             f"{path} does not exist; write it with: brittle create-datasets --laboratory, or name another file"
         )
+    open_it: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8") as file:
+        with open_it(path, "rt", encoding="utf-8-sig") as file:
             return read(file)
-    except (UnicodeDecodeError, json.JSONDecodeError, gzip.BadGzipFile, EOFError) as problem:
+    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error, gzip.BadGzipFile, EOFError) as problem:
         raise BadInput(
             f"{path} cannot be decoded ({problem}); it must be UTF-8 text of the kind its name says"
         ) from None
 
 
 def _read_csv(file: Any) -> list[dict[str, Any]]:
-    import csv
-
+    csv.field_size_limit(2**31 - 1)
     return list(csv.DictReader(file))
 
 

@@ -15,6 +15,8 @@ from brittle.settings import BadInput
 HUB_QUESTIONS = {"mmlu": ("cais/mmlu", "all", "test"), "wmdp-bio": ("cais/wmdp", "wmdp-bio", "test")}
 """Question sets by name: repository, configuration, split."""
 
+LETTERS = "ABCDEFGH"
+
 
 @dataclass(frozen=True)
 class Question:
@@ -29,7 +31,9 @@ class Question:
 
     def __post_init__(self) -> None:
         if len(self.choices) < 2 or not 0 <= self.answer < len(self.choices):
-            raise ValueError(f"'{self.question[:60]}' has {len(self.choices)} choices and answer {self.answer}")
+            raise ValueError(
+                f"'{' '.join(self.question.split())[:60]}' has {len(self.choices)} choices and answer {self.answer}"
+            )
 
     @property
     def text(self) -> str:
@@ -40,9 +44,7 @@ class Question:
 def question_of(row: Mapping[str, Any], subject: str, place: str) -> Question:
     """One row of a question file, MMLU or WMDP: question, choices, answer (position or letter), perhaps a subject."""
     try:
-        answer = row["answer"]
-        letter = isinstance(answer, str) and not answer.strip().isdigit()
-        position = "ABCDEFGH".index(answer.strip().upper()) if letter else int(answer)
+        position = _position(row["answer"])
         choices = json.loads(row["choices"]) if isinstance(row["choices"], str) else row["choices"]
         named = {key: str(row[key]) for key in ("fact", "entity") if row.get(key)}
         return Question(
@@ -52,6 +54,16 @@ def question_of(row: Mapping[str, Any], subject: str, place: str) -> Question:
         raise BadInput(
             f"{place}: not a multiple-choice row ({problem}); needed are question, choices (a list) and answer (its position)"
         ) from None
+
+
+def _position(answer: Any) -> int:
+    """The place of the right choice: 0, 1, … or A, B, …"""
+    text = str(answer).strip().upper()
+    if len(text) == 1 and text in LETTERS:
+        return LETTERS.index(text)
+    if not text or float(text) != int(float(text)):
+        raise ValueError(f"answer '{answer}' is neither a position nor a letter")
+    return int(float(text))
 
 
 def read_questions(path: Path | str) -> list[Question]:

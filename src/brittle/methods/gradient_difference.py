@@ -4,7 +4,7 @@ L = NLL_retain − w · NLL_forget
 
 Both likelihoods are means over tokens, in nats per token. The forget term is unbounded below: with a large weight or
 learning rate the model is driven to nonsense on forget texts and takes the rest along. Source: Liu et al. 2022
-("continual learning and private unlearning"); Maini et al. 2024 (TOFU), section 4.
+("continual learning and private unlearning"); Maini et al. 2024 (TOFU).
 """
 
 from __future__ import annotations

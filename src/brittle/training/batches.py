@@ -19,6 +19,10 @@ from torch import Tensor
 from brittle.settings import BadInput
 
 
+MARKER = "Answer:"
+"""What comes after its last occurrence is the answer of a question-shaped text."""
+
+
 @dataclass(frozen=True)
 class Example:
     """One tokenised text. ``counted[i]`` says whether predicting token ``i`` counts in a likelihood loss."""
@@ -47,7 +51,7 @@ class Batch:
 
 
 def tokenise(
-    tokenizer: Any, texts: Sequence[str], max_length: int, loss_tokens: str = "all", marker: str = "Answer:"
+    tokenizer: Any, texts: Sequence[str], max_length: int, loss_tokens: str = "all", marker: str = MARKER
 ) -> list[Example]:
     """Turn texts into examples of at most ``max_length`` tokens; texts with fewer than two tokens are dropped.
 
@@ -92,10 +96,16 @@ def permutation(seed: int, name: str, epoch: int, count: int) -> tuple[int, ...]
 
 
 class Sampler:
-    """Shuffled batches without end: each pass over the examples is a new permutation, drawn from seed, split and pass."""
+    """Shuffled batches without end: each pass over the examples is a new permutation, drawn from seed, name and pass.
 
-    def __init__(self, name: str, examples: Sequence[Example], batch_size: int, padding: int, seed: int) -> None:
+    Two samplers of one name and as many examples go through them in the same order; ``split`` tells their batches apart.
+    """
+
+    def __init__(
+        self, name: str, examples: Sequence[Example], batch_size: int, padding: int, seed: int, split: str | None = None
+    ) -> None:
         self.name, self.examples, self.padding, self.seed = name, examples, padding, seed
+        self.split = split or name
         self.batch_size = batch_size
 
     def positions(self, number: int) -> list[int]:
@@ -121,4 +131,4 @@ class Supply:
     def __call__(self, step: int) -> list[dict[str, Batch]]:
         """The micro-batches of optimizer step ``step``, counted from 0."""
         numbers = range(step * self.accumulation, (step + 1) * self.accumulation)
-        return [{sampler.name: sampler.batch(number) for sampler in self.samplers} for number in numbers]
+        return [{sampler.split: sampler.batch(number) for sampler in self.samplers} for number in numbers]

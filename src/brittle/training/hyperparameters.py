@@ -38,6 +38,35 @@ VOCABULARY: dict[str, dict[str, Any]] = {
         default=0.02, help="standard deviation of the Gaussian noise added to every weight", environment="WT_NOISE_STD",
         tag="wn", minimum=0,
     ),
+    "beta": dict(
+        default=0.1, help="inverse temperature of a preference loss", environment="BETA", tag="b", above=0,
+    ),
+    "log_probability": dict(
+        default="sum", help="log π of a text: the sum over its tokens or their mean", environment="LOG_PROBABILITY",
+        tag_if_changed="lp", choices=("sum", "mean"),
+    ),
+    "wt_reg_lambda": dict(
+        default=0.1, help="weight of the squared distance from the pretrained weights", environment="WT_REG_LAMBDA",
+        tag="wr", minimum=0,
+    ),
+    "wt_noise_scale": dict(default=1.0, help="noise relative to each tensor's root mean square", tag="ws", minimum=0),
+    "rms_lambda": dict(default=1.0, help="weight of the root mean square distance", tag="rl", minimum=0),
+    "update_coeff": dict(default=0.01, help="constant force away from the pretrained weights", tag="uc", minimum=0),
+    "rerouting_coeff": dict(
+        default=10.0, help="coefficient shared by rerouting and preservation", tag="rc", above=0,
+    ),
+    "steering_scale": dict(
+        default=5.0, help="length of the target relative to the activation's own norm", tag="ss", above=0,
+    ),
+    "sam_radius": dict(default=0.1, help="radius of the sharpness-aware step in weight space", tag="sr", above=0),
+    "undial_strength": dict(default=10.0, help="logits taken from the true next token", tag="us", above=0),
+    "wga_exponent": dict(default=1.0, help="exponent of a token's probability in its weight", tag="we", minimum=0),
+    "satimp_saturation": dict(default=5.0, help="exponent of a token's probability p", tag="s1", minimum=0),
+    "satimp_importance": dict(default=1.0, help="exponent of 1 - p", tag="s2", minimum=0),
+    "task_scale": dict(default=1.0, help="how far to go against the task vector", tag="ts", above=0),
+    "tar_inner_steps": dict(default=4, help="steps of the simulated attacker", tag="ti", minimum=1),
+    "tar_inner_lr": dict(default=1e-4, help="step size of the simulated attacker", tag="tr", above=0),
+    "tar_weight": dict(default=1.0, help="weight of the uncertainty after tampering", tag="tw", minimum=0),
 }  # fmt: skip
 
 
@@ -98,5 +127,14 @@ class TrainingSettings:
         environment="LOSS_TOKENS",
         tag_if_changed="lt",
         choices=("all", "answer"),
+    )
+    train_only: tuple[str, ...] = setting(
+        (),
+        "train only these weights: qkv, proj, mlp_expand, mlp_contract, with commas between them (default: all)",
+        environment="TRAIN_ONLY",
+        tag_if_changed="to",
+    )
+    train_layers: tuple[int, ...] = setting(
+        (), "train only these layers, counted from 0 (default: all)", environment="TRAIN_LAYERS", tag_if_changed="tl"
     )
     seed: int = setting(42, "seed of data order, noise and random targets", environment="SEED", tag_if_changed="sd")

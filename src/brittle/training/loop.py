@@ -120,7 +120,10 @@ def train(
         totals = totals_of(micro_batches, accelerator)
         step_terms: dict[str, float] = {}
         for batches in micro_batches:
-            step = Step(model, batches, totals, number=number, steps=settings.steps, seed=settings.seed, **step_details)
+            step = Step(
+                model, batches, totals, number=number, steps=settings.steps, seed=settings.seed,
+                share=1 / (len(micro_batches) * accelerator.num_processes), **step_details,
+            )  # fmt: skip
             with accelerator.autocast():
                 terms = objective(step)
             loss = torch.stack(list(terms.values())).sum()
@@ -129,7 +132,8 @@ def train(
             for name, value in terms.items():
                 step_terms[name] = step_terms.get(name, 0.0) + float(value.detach())
         norm = accelerator.clip_grad_norm_(parameters, settings.grad_clip or math.inf)
-        _check_finite(norm, number, step_terms)
+        if accelerator.scaler is None:  # in float16 the scaler skips steps whose gradients overflow
+            _check_finite(norm, number, step_terms)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import torch
@@ -24,7 +25,7 @@ def muon(model: nn.Module, lr: float, betas: tuple[float, float], weight_decay: 
     outside: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            is_hidden_matrix = parameter.ndim == 2 and ".layers." in name
+            is_hidden_matrix = parameter.ndim == 2 and re.search(r"\.\d+\.", name) is not None
             (inside if is_hidden_matrix else outside).append(parameter)
     return [
         torch.optim.Muon(inside, lr=lr, weight_decay=weight_decay),

@@ -1,11 +1,13 @@
-"""Hidden states of the model as it was before training, computed once and kept on disk by example.
+"""What the model said before training, computed once and kept on disk by example: hidden states, log-probabilities.
 
-Keyed by example, not by step, so any sampler, batch size or number of epochs reads the right states; keyed by content,
-so runs of a sweep share one cache. No second model is in memory during training.
+Keyed by example, not by step, so any sampler, batch size or number of epochs reads the right values; keyed by content,
+so runs of a sweep share one cache. No second model is in memory during training: where a loss compares whole
+distributions, the states before the unembedding are cached and only a copy of the unembedding is kept.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,13 +21,22 @@ from brittle.records import Identity, is_complete, writing
 from brittle.settings import home
 from brittle.training.batches import Batch, Example, collate
 from brittle.training.loop import totals_of
-from brittle.training.step import Step
+from brittle.training.step import HEAD, Step
 
 
 class ReferenceStates:
     """Block outputs by split, layer and example; called with a batch, it returns ``[rows, tokens, width]``."""
 
-    def __init__(self, folder: Path, examples: Mapping[str, Sequence[Example]], layers: Sequence[int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        examples: Mapping[str, Sequence[Example]],
+        layers: Sequence[int],
+        head: nn.Module | None = None,
+    ) -> None:
+        self.head = head
+        """A copy of the unembedding as it was, where logits are asked for."""
+        self._folder, self._sums = folder, dict[str, numpy.ndarray]()
         self._states = {
             (split, layer): numpy.load(folder / f"{split}_{layer}.npy", mmap_mode="r")
             for split in examples
@@ -46,6 +57,20 @@ class ReferenceStates:
             stacked[row, : last - first] = states[first:last]
         return torch.from_numpy(stacked).to(batch.input_ids.device)
 
+    def logits(self, split: str, batch: Batch) -> Tensor:
+        """The untouched model's logits, ``[rows, tokens, vocabulary]`` float32; meaningless on padding."""
+        if self.head is None:
+            raise RuntimeError("this method did not declare that it needs reference logits")
+        with torch.no_grad():
+            return self.head(self(split, batch, HEAD)).float()
+
+    def log_probabilities(self, split: str, batch: Batch) -> Tensor:
+        """The untouched model's log-probability of each example's counted tokens together, ``[rows]``, in nats."""
+        if split not in self._sums:
+            self._sums[split] = numpy.load(self._folder / f"{split}_log_probability.npy")
+        found = torch.from_numpy(self._sums[split][list(batch.examples)])
+        return found.float().to(batch.input_ids.device)
+
 
 @torch.no_grad()
 def reference_states(
@@ -58,16 +83,39 @@ def reference_states(
     padding: int,
     device: str,
     batch_size: int = 16,
+    log_probabilities: Sequence[str] = (),
 ) -> ReferenceStates:
-    """Compute, or find in the cache, the block outputs of ``examples`` under ``model`` (identified by ``digest``)."""
-    contents = {split: [example.tokens for example in part] for split, part in examples.items()}
-    identity = Identity("reference hidden states", {"model": digest, "examples": contents}, {"layers": sorted(layers)})
+    """Compute, or find in the cache, what ``model`` (identified by ``digest``) says about ``examples``.
+
+    Args:
+        layers: blocks whose outputs are kept; :data:`HEAD` for the input of the unembedding, with a copy of it.
+        log_probabilities: splits whose examples' log-probabilities are kept.
+    """
+    contents = {split: [[example.tokens, example.counted] for example in part] for split, part in examples.items()}
+    asked = {"layers": sorted(layers), "log_probabilities": sorted(log_probabilities)}
+    identity = Identity("reference hidden states", {"model": digest, "examples": contents}, asked)
     folder = home() / "reference_states" / identity.fingerprint
     if not is_complete(folder, Identity(identity.kind, {"of": identity.fingerprint}, {})):
         with writing(folder, Identity(identity.kind, {"of": identity.fingerprint}, {})) as draft:
             for split, part in examples.items():
-                _write_states(draft.folder, model, anatomy, split, part, layers, padding, device, batch_size)
-    return ReferenceStates(folder, examples, layers)
+                if layers:
+                    _write_states(draft.folder, model, anatomy, split, part, layers, padding, device, batch_size)
+                if split in log_probabilities:
+                    _write_log_probabilities(draft.folder, model, split, part, padding, device, batch_size)
+    head = copy.deepcopy(anatomy.unembedding(model)).requires_grad_(False) if HEAD in layers else None
+    return ReferenceStates(folder, examples, layers, head)
+
+
+def _write_log_probabilities(
+    folder: Path, model: nn.Module, split: str, examples: Sequence[Example], padding: int, device: str, batch_size: int
+) -> None:
+    sums = []
+    for first in tqdm(range(0, len(examples), batch_size), desc=f"reference likelihoods ({split})", leave=False):
+        positions = list(range(first, min(first + batch_size, len(examples))))
+        batch = collate(examples, positions, padding).to(device)
+        losses = Step(model, {split: batch}, totals_of([{split: batch}])).token_losses(split)
+        sums.append(-(losses * batch.counted[:, 1:]).sum(1).double().cpu().numpy())
+    numpy.save(folder / f"{split}_log_probability.npy", numpy.concatenate(sums))
 
 
 def _write_states(

@@ -8,6 +8,7 @@ four therefore give the same update.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,15 @@ class Totals:
     sequences: float
 
 
+HEAD = -1
+"""Stands among the layers for the input of the unembedding, after the final norm."""
+
+
+def layers_in_order(layers: Sequence[int]) -> list[int]:
+    """Layers from the first to the deepest; the unembedding's input is the deepest."""
+    return sorted(set(layers), key=lambda layer: math.inf if layer == HEAD else layer)
+
+
 class _EnoughSeen(Exception):
     """Ends a forward pass after the deepest block that anyone reads."""
 
@@ -48,18 +58,47 @@ class Step:
         number: int = 0,
         steps: int = 1,
         anatomy: Anatomy | None = None,
-        reference: Callable[[str, Batch, int], Tensor] | None = None,
+        reference: Any = None,
+        initial: Mapping[str, Tensor] | None = None,
+        share: float = 1.0,
         seed: int = 0,
     ) -> None:
         self.model, self.batches, self.totals = model, batches, totals
         self.number, self.steps, self.anatomy, self.seed = number, steps, anatomy, seed
-        self._reference = reference
+        self.share = share
+        """What part of the optimizer step this micro-batch is; a term that reads no batch counts with this weight."""
+        self._reference, self._initial = reference, initial
+        self._offsets: Mapping[str, Tensor] | None = None
 
     def forward(self, split: str) -> Tensor:
         """The model's logits on a split, ``[rows, tokens, vocabulary]``."""
         batch = self.batches[split]
         mask = batch.attention_mask if batch.padded else None
-        return self.model(input_ids=batch.input_ids, attention_mask=mask, use_cache=False).logits
+        arguments = {"input_ids": batch.input_ids, "attention_mask": mask, "use_cache": False}
+        if self._offsets is None:
+            return self.model(**arguments).logits
+        moved = {name: p + self._offsets[name] for name, p in self.trained().items() if name in self._offsets}
+        return torch.func.functional_call(self.model, moved, kwargs=arguments).logits
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that train, by name."""
+        return {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
+
+    @contextlib.contextmanager
+    def moved(self, offsets: Mapping[str, Tensor]) -> Iterator[None]:
+        """Run forward passes at θ + offset. Offsets are constants, so gradients at the moved weights reach θ unchanged."""
+        before, self._offsets = self._offsets, offsets
+        try:
+            yield
+        finally:
+            self._offsets = before
+
+    def initial_distance_squared(self) -> Tensor:
+        """‖θ − θ_before training‖², summed over all parameters that train; this micro-batch's share of it."""
+        if self._initial is None:
+            raise RuntimeError("this method did not declare that it needs the initial weights")
+        terms = [(p - self._initial[name].to(p.device)).square().sum() for name, p in self.trained().items()]
+        return self.share * torch.stack(terms).sum()
 
     def token_losses(self, split: str) -> Tensor:
         """Negative log-likelihood of every token given those before it, ``[rows, tokens - 1]``, in nats."""
@@ -78,19 +117,26 @@ class Step:
 
     def hidden_states(self, split: str, layers: Sequence[int]) -> dict[int, Tensor]:
         """Outputs of the given blocks, ``[rows, tokens, width]`` each; the forward pass ends at the deepest."""
-        blocks = self._blocks()
         captured: dict[int, Tensor] = {}
-        deepest = max(layers)
+        deepest = layers_in_order(layers)[-1]
 
         def capture(layer: int) -> Callable:
-            def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-                captured[layer] = output[0] if isinstance(output, tuple) else output
+            def hook(_module: nn.Module, inputs: Any, output: Any = None) -> None:
+                taken = inputs if layer == HEAD else output
+                captured[layer] = taken[0] if isinstance(taken, tuple) else taken
                 if layer == deepest:
                     raise _EnoughSeen
 
             return hook
 
-        handles = [blocks[layer].register_forward_hook(capture(layer)) for layer in set(layers)]
+        handles = []
+        for layer in set(layers):
+            if layer == HEAD:
+                assert self.anatomy is not None
+                unembedding = self.anatomy.unembedding(_unwrapped(self.model))
+                handles.append(unembedding.register_forward_pre_hook(capture(layer)))
+            else:
+                handles.append(self._blocks()[layer].register_forward_hook(capture(layer)))
         try:
             with contextlib.suppress(_EnoughSeen):
                 self.forward(split)
@@ -104,6 +150,14 @@ class Step:
         if self._reference is None:
             raise RuntimeError(f"this method did not declare that it needs reference hidden states of {split}")
         return self._reference(split, self.batches[split], layer)
+
+    def reference_logits(self, split: str) -> Tensor:
+        """The untouched model's logits on a split, ``[rows, tokens, vocabulary]``."""
+        return self._reference.logits(split, self.batches[split])
+
+    def reference_log_probabilities(self, split: str) -> Tensor:
+        """The untouched model's log-probability of each example's counted tokens together, ``[rows]``, in nats."""
+        return self._reference.log_probabilities(split, self.batches[split])
 
     def sum_over(self, layers: Sequence[int], term: Callable[[int], Tensor]) -> Tensor:
         """The sum of one term per layer."""

@@ -1,0 +1,33 @@
+"""Gradient ascent on forget texts, and nothing else.
+
+L = −NLL_forget
+
+The mean over tokens, in nats per token. Unbounded below and without a retain term: the model loses everything together
+with the forget texts unless training stops early. Source: Jang et al. 2023 ("Knowledge unlearning").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from brittle.contracts import MethodNeeds
+
+if TYPE_CHECKING:
+    from brittle.training.step import LossTerms, Step
+
+NAME = "ga_simple"
+NEEDS = MethodNeeds(splits=("forget",))
+PRESETS: dict[str, dict[str, Any]] = {
+    "laboratory": {"lr": 3e-4, "max_steps": 30, "batch_size": 8, "loss_tokens": "answer"}
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Nothing to set."""
+
+
+def loss(settings: Settings, step: Step) -> LossTerms:
+    """The likelihood, ascended."""
+    return {"forget": -step.negative_log_likelihood("forget")}

@@ -1,0 +1,53 @@
+"""Latent adversarial training: unlearn while an adversary helps the model recall.
+
+δ* = argmin_{‖δ‖∞ ≤ ε} NLL_forget(h_m + δ)          (inner loop, model frozen)
+L  = −NLL_forget(h_m + δ*) + w · NLL_retain
+
+δ enters at the output of the middle target block m. Likelihoods are means over tokens. Source: Casper et al. 2024, whose ball is an L2 ball per
+token; the L∞ ball and the residual stream are the specification's. ε is absolute: compare it with the size of activations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from brittle import training
+from brittle.contracts import MethodNeeds
+from brittle.training.hyperparameters import hyperparameter
+
+if TYPE_CHECKING:
+    from brittle.training.step import LossTerms, Step
+
+NAME = "lat"
+NEEDS = MethodNeeds(layers=True)
+PRESETS: dict[str, dict[str, Any]] = {
+    "laboratory": {
+        "lr": 1e-3,
+        "max_steps": 60,
+        "batch_size": 8,
+        "layer_id": (1, 2),
+        "lat_steps": 2,
+        "loss_tokens": "answer",
+    }
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The adversary's radius ε and steps, the retain weight w, and the blocks whose middle one is attacked."""
+
+    lat_eps: float = hyperparameter("lat_eps")
+    lat_steps: int = hyperparameter("lat_steps")
+    retain_weight: float = hyperparameter("retain_weight")
+    layer_id: tuple[int, ...] = hyperparameter("layer_id")
+
+
+def loss(settings: Settings, step: Step) -> LossTerms:
+    """Ascent with the perturbation in place, descent on clean retain texts."""
+    layers = sorted(settings.layer_id)
+    middle = layers[len(layers) // 2]
+    perturbation = training.adversary.helpful_perturbation(step, middle, settings.lat_eps, settings.lat_steps)
+    with step.perturbed(middle, perturbation):
+        forget = step.negative_log_likelihood("forget")
+    return {"forget": -forget, "retain": settings.retain_weight * step.negative_log_likelihood("retain")}

@@ -1,0 +1,63 @@
+"""Tampering resistance by meta-learning: unlearn at the weights that an attacker would reach.
+
+θ_0 = θ,  θ_k = θ_{k−1} − η · sign(∇ NLL_forget(θ_{k−1}))          (the attacker, K steps, weights and gradient held fixed)
+L = NLL_retain(θ) + v · mean_k [ log V − H(π_{θ_k}) ]_forget
+
+The attacker relearns the forget texts; at every point of its way the model should still be uncertain. First order:
+the gradient at θ_k is applied at θ. H is the entropy of the next-token distribution over counted tokens, log V its
+largest value. K + 1 gradients per step; a single process without adapters. Deviations: sign steps for AdamW's, the
+same batch for attacker and judge, no representation term. Source: Tamirisa et al. 2024 (TAR, arXiv 2408.00761). (Task
+arithmetic, sometimes given this name, is ``task_vector``.)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from brittle import training
+from brittle.contracts import MethodNeeds
+from brittle.training.hyperparameters import hyperparameter
+
+if TYPE_CHECKING:
+    from brittle.training.step import LossTerms, Step
+
+NAME = "tar"
+NEEDS = MethodNeeds(adapters=False, whole_model=True)
+PRESETS: dict[str, dict[str, Any]] = {
+    "laboratory": {"lr": 1e-3, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The attacker's steps K and rate η, the weight v of the tampered entropy and w of the retain likelihood."""
+
+    tar_inner_steps: int = hyperparameter("tar_inner_steps")
+    tar_inner_lr: float = hyperparameter("tar_inner_lr")
+    tar_weight: float = hyperparameter("tar_weight")
+    retain_weight: float = hyperparameter("retain_weight")
+
+
+def loss(settings: Settings, step: Step) -> LossTerms:
+    """The uncertainty along the attacker's way, and the retain likelihood where it starts."""
+    offsets: dict[str, Any] = {name: 0.0 * parameter.detach() for name, parameter in step.trained().items()}
+    certainty = []
+    for number in range(settings.tar_inner_steps + 1):
+        with step.moved(dict(offsets)):
+            certainty.append(_certainty(step))
+            if number < settings.tar_inner_steps:
+                gradient = training.terms.gradients(step, step.negative_log_likelihood("forget"))
+                offsets = {name: offsets[name] - settings.tar_inner_lr * g.sign() for name, g in gradient.items()}
+    return {
+        "tampered": settings.tar_weight * sum(certainty) / len(certainty),
+        "retain": settings.retain_weight * step.negative_log_likelihood("retain"),
+    }
+
+
+def _certainty(step: Step) -> Any:
+    """log V − H(π), the mean over counted forget tokens, in nats; 0 where every token is equally likely."""
+    logits = step.forward("forget")[:, :-1].float().log_softmax(-1)
+    entropy = -(logits.exp() * logits).sum(-1)
+    return training.terms.counted_mean(step, "forget", math.log(logits.shape[-1]) - entropy)

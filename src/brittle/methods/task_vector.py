@@ -1,0 +1,51 @@
+"""Task vector negation: learn the forget texts even better, then go as far in the opposite direction.
+
+θ_learned = argmin NLL_forget,   θ = θ_pretrained − s · (θ_learned − θ_pretrained)
+
+No retain term: what the direction shares with other knowledge is lost too, the more the larger s. Source: Ilharco et
+al. 2023 (arXiv 2212.04089).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from brittle.contracts import MethodNeeds
+from brittle.training.hyperparameters import hyperparameter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+    from brittle.training.step import LossTerms, Step
+
+NAME = "task_vector"
+NEEDS = MethodNeeds(initial_weights=True, splits=("forget",))
+PRESETS: dict[str, dict[str, Any]] = {
+    "laboratory": {"lr": 3e-4, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The scale s of the step back."""
+
+    task_scale: float = hyperparameter("task_scale")
+
+
+def loss(settings: Settings, step: Step) -> LossTerms:
+    """The forget likelihood, descended."""
+    return {"forget": step.negative_log_likelihood("forget")}
+
+
+def finish(settings: Settings, model: nn.Module, initial: Mapping[str, Tensor]) -> None:
+    """Mirror the change at the weights before training."""
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in initial:
+                before = initial[name].to(parameter.device)
+                parameter.copy_(before - settings.task_scale * (parameter - before))

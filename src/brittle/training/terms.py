@@ -1,0 +1,79 @@
+"""Terms that several methods build their loss from: sequence log-probabilities, weighted likelihoods, divergences.
+
+Every mean is over the whole optimizer step (see :mod:`brittle.training.step`). "Counted" tokens are those that the
+setting ``--loss-tokens`` chooses: all but the first, or the answer's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from brittle.training.step import HEAD, Step
+
+
+def sequence_log_probability(step: Step, split: str, aggregate: str = "sum") -> Tensor:
+    """log π(y) of each example's counted tokens, ``[rows]`` in nats: their sum, or with ``mean`` per token."""
+    counted = step.batches[split].counted[:, 1:]
+    total = -(step.token_losses(split) * counted).sum(1)
+    return total / counted.sum(1) if aggregate == "mean" else total
+
+
+def reference_log_probability(step: Step, split: str, aggregate: str = "sum") -> Tensor:
+    """The same under the model as it was before training."""
+    total = step.reference_log_probabilities(split)
+    return total / step.batches[split].counted[:, 1:].sum(1) if aggregate == "mean" else total
+
+
+def sequence_mean(step: Step, split: str, values: Tensor) -> Tensor:
+    """Mean of one value per example, ``[rows]``."""
+    return values.sum() / step.totals[split].sequences
+
+
+def counted_mean(step: Step, split: str, values: Tensor) -> Tensor:
+    """Mean of one value per predicted token, ``[rows, tokens - 1]``, over the counted ones."""
+    return (values * step.batches[split].counted[:, 1:]).sum() / step.totals[split].counted
+
+
+def negative_preference(difference: Tensor, beta: float) -> Tensor:
+    """−(2/β) log σ(−β · difference), elementwise: falls as the difference does, and flattens out instead of diverging."""
+    return -(2 / beta) * functional.logsigmoid(-beta * difference)
+
+
+def weighted_likelihood(step: Step, split: str, weight: Callable[[Tensor], Tensor]) -> Tensor:
+    """Mean over counted tokens of w(p)·NLL, where p is the model's probability of the token and w(p) carries no gradient."""
+    losses = step.token_losses(split)
+    return counted_mean(step, split, weight((-losses).exp().detach()) * losses)
+
+
+def divergence_from_reference(step: Step, split: str) -> Tensor:
+    """Mean KL(π_before ‖ π) of the next-token distributions over counted tokens, in nats; 0 for the untouched model."""
+    logits = step.forward(split)[:, :-1].float().log_softmax(-1)
+    reference = step.reference_logits(split)[:, :-1].log_softmax(-1)
+    return counted_mean(step, split, (reference.exp() * (reference - logits)).sum(-1))
+
+
+def cross_entropy_to(step: Step, split: str, target: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Mean cross-entropy of the model's next-token distribution with a target that carries no gradient.
+
+    ``target(logits [rows, tokens - 1, vocabulary], next tokens [rows, tokens - 1])`` returns probabilities.
+    """
+    logits = step.forward(split)[:, :-1].float()
+    wanted = target(logits.detach(), step.batches[split].input_ids[:, 1:])
+    return counted_mean(step, split, -(wanted * logits.log_softmax(-1)).sum(-1))
+
+
+def gradients(step: Step, loss: Tensor) -> dict[str, Tensor]:
+    """The gradient of a loss by parameter name; parameters' own gradients stay untouched. Zero where it does not reach."""
+    trained = step.trained()
+    found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+    return {name: torch.zeros_like(p) if g is None else g for (name, p), g in zip(trained.items(), found)}
+
+
+__all__ = [
+    "HEAD", "counted_mean", "cross_entropy_to", "divergence_from_reference", "gradients", "negative_preference",
+    "reference_log_probability", "sequence_log_probability", "sequence_mean", "weighted_likelihood",
+]  # fmt: skip

@@ -1,0 +1,108 @@
+"""T and V: what an attack is shown and what it is asked share no fact, or no entity."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brittle.data.multiple_choice import Question
+from brittle.data.splits import split_by_entity, split_by_fact
+from brittle.data.world import World, WorldSize
+from brittle.settings import BadInput
+
+SPLITS = {"fact": split_by_fact, "entity": split_by_entity}
+SEEDS = st.integers(0, 1000)
+
+
+def question(entity: int, relation: int, wording: int = 0) -> Question:
+    """A question about an entity of one of three subjects."""
+    subject = f"subject {entity % 3}"
+    return Question(
+        f"Wording {wording} of {relation} for {entity}?", ("a", "b"), wording % 2, subject, f"{entity}/{relation}", f"{entity}"
+    )  # fmt: skip
+
+
+@st.composite
+def question_lists(draw) -> list[Question]:
+    """Several entities of several relations, some facts left out, some asked twice, in any order."""
+    entities, relations = draw(st.integers(4, 12)), draw(st.integers(1, 4))
+    facts = [(entity, relation) for entity in range(entities) for relation in range(relations)]
+    kept = draw(
+        st.lists(st.sampled_from(facts), min_size=2, unique=True).filter(lambda part: len({e for e, _ in part}) > 1)
+    )
+    twice = draw(st.sets(st.sampled_from(kept)))
+    return draw(st.permutations([question(e, r, w) for e, r in kept for w in range(1 + ((e, r) in twice))]))
+
+
+def units(questions, by: str) -> set[str]:
+    return {getattr(one, by) for one in questions}
+
+
+@pytest.mark.parametrize("by", SPLITS)
+@settings(deadline=None)
+@given(questions=question_lists(), seed=SEEDS)
+def test_t_and_v_share_nothing_and_lose_nothing(by, questions, seed) -> None:
+    split = SPLITS[by](questions, seed)
+    assert units(split.t, by).isdisjoint(units(split.v, by))
+    assert Counter(split.t + split.v) == Counter(questions)
+    assert [one for one in questions if one in split.t] == list(split.t)  # and each keeps the order
+
+
+@pytest.mark.parametrize("by", SPLITS)
+@settings(deadline=None)
+@given(questions=question_lists(), seed=SEEDS)
+def test_a_split_is_a_function_of_the_questions_and_the_seed(by, questions, seed) -> None:
+    split = SPLITS[by](questions, seed)
+    assert SPLITS[by](questions, seed) == split
+    shuffled = random.Random(seed).sample(questions, len(questions))
+    assert set(SPLITS[by](shuffled, seed).t) == set(split.t)
+
+
+@pytest.mark.parametrize("by", SPLITS)
+@settings(deadline=None)
+@given(questions=question_lists(), seed=SEEDS)
+def test_halves_differ_by_one_unit_at_most_and_by_two_in_a_group(by, questions, seed) -> None:
+    split = SPLITS[by](questions, seed)
+    assert abs(len(units(split.t, by)) - len(units(split.v, by))) <= 1
+    for subject in units(questions, "subject"):
+        for relation in {one.fact.partition("/")[2] for one in questions} if by == "fact" else {""}:
+            t, v = (
+                {getattr(q, by) for q in side if q.subject == subject and q.fact.endswith(relation)}
+                for side in (split.t, split.v)
+            )
+            assert abs(len(t) - len(v)) <= 2
+
+
+@pytest.mark.parametrize("by", SPLITS)
+def test_another_seed_is_another_split(by) -> None:
+    questions = World(0, WorldSize(16, 6)).questions(hazardous=True)
+    assert len({SPLITS[by](questions, seed).t for seed in range(5)}) == 5
+
+
+def test_the_laboratorys_hazardous_facts_are_halved_within_every_relation() -> None:
+    split = split_by_fact(World(0).questions(hazardous=True), seed=0)
+    for side in (split.t, split.v):
+        assert set(Counter(one.fact.partition("/")[2] for one in side).values()) == {20}  # of 40 entities
+
+
+def test_a_share_can_be_given() -> None:
+    split = split_by_fact([question(entity, 0) for entity in range(0, 36, 3)], seed=0, share=0.25)
+    assert (len(split.t), len(split.v)) == (3, 9)
+
+
+def test_questions_without_facts_are_facts_of_their_own() -> None:
+    questions = [Question(f"Is {number} prime?", ("yes", "no"), 0, "numbers") for number in range(10)]
+    for split in SPLITS.values():
+        assert {len(split(questions, 0).t), len(split(questions, 0).v)} == {5}
+
+
+@pytest.mark.parametrize("by", SPLITS)
+@pytest.mark.parametrize("questions", [[], [question(0, 0)], [question(0, 0, 0), question(0, 0, 1)]])
+def test_what_cannot_be_halved_is_refused(by, questions) -> None:
+    with pytest.raises(BadInput, match="cannot be split into T and V") as caught:
+        SPLITS[by](questions, 0)
+    assert "\n" not in str(caught.value)
