@@ -21,16 +21,21 @@ from brittle.training import adversary
 from brittle.training.batches import Batch, collate, tokenise
 from brittle.training.loop import totals_of
 from brittle.training.reference import reference_states
-from brittle.training.step import Step
+from brittle.training.step import HEAD, Step
 
 METHODS = {name: plugin.load() for name, plugin in discovery.plugins("methods").items()}
 NAMES = sorted(METHODS)
 LAYERED = [name for name in NAMES if METHODS[name].NEEDS.layers]
 REPRESENTATION = [name for name in LAYERED if METHODS[name].NEEDS.reference_hidden_states]
+HELD_FIXED = {"wga", "satimp", "ce_u", "npo_sam", "tar"}
+"""A factor of the loss is held fixed on purpose, so the gradient is not the loss's slope (test_methods_values has them)."""
+PER_MICRO_BATCH = {"npo_sam", "tar"}
+"""Where weights are shifted, each micro-batch shifts them by its own gradient."""
 WITHOUT_LOGITS = [name for name in NAMES if not METHODS[name].NEEDS.logits]
 DEPTH, LAYERS = 3, (0, 1)
 TEXTS_OF = {
     "forget": [TEXTS[0], "A fox.", TEXTS[1], "which amber resin"],
+    "refusal": ["The quick brown fox. I do", "A fox. I do", "Question: which? I do", "which amber I do"],
     "retain": ["The river runs to the sea.", TEXTS[2], "it may only hide it", "the dog"],
 }
 EXAMPLES = {split: tokenise(tiny_tokenizer(), texts, 24) for split, texts in TEXTS_OF.items()}
@@ -76,6 +81,7 @@ class Trial:
     method: Any
     loaded: Any
     reference: Any
+    initial: Any
 
     def batches(self, positions, padding: int = 0) -> dict[str, Batch]:
         """The declared splits' examples, with that many columns of padding more than they need."""
@@ -83,10 +89,12 @@ class Trial:
 
     def terms(self, positions=(0, 1, 2, 3), of=None, padding: int = 0) -> dict[str, torch.Tensor]:
         """The loss terms of one micro-batch of the optimizer step that holds the micro-batches ``of``."""
-        totals = totals_of([self.batches(part) for part in of or [positions]])
+        parts = of or [positions]
+        totals = totals_of([self.batches(part) for part in parts])
         step = Step(
             self.loaded.model, self.batches(positions, padding), totals,
             anatomy=self.loaded.anatomy, reference=self.reference, seed=7,
+            initial=self.initial, share=1 / len(parts),
         )  # fmt: skip
         return self.method.loss(settings_of(self.method), step)
 
@@ -102,19 +110,22 @@ def padded(batch: Batch, columns: int) -> Batch:
 def trial_of(name: str, architecture: str = "gpt_neox") -> Trial:
     """What a workflow does before the first step; then every weight is moved, so that no term sits at its minimum."""
     method, loaded = METHODS[name], tiny_loaded(architecture, num_hidden_layers=DEPTH)
-    examples = {split: EXAMPLES[split] for split in method.NEEDS.reference_hidden_states}
-    reference = None
-    if examples:
-        reference = reference_states(
-            loaded.model, loaded.anatomy, examples, LAYERS, digest=architecture, padding=0, device="cpu"
-        )
+    needs = method.NEEDS
+    states = {*needs.reference_hidden_states, *needs.reference_logits}
+    examples = {split: EXAMPLES[split] for split in sorted(states | {*needs.reference_log_probabilities})}
+    layers = [*(LAYERS if needs.reference_hidden_states else ()), *([HEAD] if needs.reference_logits else ())]
+    reference = reference_states(
+        loaded.model, loaded.anatomy, examples, layers, digest=architecture, padding=0, device="cpu",
+        log_probabilities=needs.reference_log_probabilities,
+    ) if examples else None  # fmt: skip
+    initial = {key: p.detach().clone() for key, p in loaded.model.named_parameters()} if needs.initial_weights else None
     if hasattr(method, "prepare"):
         method.prepare(settings_of(method), loaded.model, 7)
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for parameter in loaded.model.parameters():
             parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
-    return Trial(method, loaded, reference)
+    return Trial(method, loaded, reference, initial)
 
 
 @pytest.mark.parametrize("architecture", ["gpt_neox", "llama"])
@@ -152,6 +163,7 @@ def slope(trial: Trial, parameters, direction, size: float = 1e-5) -> float:
     return (values[0] - values[1]) / (2 * size)
 
 
+@pytest.mark.parametrize("name", sorted(set(NAMES) - HELD_FIXED), indirect=True)
 def test_gradient_is_the_slope_of_the_loss(name, double_precision) -> None:
     trial = trial_of(name)
     trial.loaded.model.double()
@@ -173,6 +185,7 @@ def dot(left, right) -> float:
     return float(sum((a * b).sum() for a, b in zip(left, right)))
 
 
+@pytest.mark.parametrize("name", sorted(set(NAMES) - PER_MICRO_BATCH), indirect=True)
 def test_one_batch_of_four_is_two_accumulated_batches_of_two(name) -> None:
     trial = trial_of(name)
     whole = trial.terms((0, 1, 2, 3))

@@ -30,7 +30,7 @@ def test_the_file_says_what_it_is(name) -> None:
     assert re.search(r"\bL +=", method.__doc__), "the docstring shows no equation L = …"
     assert "Source" in method.__doc__
     assert isinstance(method.NEEDS, MethodNeeds)
-    assert set(method.NEEDS.reference_hidden_states) <= set(method.NEEDS.splits) <= {"forget", "retain"}
+    assert set(method.NEEDS.reference_hidden_states) <= set(method.NEEDS.splits) <= {"forget", "refusal", "retain"}
     with pytest.raises(dataclasses.FrozenInstanceError):
         method.Settings().anything = 1
     assert method.Settings.__doc__ and method.loss.__doc__
@@ -66,7 +66,7 @@ def another_value(field: Any) -> Any:
     if choices := field.metadata["choices"]:
         return next(choice for choice in choices if choice != field.default)
     if isinstance(field.default, tuple):
-        return (0, 3, 11)
+        return ("qkv", "proj") if field.name == "train_only" else (0, 3, 11)
     return field.default + 1 if isinstance(field.default, int) else field.default * 0.3e-3
 
 

@@ -125,7 +125,7 @@ def add_flags(parser: argparse.ArgumentParser, settings_type: type, used_by: Map
         words = field.metadata["help"]
         if used_by.get(field.name):
             words += f" [{', '.join(used_by[field.name])}]"
-        if field.default not in (None, dataclasses.MISSING, False):
+        if field.default not in (None, dataclasses.MISSING, False, ()):
             words += f" (default: {_as_text(field.default)})"
         if field.metadata["environment"]:
             words += f" (environment: {field.metadata['environment']})"
@@ -172,7 +172,7 @@ def with_overrides(settings_type: type[SettingsType], overrides: Mapping[str, An
 
 
 def _as_text(value: Any) -> str:
-    return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return "-".join(str(part).replace("_", ".") for part in value) if isinstance(value, tuple) else str(value)
 
 
 def folder_tags(*settings: Any) -> str:
@@ -197,10 +197,13 @@ def from_folder_tags(settings_type: type[SettingsType], tags: str) -> SettingsTy
     for part in tags.split("_"):
         for tag in sorted(filter(None, by_tag), key=len, reverse=True):
             rest = part.removeprefix(tag)
-            if rest != part and (rest[0].isdigit() or rest[0] == "-" or by_tag[tag].type in (str, bool)):
+            if rest != part and (
+                rest[0].isdigit() or rest[0] == "-" or by_tag[tag].type in (str, bool, tuple[str, ...])
+            ):
                 field = by_tag[tag]
-                is_tuple = typing.get_origin(field.type) is tuple
-                values[field.name] = convert(field, rest.replace("-", ",") if is_tuple else rest)
+                if typing.get_origin(field.type) is tuple:
+                    rest = rest.replace("-", ",").replace(".", "_")
+                values[field.name] = convert(field, rest)
                 break
     return settings_type(**values)
 

@@ -1,6 +1,6 @@
 """Task vector negation: learn the forget texts even better, then go as far in the opposite direction.
 
-θ_learned = argmin NLL_forget,   θ = θ_pretrained − s · (θ_learned − θ_pretrained)
+L = NLL_forget, which leads to θ_learned;   θ = θ_pretrained − s · (θ_learned − θ_pretrained)
 
 No retain term: what the direction shares with other knowledge is lost too, the more the larger s. Source: Ilharco et
 al. 2023 (arXiv 2212.04089).

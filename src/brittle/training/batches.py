@@ -18,7 +18,6 @@ from torch import Tensor
 
 from brittle.settings import BadInput
 
-
 MARKER = "Answer:"
 """What comes after its last occurrence is the answer of a question-shaped text."""
 
