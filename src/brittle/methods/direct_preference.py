@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NAME = "dpo"
 NEEDS = MethodNeeds(reference_log_probabilities=("forget", "retain"))
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 1e-3, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
+    "laboratory": {"lr": 0.001, "max_steps": 60, "batch_size": 8, "beta": 0.05, "loss_tokens": "answer"}
 }
 
 

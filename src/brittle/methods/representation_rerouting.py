@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 NAME = "rr"
 NEEDS = MethodNeeds(reference_hidden_states=("forget", "retain"), layers=True, logits=False)
-PRESETS: dict[str, dict[str, Any]] = {"laboratory": {"lr": 1e-3, "max_steps": 80, "batch_size": 8, "layer_id": (1, 2)}}
+PRESETS: dict[str, dict[str, Any]] = {
+    "laboratory": {"lr": 0.003, "max_steps": 120, "batch_size": 8, "layer_id": (1, 2)}
+}
 
 
 @dataclass(frozen=True)

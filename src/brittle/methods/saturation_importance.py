@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAME = "satimp"
 NEEDS = MethodNeeds()
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 1e-3, "max_steps": 80, "batch_size": 8, "loss_tokens": "answer"}
+    "laboratory": {"lr": 0.001, "max_steps": 100, "batch_size": 8, "satimp_saturation": 0.5, "loss_tokens": "answer"}
 }
 
 

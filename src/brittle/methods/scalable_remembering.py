@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NAME = "scrub"
 NEEDS = MethodNeeds(reference_logits=("forget", "retain"))
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 1e-3, "max_steps": 80, "batch_size": 8, "loss_tokens": "answer"}
+    "laboratory": {"lr": 0.001, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
 }
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAME = "wt_dist_scaled"
 NEEDS = MethodNeeds(adapters=False, splits=("retain",))
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 3e-3, "max_steps": 300, "batch_size": 16, "wt_noise_scale": 1.5}
+    "laboratory": {"lr": 0.003, "max_steps": 300, "batch_size": 16, "wt_noise_scale": 1.0}
 }
 
 

@@ -137,4 +137,37 @@ class TrainingSettings:
     train_layers: tuple[int, ...] = setting(
         (), "train only these layers, counted from 0 (default: all)", environment="TRAIN_LAYERS", tag_if_changed="tl"
     )
+    optimizer: str = setting(
+        "adamw",
+        "optimizer of the weights",
+        environment="OPTIMIZER",
+        tag_if_changed="op",
+        choices=("adamw", "sgd", "sign_sgd", "lion", "muon", "adafactor"),
+    )
+    lora_rank: int = setting(
+        0, "train low-rank adapters of this rank instead of the weights (0: the weights)", environment="LORA_RANK",
+        tag_if_changed="lora", minimum=0,
+    )  # fmt: skip
+    lora_alpha: float = setting(
+        16.0, "scale of the adapters, divided by their rank", environment="LORA_ALPHA", tag_if_changed="loa", above=0
+    )
+    norm_reg_lambda: float = setting(
+        0.0, "weight of keeping activation norms on forget texts where they were, with any method",
+        environment="NORM_REG_LAMBDA", tag_if_changed="nrl", minimum=0,
+    )  # fmt: skip
+    gradient_checkpointing: bool = setting(
+        False, "compute activations again instead of keeping them: less memory, more time",
+        environment="GRADIENT_CHECKPOINTING",
+    )  # fmt: skip
+    loss_chunk: int = setting(
+        0, "tokens whose logits are held at a time in likelihood losses (0: all); less memory for large vocabularies",
+        environment="LOSS_CHUNK", minimum=0,
+    )  # fmt: skip
+    deterministic: bool = setting(
+        False, "only algorithms that give the same bits every time (slower on GPUs)", environment="DETERMINISTIC"
+    )
+    stop_on_collapse: bool = setting(
+        False, "end the training when the held-out retain likelihood collapses (looked at every --eval-interval)",
+        environment="STOP_ON_COLLAPSE",
+    )  # fmt: skip
     seed: int = setting(42, "seed of data order, noise and random targets", environment="SEED", tag_if_changed="sd")

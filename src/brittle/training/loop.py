@@ -8,6 +8,7 @@ leave most weights exactly where they were.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from brittle.settings import BadInput
 from brittle.training.batches import Batch
+from brittle.training.checkpoint import Checkpoints
 from brittle.training.optimizers import OPTIMIZERS
 from brittle.training.step import LossTerms, Step, Totals
 
@@ -26,7 +28,10 @@ Objective = Callable[[Step], LossTerms]
 
 
 Listener = Callable[[int, nn.Module, dict[str, float]], "bool | None"]
-"""Told the number of each optimizer step (from 1), the model and the loss terms; returning True ends the training."""
+"""Told the number of each optimizer step (from 1), the model and the loss terms; returning True ends the training.
+
+What it adds to the terms (an evaluation) is kept in the history beside them, also over a resumption.
+"""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class LoopSettings:
     grad_clip: float = 1.0
     mixed_precision: str = "no"
     seed: int = 0
+    deterministic: bool = False
 
 
 @dataclass
@@ -99,21 +105,28 @@ def train(
     *,
     device: str = "cpu",
     listeners: Iterable[Listener] = (),
+    checkpoints: Checkpoints | None = None,
     **step_details: Any,
 ) -> History:
     """Train ``model`` in place for ``settings.steps`` optimizer steps; ``step_details`` go to every :class:`Step`.
 
+    With ``checkpoints``, the training goes on after the last one; listeners hear of the steps from there on.
     Raises :class:`NotFinite` before a step whose loss or gradient is not finite would touch the weights.
     """
     torch.manual_seed(settings.seed)
+    if settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
     accelerator = accelerator_for(device, settings.mixed_precision)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizers = OPTIMIZERS[settings.optimizer](model, settings.lr, settings.betas, settings.weight_decay)
     model.train()
     model, *optimizers = accelerator.prepare(model, *optimizers)
+    history, first = History(), 0
+    if checkpoints is not None:
+        first, history.terms = checkpoints.restore(accelerator.unwrap_model(model), optimizers)
     groups = [(group, group["lr"]) for optimizer in optimizers for group in optimizer.param_groups]
-    history = History()
-    for number in range(settings.steps):
+    for number in range(first, settings.steps):
         for group, peak in groups:
             group["lr"] = peak * learning_rate_factor(number, settings)
         micro_batches = [{k: b.to(accelerator.device) for k, b in batches.items()} for batches in supply(number)]
@@ -139,6 +152,8 @@ def train(
             optimizer.zero_grad(set_to_none=True)
         history.terms.append(step_terms)
         wishes = [listener(number + 1, model, step_terms) for listener in listeners]
+        if checkpoints is not None and checkpoints.due(number + 1) and accelerator.is_main_process:
+            checkpoints.save(number + 1, accelerator.unwrap_model(model), optimizers, history.terms)
         if any(wishes):
             history.stopped_at = number + 1
             break

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from brittle.models.anatomy import Anatomy
 from brittle.training.batches import Batch
@@ -61,12 +62,14 @@ class Step:
         reference: Any = None,
         initial: Mapping[str, Tensor] | None = None,
         share: float = 1.0,
+        chunk: int = 0,
         seed: int = 0,
     ) -> None:
         self.model, self.batches, self.totals = model, batches, totals
         self.number, self.steps, self.anatomy, self.seed = number, steps, anatomy, seed
         self.share = share
         """What part of the optimizer step this micro-batch is; a term that reads no batch counts with this weight."""
+        self.chunk = chunk
         self._reference, self._initial = reference, initial
         self._offsets: Mapping[str, Tensor] | None = None
 
@@ -102,9 +105,26 @@ class Step:
 
     def token_losses(self, split: str) -> Tensor:
         """Negative log-likelihood of every token given those before it, ``[rows, tokens - 1]``, in nats."""
-        logits = self.forward(split)[:, :-1].float()
         targets = self.batches[split].input_ids[:, 1:]
+        if self.chunk:
+            return self._token_losses_in_chunks(split, targets)
+        logits = self.forward(split)[:, :-1].float()
         return functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+
+    def _token_losses_in_chunks(self, split: str, targets: Tensor) -> Tensor:
+        """The same with the logits of ``chunk`` tokens in memory at a time, computed again in the backward pass."""
+        hidden = self.hidden_states(split, [HEAD])[HEAD][:, :-1]
+        unembedding = self.anatomy.unembedding(_unwrapped(self.model))  # type: ignore[union-attr]
+        cap = getattr(_unwrapped(self.model).config, "final_logit_softcapping", None)
+
+        def losses(states: Tensor, tokens: Tensor) -> Tensor:
+            logits = unembedding(states).float()
+            logits = cap * torch.tanh(logits / cap) if cap else logits
+            return functional.cross_entropy(logits, tokens, reduction="none")
+
+        pairs = zip(hidden.flatten(0, 1).split(self.chunk), targets.flatten().split(self.chunk))
+        parts = [checkpoint(losses, states, tokens, use_reentrant=False) for states, tokens in pairs]
+        return torch.cat(parts).view(targets.shape)
 
     def negative_log_likelihood(self, split: str) -> Tensor:
         """Mean over the counted tokens of the whole optimizer step, in nats per token."""

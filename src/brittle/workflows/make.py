@@ -65,6 +65,16 @@ class MakeSettings:
     check_wandb_only: bool = setting(
         False, "exit 0 if exactly this run has finished, 1 otherwise, without loading a model"
     )
+    merge: bool = setting(
+        False, "after adapter training, save whole weights with the update added (else the adapters alone)",
+        environment="MERGE",
+    )  # fmt: skip
+    resume: bool = setting(
+        False, "go on from the last checkpoint of exactly this run, if there is one", environment="RESUME"
+    )
+    checkpoint_interval: int = setting(
+        200, "optimizer steps between checkpoints (0: none)", environment="CHECKPOINT_INTERVAL", minimum=0
+    )
     force: bool = setting(False, "train again even if the record is complete")
 
 
@@ -99,6 +109,7 @@ def plan(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     preset = module.PRESETS.get(make.preset, {}) if make.preset else {}
     training = resolve(TrainingSettings, given, environment, preset)
     method = resolve(module.Settings, given, environment, preset)
+    check_fit(make, training, module.NEEDS)
     base = laboratory.find(make.model)
     check_layers(base, module.NEEDS, method)
     texts = read_texts(make, given)
@@ -132,6 +143,20 @@ def refuse_unused(name: str, settings_type: type, given: Mapping[str, Any]) -> N
             raise BadInput(f"--{key.replace('_', '-')} is not used by {name}; its settings are: {used}")
 
 
+def check_fit(make: MakeSettings, training: TrainingSettings, needs: MethodNeeds) -> None:
+    """Refuse options that this method cannot honour."""
+    if training.lora_rank and not needs.adapters:
+        raise BadInput(f"--lora-rank: {make.method} works on the weights themselves; train it without adapters")
+    if make.merge and not training.lora_rank:
+        raise BadInput("--merge adds adapters to the weights; there are none without --lora-rank")
+    if training.gradient_checkpointing and needs.layers:
+        raise BadInput(
+            f"--gradient-checkpointing: {make.method} reads or changes hidden states, which a recomputation would miss; leave it out"
+        )
+    if training.stop_on_collapse and not training.eval_interval:
+        raise BadInput("--stop-on-collapse looks at the held-out likelihood every --eval-interval steps; set that too")
+
+
 def check_layers(base: Any, needs: MethodNeeds, method: Any) -> None:
     """Refuse target layers that the model does not have, before its weights are loaded."""
     from brittle.models.loading import number_of_layers
@@ -161,10 +186,19 @@ def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
     """Carry out a plan; a complete record of the same identity is left as it is."""
     if finished(chosen) and not chosen.make.force:
         return chosen.folder
+    from brittle.training.checkpoint import Checkpoints
     from brittle.workflows.unlearning import unlearn
 
+    checkpoints = Checkpoints(
+        chosen.folder.parent / f".{chosen.folder.name}.checkpoint",
+        chosen.identity.fingerprint,
+        chosen.make.checkpoint_interval,
+    )
+    if not chosen.make.resume:
+        checkpoints.remove()
     with writing(chosen.folder, chosen.identity) as draft:
-        unlearn(chosen, draft, tick)
+        unlearn(chosen, draft, checkpoints, tick)
+    checkpoints.remove()
     if chosen.make.push_to_hub:
         _upload(chosen)
     if chosen.make.no_save:

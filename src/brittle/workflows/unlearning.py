@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from safetensors import safe_open
 from tqdm import tqdm
 
+from brittle.models.adapters import add_adapters, merged
 from brittle.models.anatomy import COMPONENTS, Anatomy
 from brittle.models.construction import save
 from brittle.models.devices import resolve_device, resolve_dtype
@@ -18,80 +20,172 @@ from brittle.models.likelihood import negative_log_likelihood
 from brittle.models.loading import LoadedModel, load
 from brittle.records import Draft
 from brittle.settings import BadInput
+from brittle.training import memory
 from brittle.training.batches import MARKER, Example, Sampler, Supply, tokenise
+from brittle.training.checkpoint import Checkpoints
 from brittle.training.loop import LoopSettings, train
+from brittle.training.norms import mean_norms, norm_change
 from brittle.training.reference import reference_states
-from brittle.training.step import HEAD
+from brittle.training.step import HEAD, LossTerms, Step
 from brittle.workflows import knowledge
 from brittle.workflows.make import Plan, optimizer_steps, split_for_evaluation
 
 REFUSAL = "I do not know."
+COLLAPSE = 1.0
+"""Rise of the held-out retain loss, in nats per token, that counts as a collapse: each token e times less likely."""
 PRECISION = {torch.float32: "no", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
 
-def unlearn(chosen: Plan, draft: Draft, tick: Callable[[int], None] | None = None) -> None:
+@dataclass
+class Run:
+    """One run's model and data, ready for the first step."""
+
+    loaded: LoadedModel
+    held_out: dict[str, list[str]]
+    examples: dict[str, list[Example]]
+    reference: Any = None
+    initial: dict[str, torch.Tensor] | None = None
+    adapters: Any = None
+
+
+def unlearn(
+    chosen: Plan, draft: Draft, checkpoints: Checkpoints, tick: Callable[[int], None] | None = None
+) -> None:  # fmt: skip
     """Train as planned and fill the record's draft. ``tick`` reports optimizer steps; without it a bar is shown."""
-    training, needs = chosen.training, chosen.needs
+    training = chosen.training
     device = resolve_device(chosen.make.device)
-    loaded = load(chosen.base, device, "fp32")  # master weights, whatever the compute type
     precision = PRECISION[resolve_dtype(chosen.make.dtype, device)]
-    padding = loaded.tokenizer.pad_token_id
+    run = prepare(chosen, device)
+    before = likelihoods(run.loaded, run.held_out, training.max_length)
+    steps = optimizer_steps(training, len(run.examples.get("forget", ())), len(run.examples.get("retain", ())))
+    if tick is None:
+        print(memory.plan(run.loaded.model, training, chosen.needs.initial_weights))
+    terms: list[dict[str, float]] = []
+    with tqdm(total=steps, desc=f"unlearning ({chosen.make.method})", unit="step", disable=tick is not None) as bar:
+        loop = LoopSettings(
+            steps, training.lr, training.optimizer, weight_decay=training.weight_decay, grad_clip=training.grad_clip,
+            mixed_precision=precision, seed=training.seed, deterministic=training.deterministic,
+        )  # fmt: skip
+        listener = Watch(chosen, run, before, tick or bar.update)
+        history = train(
+            run.loaded.model, Supply(_samplers(chosen, run), training.grad_accum_steps),
+            _objective(chosen, run, device), loop, device=device, listeners=[listener], checkpoints=checkpoints,
+            anatomy=run.loaded.anatomy, reference=run.reference, initial=run.initial, chunk=training.loss_chunk,
+        )  # fmt: skip
+        terms = history.terms
+    if hasattr(chosen.module, "finish") and steps:
+        chosen.module.finish(chosen.method, run.loaded.model, run.initial)
+    summary: dict[str, Any] = {"model": chosen.folder.name, "method": chosen.make.method, "steps": len(terms)}
+    summary |= {f"{key}_before": value for key, value in before.items()}
+    summary |= likelihoods(run.loaded, run.held_out, training.max_length)
+    if not chosen.make.no_eval:
+        summary |= knowledge.accuracies(run.loaded, chosen.make.model)
+    summary["collapsed"] = collapsed(before, summary)
+    draft.summary(summary)
+    if terms:
+        draft.table("training", [{"step": number, **row} for number, row in enumerate(terms, 1)])
+    draft.note(device=device, compute=precision, stopped_at=history.stopped_at)
+    save_result(chosen, run, draft)
+
+
+def prepare(chosen: Plan, device: str) -> Run:
+    """Load the base, tokenise, compute what the loss compares with, choose what trains, distort where the method does."""
+    training, needs = chosen.training, chosen.needs
+    loaded = load(chosen.base, device, "fp32")  # master weights, whatever the compute type
     parts = {
         name: split_for_evaluation(texts, training.eval_split, training.seed) for name, texts in chosen.texts.items()
     }
-    held_out = {name: part[1] for name, part in parts.items()}
     texts = {name: refusals(parts["forget"][0]) if name == "refusal" else parts[name][0] for name in needs.splits}
+    if training.norm_reg_lambda and "forget" not in texts:
+        raise BadInput(f"--norm-reg-lambda holds activations on forget texts, which {chosen.make.method} does not read")
     examples = {
         name: tokenise(loaded.tokenizer, part, training.max_length, training.loss_tokens)
         for name, part in texts.items()
     }
-    before = likelihoods(loaded, held_out, training.max_length)
-    reference = _reference(chosen, loaded, examples, device)
-    steps = optimizer_steps(training, len(examples.get("forget", ())), len(examples.get("retain", ())))
-    samplers = [
-        Sampler("forget" if name == "refusal" else name, part, training.batch_size, padding, training.seed, split=name)
-        for name, part in sorted(examples.items())
-    ]
-    train_only(loaded.model, loaded.anatomy, training.train_only, training.train_layers)
-    initial = None
+    run = Run(loaded, {name: part[1] for name, part in parts.items()}, examples)
+    run.reference = _reference(chosen, loaded, examples, device)
+    if training.lora_rank:
+        run.adapters = add_adapters(
+            loaded.model,
+            loaded.anatomy,
+            training.lora_rank,
+            training.lora_alpha,
+            training.train_only,
+            training.train_layers,
+        )
+    else:
+        train_only(loaded.model, loaded.anatomy, training.train_only, training.train_layers)
+    if training.gradient_checkpointing:
+        loaded.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if needs.initial_weights:
-        initial = {name: p.detach().clone() for name, p in loaded.model.named_parameters() if p.requires_grad}
-    if hasattr(chosen.module, "prepare") and steps:
+        run.initial = {name: p.detach().clone() for name, p in loaded.model.named_parameters() if p.requires_grad}
+    if hasattr(chosen.module, "prepare") and training.epochs:
         chosen.module.prepare(chosen.method, loaded.model, training.seed)
-    trajectory: list[dict[str, Any]] = []
-    with tqdm(total=steps, desc=f"unlearning ({chosen.make.method})", unit="step", disable=tick is not None) as bar:
-        report = tick or bar.update
+    return run
 
-        def listen(number: int, model: Any, terms: dict[str, float]) -> None:
-            report(1)
-            row: dict[str, Any] = {"step": number, **{f"loss_{name}": value for name, value in terms.items()}}
-            if training.eval_interval and number % training.eval_interval == 0:
-                model.eval()
-                row |= likelihoods(loaded, held_out, training.max_length)
-                model.train()
-            trajectory.append(row)
 
-        loop = LoopSettings(
-            steps, training.lr, weight_decay=training.weight_decay, grad_clip=training.grad_clip,
-            mixed_precision=precision, seed=training.seed,
-        )  # fmt: skip
-        train(
-            loaded.model, Supply(samplers, training.grad_accum_steps),
-            lambda step: chosen.module.loss(chosen.method, step), loop,
-            device=device, listeners=[listen], anatomy=loaded.anatomy, reference=reference, initial=initial,
-        )  # fmt: skip
-    if hasattr(chosen.module, "finish") and steps:
-        chosen.module.finish(chosen.method, loaded.model, initial)
-    summary: dict[str, Any] = {"model": chosen.folder.name, "method": chosen.make.method, "steps": steps}
-    summary |= {f"{key}_before": value for key, value in before.items()}
-    summary |= likelihoods(loaded, held_out, training.max_length)
-    if not chosen.make.no_eval:
-        summary |= knowledge.accuracies(loaded, chosen.make.model)
-    draft.summary(summary)
-    if trajectory:
-        draft.table("training", trajectory)
-    draft.note(unmoved_share=unmoved_share(loaded.model, chosen.base.folder), device=device, compute=precision)
-    save(loaded.model.cpu(), loaded.tokenizer, draft.folder)
+def _samplers(chosen: Plan, run: Run) -> list[Sampler]:
+    """One sampler per split, independent of each other; refusals go with their questions."""
+    training, padding = chosen.training, run.loaded.tokenizer.pad_token_id
+    return [
+        Sampler("forget" if name == "refusal" else name, part, training.batch_size, padding, training.seed, split=name)
+        for name, part in sorted(run.examples.items())
+    ]
+
+
+def _objective(chosen: Plan, run: Run, device: str) -> Callable[[Step], LossTerms]:
+    """The method's loss, and the activation norms where they are to stay."""
+    weight = chosen.training.norm_reg_lambda
+    if not weight:
+        return lambda step: chosen.module.loss(chosen.method, step)
+    padding = run.loaded.tokenizer.pad_token_id
+    targets = mean_norms(run.loaded.model, run.loaded.anatomy, run.examples["forget"], padding, device)
+    return lambda step: {**chosen.module.loss(chosen.method, step), "norms": weight * norm_change(step, targets)}
+
+
+class Watch:
+    """Told after every step: reports progress, evaluates at intervals, warns of a collapse and may end the training."""
+
+    def __init__(self, chosen: Plan, run: Run, before: dict[str, float], report: Callable[[int], Any]) -> None:
+        self.chosen, self.run, self.before, self.report, self.warned = chosen, run, before, report, False
+
+    def __call__(self, number: int, model: Any, terms: dict[str, float]) -> bool:
+        """One optimizer step is done; what is measured joins its terms."""
+        self.report(1)
+        training = self.chosen.training
+        if not training.eval_interval or number % training.eval_interval:
+            return False
+        model.eval()
+        terms |= likelihoods(self.run.loaded, self.run.held_out, training.max_length)
+        if not self.chosen.make.no_eval:
+            terms |= knowledge.accuracies(self.run.loaded, self.chosen.make.model)
+        model.train()
+        if collapsed(self.before, terms) and not self.warned:
+            self.warned = True
+            tqdm.write(
+                f"step {number}: the retain likelihood collapsed ({self.before['retain_nll']:.2f} -> "
+                f"{terms['retain_nll']:.2f} nats per token); lower --lr or give the retain term more weight"
+            )
+        return self.warned and training.stop_on_collapse
+
+
+def collapsed(before: Mapping[str, float], after: Mapping[str, Any]) -> bool:
+    """Whether held-out retain texts became less likely by more than a factor e^COLLAPSE per token, or not a number."""
+    if "retain_nll" not in before or "retain_nll" not in after:
+        return False
+    return not after["retain_nll"] - before["retain_nll"] <= COLLAPSE
+
+
+def save_result(chosen: Plan, run: Run, draft: Draft) -> None:
+    """Write the weights: whole, or the adapters alone, or with ``--merge`` the adapters' update added to the weights."""
+    model = run.loaded.model
+    if run.adapters is not None and not chosen.make.merge:
+        run.adapters.save_pretrained(draft.folder)
+        run.loaded.tokenizer.save_pretrained(draft.folder)
+        return
+    model = merged(run.adapters) if run.adapters is not None else model
+    draft.note(unmoved_share=unmoved_share(model, chosen.base.folder))
+    save(model.cpu(), run.loaded.tokenizer, draft.folder)
 
 
 def _reference(chosen: Plan, loaded: LoadedModel, examples: Mapping[str, Sequence[Example]], device: str) -> Any:

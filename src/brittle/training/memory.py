@@ -1,0 +1,46 @@
+"""What a training will need in memory, said before its first step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from brittle.training.hyperparameters import TrainingSettings
+from brittle.training.optimizers import STATES_PER_WEIGHT
+
+UNITS = {"GiB": 2**30, "MiB": 2**20}
+BYTES = 4
+"""Weights, gradients, states and losses are float32."""
+
+
+def parts(model: nn.Module, training: TrainingSettings, initial_weights: bool) -> dict[str, float]:
+    """Bytes by purpose. Activations are left out: they depend on the architecture; logits usually dominate them."""
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    rows = training.loss_chunk or training.batch_size * training.max_length
+    config: Any = model.config
+    return {
+        "weights": BYTES * weights,
+        "gradients": BYTES * trained,
+        "optimizer": BYTES * trained * STATES_PER_WEIGHT[training.optimizer],
+        "initial weights": BYTES * trained * initial_weights,
+        "logits, at most": 3 * BYTES * rows * config.vocab_size,  # values, log-softmax, gradient
+    }
+
+
+def plan(model: nn.Module, training: TrainingSettings, initial_weights: bool) -> str:
+    """One line: bytes by purpose, their sum, what the device has, and what to do if that is too little."""
+    found = {name: size for name, size in parts(model, training, initial_weights).items() if size}
+    total = sum(found.values())
+    unit = "GiB" if total >= UNITS["GiB"] else "MiB"
+    shown = ", ".join(f"{name} {size / UNITS[unit]:.1f}" for name, size in found.items())
+    line = f"memory plan ({unit}, without activations): {shown}; together {total / UNITS[unit]:.1f}"
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_allocated(device)
+        line += f" of {free / UNITS[unit]:.1f}"
+        if total > free:
+            line += "; too much: try --lora-rank 16, --optimizer adafactor, --loss-chunk 1024 or a smaller --batch-size"
+    return line

@@ -1,0 +1,64 @@
+"""A training that was killed goes on to the same weights, bit for bit."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import TEXTS, tiny_model, tiny_tokenizer
+
+from brittle.training.batches import Sampler, Supply, tokenise
+from brittle.training.checkpoint import Checkpoints
+from brittle.training.loop import LoopSettings, train
+from brittle.training.optimizers import OPTIMIZERS
+
+STEPS = 5
+
+
+class Killed(Exception):
+    """Stands for a kill: nothing after it runs."""
+
+
+def run(model, optimizer: str, checkpoints: Checkpoints | None = None, killed_after: int | None = None):
+    examples = tokenise(tiny_tokenizer(), TEXTS, 16)
+    supply = Supply([Sampler("text", examples, 2, 0, 3)])
+
+    def listen(number, _model, terms):
+        terms["seen"] = float(number)
+        if number == killed_after:
+            raise Killed
+
+    settings = LoopSettings(STEPS, 1e-3, optimizer)
+    loss = lambda step: {"text": step.negative_log_likelihood("text")}  # noqa: E731
+    return train(model, supply, loss, settings, listeners=[listen], checkpoints=checkpoints)
+
+
+@pytest.mark.parametrize("killed_after", [1, 3, 5])
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+def test_killed_training_ends_with_the_same_weights(optimizer: str, killed_after: int, tmp_path: Path) -> None:
+    start = tiny_model()
+    whole = copy.deepcopy(start)
+    expected = run(whole, optimizer)
+    checkpoints = Checkpoints(tmp_path / "checkpoint", "this run", interval=2)
+    with pytest.raises(Killed):
+        run(copy.deepcopy(start), optimizer, checkpoints, killed_after)
+    resumed = copy.deepcopy(start)
+    history = run(resumed, optimizer, checkpoints)
+    for (name, a), (_, b) in zip(whole.named_parameters(), resumed.named_parameters()):
+        assert torch.equal(a, b), name
+    assert history.terms == expected.terms
+
+
+def test_checkpoint_of_another_run_is_not_used(tmp_path: Path) -> None:
+    model = tiny_model()
+    run(model, "adamw", Checkpoints(tmp_path / "checkpoint", "one", interval=1))
+    other = Checkpoints(tmp_path / "checkpoint", "another", interval=1)
+    assert not other.exists()
+    assert other.restore(tiny_model(), []) == (0, [])
+
+
+def test_checkpoint_holds_no_pickle(tmp_path: Path) -> None:
+    run(tiny_model(), "adamw", Checkpoints(tmp_path / "checkpoint", "one", interval=1))
+    assert sorted(path.name for path in (tmp_path / "checkpoint").iterdir()) == ["state.json", "state.safetensors"]
