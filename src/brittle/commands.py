@@ -44,37 +44,6 @@ class DemoSettings:
 
 
 @dataclass(frozen=True)
-class DiagnoseSettings:
-    """A single diagnostic on models that the user names."""
-
-    model: str | None = setting(None, "model (diagnostics of one model)")
-    model_a: str | None = setting(None, "base model of a comparison")
-    model_b: str | None = setting(None, "the model compared with it")
-    outroot: str = setting("outputs", "folder for results", environment="OUTROOT")
-    device: str = setting("auto", "auto (best GPU), cuda, cuda:N, mps or cpu")
-    dtype: str = setting(
-        "auto",
-        "number type; weights are cast to it before they are subtracted (auto: as stored)",
-        choices=("auto", "fp32", "fp16", "bf16"),
-    )
-    forget_text: str | None = setting(
-        None, "texts of the hazardous domain (default: data/forget.txt; a laboratory brings its own)"
-    )
-    retain_text: str | None = setting(None, "benign texts (default: data/retain.txt)")
-    forget_questions: str | None = setting(
-        None, "hazardous questions: wmdp-bio or a file (a laboratory brings its own)"
-    )
-    retain_questions: str | None = setting(None, "benign questions: mmlu or a file")
-    outdir: str | None = setting(
-        None, "folder for this diagnostic's tables (default: derived from --outroot and the models)"
-    )
-    plot_outdir: str | None = setting(None, "folder for its figures (default: as documented, beside the tables)")
-    title: str | None = setting(None, "line under the figures' titles (default: the models)")
-    seed: int = setting(42, "seed of what is sampled, such as benign questions")
-    force: bool = setting(False, "run again even if the record is complete")
-
-
-@dataclass(frozen=True)
 class LaboratorySettings:
     """Build a laboratory, or define a larger one for a GPU."""
 
@@ -160,12 +129,14 @@ def _diagnose(given: Given, environment: Environment) -> int:
     from brittle.workflows import diagnose
 
     name = given.pop("name")
-    folder = diagnose.diagnose(name, resolve(DiagnoseSettings, given, environment), given)
+    folder = diagnose.diagnose(name, resolve(diagnose.DiagnoseSettings, given, environment), given)
     print(f"-> {folder}")
     return 0
 
 
 def _diagnose_settings(only: str | None = None) -> SettingsTypes:
+    from brittle.workflows.diagnose import DiagnoseSettings
+
     used_by: dict[str, list[str]] = {}
     found = {name: plugin for name, plugin in discovery.plugins("diagnostics").items() if only in (None, name)}
     loaded = {name: plugin.load().Settings for name, plugin in found.items()}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from brittle import discovery
 from brittle.data.corpora import read_texts
@@ -12,14 +13,42 @@ from brittle.data.multiple_choice import load_questions
 from brittle.data.splits import split_by_entity
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.records import digest_of_file
-from brittle.settings import BadInput, fields_of
+from brittle.settings import BadInput, fields_of, setting
 from brittle.workflows import knowledge, laboratory
 from brittle.workflows.compare import Comparison, Material
 
-if TYPE_CHECKING:
-    from brittle.commands import DiagnoseSettings
-
 EVALUATION = accuracy.NAME
+
+
+@dataclass(frozen=True)
+class DiagnoseSettings:
+    """A single diagnostic on models that the user names."""
+
+    model: str | None = setting(None, "model (diagnostics of one model)")
+    model_a: str | None = setting(None, "base model of a comparison")
+    model_b: str | None = setting(None, "the model compared with it")
+    outroot: str = setting("outputs", "folder for results", environment="OUTROOT")
+    device: str = setting("auto", "auto (best GPU), cuda, cuda:N, mps or cpu")
+    dtype: str = setting(
+        "auto",
+        "number type; weights are cast to it before they are subtracted (auto: as stored)",
+        choices=("auto", "fp32", "fp16", "bf16"),
+    )
+    forget_text: str | None = setting(
+        None, "texts of the hazardous domain (default: data/forget.txt; a laboratory brings its own)"
+    )
+    retain_text: str | None = setting(None, "benign texts (default: data/retain.txt)")
+    forget_questions: str | None = setting(
+        None, "hazardous questions: wmdp-bio or a file (a laboratory brings its own)"
+    )
+    retain_questions: str | None = setting(None, "benign questions: mmlu or a file")
+    outdir: str | None = setting(
+        None, "folder for this diagnostic's tables (default: derived from --outroot and the models)"
+    )
+    plot_outdir: str | None = setting(None, "folder for its figures (default: as documented, beside the tables)")
+    title: str | None = setting(None, "line under the figures' titles (default: the models)")
+    seed: int = setting(42, "seed of what is sampled, such as benign questions")
+    force: bool = setting(False, "run again even if the record is complete")
 
 
 def diagnose(name: str, settings: DiagnoseSettings, given: Mapping[str, Any]) -> Path:

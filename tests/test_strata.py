@@ -1,0 +1,83 @@
+"""Each layer imports only from lower ones; only ``models`` knows transformers; help needs no torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "src" / "brittle"
+STRATA = {
+    "settings": 0, "discovery": 0, "records": 0, "contracts": 0, "tracking": 0, "__init__": 0,
+    "mathematics": 1, "data": 2, "models": 2, "training": 3,
+    "methods": 4, "diagnostics": 4, "attacks": 4, "evaluation": 4,
+    "reports": 5, "workflows": 6, "commands": 7, "command_line": 7,
+}  # fmt: skip
+ONLY = {"reports": {"mathematics", "reports"}, "data": {"data"}}
+"""Folders above stratum 0 that a folder may read, where the strata alone would allow more."""
+PLUGINS = ("methods", "diagnostics", "attacks")
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    inside = path.relative_to(PACKAGE)
+    return inside.parts[0] if len(inside.parts) > 1 else inside.stem
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, also inside functions and for types."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_file_imports_from_lower_strata_only(path: Path) -> None:
+    own = part(path)
+    for module in imports(path):
+        if not module.startswith("brittle."):
+            continue
+        other = module.split(".")[1]
+        if other not in STRATA:  # a name of the package itself, such as its version
+            continue
+        allowed = STRATA[other] < STRATA[own] or other == own or STRATA[own] in (0, 7) and STRATA[other] == STRATA[own]
+        assert allowed, f"{module} stands as high as {own}, or higher"
+        if own in ONLY and STRATA[other] > 0:
+            assert other in ONLY[own], f"{own} must not read {module}"
+        if own in PLUGINS and other == own:
+            assert module.count(".") < 2, f"plugins never import each other: {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_models_imports_transformers(path: Path) -> None:
+    assert part(path) == "models" or not any(name.split(".")[0] == "transformers" for name in imports(path))
+
+
+def test_no_drawer_for_everything_and_no_long_file() -> None:
+    assert not [path for path in FILES if path.stem in ("utils", "common", "helpers")]
+    assert not [path for path in FILES if len(path.read_text().splitlines()) > 300]
+
+
+def test_help_of_every_command_needs_no_torch() -> None:
+    code = """
+import sys
+from brittle.command_line import main
+from brittle.commands import COMMANDS
+for arguments in [["--help"], *([name, "--help"] for name in COMMANDS)]:
+    try:
+        main(None, arguments)
+    except SystemExit as end:
+        assert end.code == 0, arguments
+heavy = [name for name in ("torch", "transformers", "pandas", "sklearn") if name in sys.modules]
+print("heavy:", heavy)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip().endswith("heavy: []")
