@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NAME = "ce_u"
 NEEDS = MethodNeeds()
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 1e-3, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
+    "laboratory": {"lr": 0.003, "max_steps": 60, "retain_weight": 0.2, "batch_size": 8, "loss_tokens": "answer"}
 }
 
 

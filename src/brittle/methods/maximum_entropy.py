@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAME = "max_entropy"
 NEEDS = MethodNeeds(reference_logits=("retain",))
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 1e-3, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
+    "laboratory": {"lr": 0.005, "max_steps": 200, "retain_weight": 0.02, "batch_size": 8, "loss_tokens": "answer"}
 }
 
 

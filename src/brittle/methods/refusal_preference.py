@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 NAME = "idk_dpo"
 NEEDS = MethodNeeds(reference_log_probabilities=("forget", "refusal"), splits=("forget", "refusal", "retain"))
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 1e-3, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
+    "laboratory": {
+        "lr": 0.005,
+        "max_steps": 200,
+        "beta": 0.05,
+        "retain_weight": 0.3,
+        "batch_size": 8,
+        "loss_tokens": "answer",
+    }
 }
 
 

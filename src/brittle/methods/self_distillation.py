@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 NAME = "undial"
 NEEDS = MethodNeeds(reference_logits=("forget",))
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 1e-3, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
+    "laboratory": {
+        "lr": 0.003,
+        "max_steps": 120,
+        "undial_strength": 30.0,
+        "retain_weight": 0.1,
+        "batch_size": 8,
+        "loss_tokens": "answer",
+    }
 }
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NAME = "task_vector"
 NEEDS = MethodNeeds(initial_weights=True, splits=("forget",))
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 3e-4, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
+    "laboratory": {"lr": 0.001, "max_steps": 60, "task_scale": 2.0, "batch_size": 8, "loss_tokens": "answer"}
 }
 
 

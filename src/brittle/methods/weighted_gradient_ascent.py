@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAME = "wga"
 NEEDS = MethodNeeds()
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 1e-3, "max_steps": 80, "batch_size": 8, "loss_tokens": "answer"}
+    "laboratory": {"lr": 0.001, "max_steps": 100, "wga_exponent": 0.2, "batch_size": 8, "loss_tokens": "answer"}
 }
 
 
