@@ -16,8 +16,19 @@ from hypothesis import strategies as st
 
 from brittle import commands, discovery
 from brittle.command_line import main
-from brittle.settings import BadInput, Parser, add_flags, check, fields_of, folder_tags, from_folder_tags
-from brittle.settings import load_dotenv, resolve, setting, with_overrides  # fmt: skip
+from brittle.settings import (
+    BadInput,
+    Parser,
+    add_flags,
+    check,
+    fields_of,
+    folder_tags,
+    from_folder_tags,
+    load_dotenv,
+    resolve,
+    setting,
+    with_overrides,
+)
 from brittle.training.hyperparameters import TrainingSettings
 
 
@@ -79,9 +90,6 @@ def test_an_empty_environment_variable_is_none_at_all_but_a_flag_that_repeats_th
     assert with_overrides(Baking, {"loaves": 7, "lr": 1.0}) == Baking(loaves=7)  # other types' settings are left alone
 
 
-# --- conversion ------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("text", ["5,6,7", "5 6 7", "5, 6, 7", " 5,6 7 "])
 def test_a_tuple_is_written_with_commas_or_spaces(text) -> None:
     assert typed("--racks", text).racks == (5, 6, 7) == resolve(Baking, {}, {"RACKS": text}).racks
@@ -134,12 +142,9 @@ def test_what_cannot_be_used_is_refused_in_one_line_that_names_the_flag(argument
     assert expected in refused(typed, *arguments)
 
 
-def test_environment_variables_are_checked_as_flags_are() -> None:
+def test_environment_variables_are_checked_as_flags_are_and_what_lies_on_a_bound_may_be_allowed() -> None:
     assert "--salt: 'perhaps' is not a valid bool" in refused(resolve, Baking, {}, {"SALT": "perhaps"})
     assert "--heat: 300.0 is out of range" in refused(resolve, Baking, {}, {"HEAT": "300"})
-
-
-def test_bounds_are_inclusive_or_exclusive_as_declared() -> None:
     for allowed in (Baking(loaves=0), Baking(heat=1e-9), Baking(heat=299.9), Baking(sugar=0.0), Baking(sugar=None)):
         check(allowed)
 
@@ -284,17 +289,15 @@ def test_an_unknown_plugin_is_refused_with_near_names_and_where_all_are_listed(f
     assert set(discovery.plugins(folder)) <= set(everything)
 
 
-def test_the_folder_is_the_registry(tmp_path) -> None:
+def test_the_folder_is_the_registry_and_no_name_is_used_twice(tmp_path) -> None:
     (tmp_path / "first.py").write_text('"""One.\n\nMore."""\nNAME = "one"\nSTEP = 3\nimport never_imported\n')
     (tmp_path / "several.py").write_text('"""Two."""\nNAMES = ("two", "three")\n')
     (tmp_path / "no_plugin.py").write_text("VALUE = 1\n")
     found = discovery.plugins(str(tmp_path))
     assert {name: plugin.summary for name, plugin in found.items()} == {"one": "One.", "two": "Two.", "three": "Two."}
     assert found["one"].constants == {"NAME": "one", "STEP": 3}
-
-
-def test_two_plugins_of_one_name_are_an_error(tmp_path) -> None:
+    (tmp_path / "again").mkdir()
     for stem in ("first", "second"):
-        (tmp_path / f"{stem}.py").write_text('NAME = "same"\n')
+        (tmp_path / "again" / f"{stem}.py").write_text('NAME = "same"\n')
     with pytest.raises(ValueError, match="two plugins are called same"):
-        discovery.plugins(str(tmp_path))
+        discovery.plugins(str(tmp_path / "again"))
