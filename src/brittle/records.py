@@ -86,9 +86,10 @@ class Identity:
 def read_record(folder: Path) -> dict[str, Any] | None:
     """The record of a folder, or None if there is none that can be read."""
     try:
-        return json.loads((Path(folder) / RECORD).read_text())
-    except (OSError, json.JSONDecodeError):
+        content = json.loads((Path(folder) / RECORD).read_text())
+    except (OSError, ValueError):
         return None
+    return content if isinstance(content, dict) else None
 
 
 def is_complete(folder: Path, identity: Identity) -> bool:

@@ -81,7 +81,7 @@ def convert(field: dataclasses.Field, text: str) -> Any:
         return kind(text)  # type: ignore[operator]
     except ValueError:
         name = getattr(kind, "__name__", str(kind))
-        raise BadInput(f"{flag_of(field)}: '{text}' is not a valid {name}; see --help") from None
+        raise BadInput(f"{flag_of(field)}: '{' '.join(text.split())}' is not a valid {name}; see --help") from None
 
 
 def check(settings: Any) -> None:
@@ -126,13 +126,13 @@ def add_flags(parser: argparse.ArgumentParser, settings_type: type, used_by: Map
         if used_by.get(field.name):
             words += f" [{', '.join(used_by[field.name])}]"
         if field.default not in (None, dataclasses.MISSING, False, ()):
-            words += f" (default: {_as_text(field.default)})"
+            words += f" (default: {_as_text(field.default) if isinstance(field.default, tuple) else field.default})"
         if field.metadata["environment"]:
             words += f" (environment: {field.metadata['environment']})"
         common: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": words.replace("%", "%%")}
         if field.type is bool:
             if field.default is True:
-                parser.add_argument(flag, "--no-" + flag[2:], action=argparse.BooleanOptionalAction, **common)
+                parser.add_argument(flag, action=argparse.BooleanOptionalAction, **common)
             else:
                 parser.add_argument(flag, action="store_true", **common)
         else:
@@ -172,7 +172,9 @@ def with_overrides(settings_type: type[SettingsType], overrides: Mapping[str, An
 
 
 def _as_text(value: Any) -> str:
-    return "-".join(str(part).replace("_", ".") for part in value) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return "-".join(map(_as_text, value))
+    return value.replace("_", ".") if isinstance(value, str) else str(value)
 
 
 def folder_tags(*settings: Any) -> str:
@@ -190,6 +192,10 @@ def folder_tags(*settings: Any) -> str:
     return "_".join(always + changed)
 
 
+TEXTUAL = (str, bool, tuple[str, ...], str | None)
+"""Types whose values do not begin with a digit in a folder's name."""
+
+
 def from_folder_tags(settings_type: type[SettingsType], tags: str) -> SettingsType:
     """Read back what :func:`folder_tags` wrote; fields without a tag keep their defaults."""
     values: dict[str, Any] = {}
@@ -197,12 +203,12 @@ def from_folder_tags(settings_type: type[SettingsType], tags: str) -> SettingsTy
     for part in tags.split("_"):
         for tag in sorted(filter(None, by_tag), key=len, reverse=True):
             rest = part.removeprefix(tag)
-            if rest != part and (
-                rest[0].isdigit() or rest[0] == "-" or by_tag[tag].type in (str, bool, tuple[str, ...])
-            ):
+            if rest != part and (not rest or rest[0].isdigit() or rest[:1] == "-" or by_tag[tag].type in TEXTUAL):
                 field = by_tag[tag]
                 if typing.get_origin(field.type) is tuple:
-                    rest = rest.replace("-", ",").replace(".", "_")
+                    rest = rest.replace("-", ",")
+                if field.type in (str, str | None, tuple[str, ...]):
+                    rest = rest.replace(".", "_")
                 values[field.name] = convert(field, rest)
                 break
     return settings_type(**values)
