@@ -45,6 +45,7 @@ class Baking:
     lid: bool = setting(True, "under a lid", tag_if_changed="li")
     shop: str | None = setting(None, "where to sell", environment="SHOP")
     sugar: float | None = setting(None, "grams", minimum=0)
+    oven: str = setting("brick_oven", "where to bake")
 
 
 def refused(action, *arguments, **named) -> str:
@@ -65,8 +66,6 @@ def parser() -> Parser:
 def typed(*arguments: str) -> Baking:
     return resolve(Baking, vars(parser().parse_args(arguments)))
 
-
-# --- where a value comes from ----------------------------------------------------------------------------------------
 
 SOURCES = {"preset": {"loaves": 2}, "environment": {"LOAVES": "3"}, "given": {"loaves": "4"}}
 
@@ -115,15 +114,13 @@ def test_numbers_and_optional_values_take_their_type() -> None:
     assert [type(value) for value in (chosen.heat, chosen.loaves, chosen.sugar)] == [float, int, float]
 
 
-# --- refusals --------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["--loaves", "two"], "--loaves: 'two' is not a valid int"),
         (["--loaves", "2.5"], "--loaves: '2.5' is not a valid int"),
         (["--loaves", "1\n2"], "--loaves"),
+        (["--flour", "rye\noat"], "--flour"),
         (["--racks", "5-6-7"], "--racks: '5-6-7' is not a valid tuple"),
         (["--loaves", "-1"], "--loaves: -1 is out of range; it must be at least 0"),
         (["--heat", "0"], "--heat: 0.0 is out of range; it must be above 0"),
@@ -176,9 +173,7 @@ def test_help_tells_a_flags_default_environment_choices_and_readers() -> None:
     assert "in % of what is sensible (default: 200.0) (environment: HEAT)" in words
     assert "racks in use [oven, kiln] (default: 5-6)" in words
     assert "--flour rye|oat|fine_wheat" in words
-
-
-# --- names of folders ------------------------------------------------------------------------------------------------
+    assert "where to bake (default: brick_oven)" in words
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,18 @@ class LaboratorySettings:
     )
 
 
+@dataclass(frozen=True)
+class MethodsSettings:
+    """List the unlearning methods, measure them in the laboratory, write their pages."""
+
+    measure: bool = setting(False, "run every method at its laboratory preset and write methods.csv (about 10 minutes)")
+    only: str = setting("", "measure these methods alone, with commas between them")
+    seeds: str = setting("42,123,456", "seeds of the measurement", environment="SEEDS")
+    outroot: str = setting("outputs/methods", "folder for the measurement")
+    page: str | None = setting(None, "write the methods' pages to this file")
+    results: str = setting("benchmarks/results/methods.csv", "table of the measurement that the pages show")
+
+
 def _demo(given: Given, environment: Environment) -> int:
     chosen = resolve(DemoSettings, given, environment)
     return _pipeline({"laboratory": True, **as_dictionary(chosen)}, None)
@@ -210,6 +222,22 @@ def _list(folder: str) -> Callable[[Given, Environment], int]:
     return show
 
 
+def _methods(given: Given, environment: Environment) -> int:
+    settings = resolve(MethodsSettings, given, environment)
+    if settings.measure:
+        from brittle.workflows.method_table import measure
+
+        seeds = [int(seed) for seed in settings.seeds.replace(",", " ").split()]
+        print(f"-> {measure(settings.only.replace(',', ' ').split(), seeds, Path(settings.outroot))}")
+    if settings.page:
+        from brittle.records import write_text
+        from brittle.workflows.method_pages import page
+
+        write_text(Path(settings.page), page(Path(settings.results)))
+        print(f"-> {settings.page}")
+    return 0 if settings.measure or settings.page else _list("methods")(given, environment)
+
+
 def _report(given: Given, _environment: Environment) -> int:
     from brittle.reports.page import write_report
 
@@ -226,7 +254,7 @@ COMMANDS: dict[str, Command] = {
     "create-datasets": Command("write data/forget.txt and data/retain.txt", _create_datasets, _create_datasets_settings),
     "laboratory": Command("build or define a laboratory", _laboratory, lambda: [(LaboratorySettings, {})]),
     "report": Command("write the report of an outputs folder again", _report, positional="outputs", positional_help="folder with results (outputs)"),
-    "methods": Command("list the unlearning methods", _list("methods")),
+    "methods": Command("list, measure and document the unlearning methods", _methods, lambda: [(MethodsSettings, {})]),
     "diagnostics": Command("list the diagnostics", _list("diagnostics")),
     "attacks": Command("list the attacks", _list("attacks")),
 }  # fmt: skip

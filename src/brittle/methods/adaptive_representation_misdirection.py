@@ -33,6 +33,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "steering_scale": 5.0,
     }
 }
+TUNING = {
+    "collapses": "raise --alpha or lower --steering-scale",
+    "too weak": "lower --alpha or raise --steering-scale",
+}
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,10 @@ NEEDS = MethodNeeds(reference_hidden_states=("retain",), layers=True, logits=Fal
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 3e-3, "max_steps": 120, "batch_size": 8, "layer_id": (1, 2), "alpha": 1.0}
 }
+TUNING = {
+    "collapses": "raise --alpha",
+    "too weak": "lower --alpha; --steering-coeff has no effect",
+}
 
 
 @dataclass(frozen=True)

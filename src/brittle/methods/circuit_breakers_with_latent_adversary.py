@@ -27,6 +27,10 @@ NEEDS = MethodNeeds(reference_hidden_states=("retain",), layers=True)
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 3e-3, "max_steps": 120, "batch_size": 8, "layer_id": (1, 2), "alpha": 1.0, "lat_steps": 2}
 }
+TUNING = {
+    "collapses": "raise --alpha or lower --lat-eps",
+    "too weak": "lower --alpha or raise --lat-eps",
+}
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,10 @@ NEEDS = MethodNeeds()
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.003, "max_steps": 60, "retain_weight": 0.2, "batch_size": 8, "loss_tokens": "answer"}
 }
+TUNING = {
+    "collapses": "raise --retain-weight",
+    "too weak": "lower --retain-weight or raise --lr",
+}
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,10 @@ NEEDS = MethodNeeds(reference_log_probabilities=("forget", "retain"))
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.001, "max_steps": 60, "batch_size": 8, "beta": 0.05, "loss_tokens": "answer"}
 }
+TUNING = {
+    "collapses": "lower --beta (gentler updates)",
+    "too weak": "raise --beta (sharper preference), or more steps",
+}
 
 
 @dataclass(frozen=True)

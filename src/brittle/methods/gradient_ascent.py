@@ -22,6 +22,10 @@ NEEDS = MethodNeeds()
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 1e-3, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
 }
+TUNING = {
+    "collapses": "raise --retain-weight to 2-10",
+    "too weak": "lower --retain-weight below 1",
+}
 
 
 @dataclass(frozen=True)

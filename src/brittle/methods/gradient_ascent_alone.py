@@ -21,6 +21,10 @@ NEEDS = MethodNeeds(splits=("forget",))
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 3e-4, "max_steps": 30, "batch_size": 8, "loss_tokens": "answer"}
 }
+TUNING = {
+    "collapses": "train fewer steps or lower --lr; nothing holds the retain texts",
+    "too weak": "more steps, at the retain texts' cost; use ga or grad_diff instead",
+}
 
 
 @dataclass(frozen=True)

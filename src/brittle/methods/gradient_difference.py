@@ -23,6 +23,10 @@ NEEDS = MethodNeeds()
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 1e-3, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
 }
+TUNING = {
+    "collapses": "lower --forget-weight to 0.1-0.5",
+    "too weak": "raise --forget-weight to 2-5",
+}
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "loss_tokens": "answer",
     }
 }
+TUNING = {
+    "collapses": "raise --retain-weight or lower --lat-eps",
+    "too weak": "raise --lat-eps or lower --retain-weight",
+}
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,10 @@ NEEDS = MethodNeeds(adapters=False, initial_weights=True, splits=("retain",))
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.003, "max_steps": 500, "batch_size": 16, "update_coeff": 0.003}
 }
+TUNING = {
+    "collapses": "lower --update-coeff or train longer",
+    "too weak": "raise --update-coeff",
+}
 
 
 @dataclass(frozen=True)

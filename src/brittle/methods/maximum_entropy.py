@@ -24,6 +24,10 @@ NEEDS = MethodNeeds(reference_logits=("retain",))
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.005, "max_steps": 200, "retain_weight": 0.02, "batch_size": 8, "loss_tokens": "answer"}
 }
+TUNING = {
+    "collapses": "raise --retain-weight",
+    "too weak": "raise --lr; a uniform guess keeps no order among the choices only in the limit, and the ranking survives long",
+}
 
 
 @dataclass(frozen=True)

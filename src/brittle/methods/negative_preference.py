@@ -25,6 +25,10 @@ NEEDS = MethodNeeds(reference_log_probabilities=("forget",))
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 1e-3, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
 }
+TUNING = {
+    "collapses": "raise --retain-weight or lower --lr",
+    "too weak": "lower --beta (the brake) or --retain-weight; --log-probability mean takes the brake off",
+}
 
 
 @dataclass(frozen=True)

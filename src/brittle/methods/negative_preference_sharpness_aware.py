@@ -27,6 +27,10 @@ NEEDS = MethodNeeds(reference_log_probabilities=("forget",), adapters=False, who
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 1e-3, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
 }
+TUNING = {
+    "collapses": "raise --retain-weight or lower --sam-radius",
+    "too weak": "lower --beta or --retain-weight",
+}
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "loss_tokens": "answer",
     }
 }
+TUNING = {
+    "collapses": "raise --retain-weight",
+    "too weak": "raise --lr and the steps: the refusal is learned long before the answer is lost",
+}
 
 
 @dataclass(frozen=True)

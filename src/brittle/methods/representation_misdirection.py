@@ -33,6 +33,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "alpha": 2.0,
     }
 }
+TUNING = {
+    "collapses": "raise --alpha or lower --steering-coeff",
+    "too weak": "lower --alpha or raise --steering-coeff towards several times the activations' norm",
+}
 
 
 @dataclass(frozen=True)

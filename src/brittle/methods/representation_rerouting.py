@@ -27,6 +27,10 @@ NEEDS = MethodNeeds(reference_hidden_states=("forget", "retain"), layers=True, l
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.003, "max_steps": 120, "batch_size": 8, "layer_id": (1, 2)}
 }
+TUNING = {
+    "collapses": "lower --rerouting-coeff or --lr",
+    "too weak": "more steps or a higher --lr: the schedule gives rerouting the first half",
+}
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,10 @@ NEEDS = MethodNeeds(reference_hidden_states=("forget", "retain"), layers=True)
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.003, "max_steps": 120, "batch_size": 8, "layer_id": (1, 2), "lat_steps": 2}
 }
+TUNING = {
+    "collapses": "lower --rerouting-coeff or --lat-eps",
+    "too weak": "more steps, a higher --lr or --lat-eps",
+}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,10 @@ NEEDS = MethodNeeds()
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.001, "max_steps": 100, "batch_size": 8, "satimp_saturation": 0.5, "loss_tokens": "answer"}
 }
+TUNING = {
+    "collapses": "lower --forget-weight",
+    "too weak": "lower --satimp-saturation: at 5 all but certain tokens stop counting",
+}
 
 
 @dataclass(frozen=True)

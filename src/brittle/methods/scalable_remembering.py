@@ -23,6 +23,10 @@ NEEDS = MethodNeeds(reference_logits=("forget", "retain"))
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.001, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
 }
+TUNING = {
+    "collapses": "raise --retain-weight, fewer steps",
+    "too weak": "more steps; the turns cancel when the retain weight is high",
+}
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "loss_tokens": "answer",
     }
 }
+TUNING = {
+    "collapses": "raise --retain-weight or lower --undial-strength",
+    "too weak": "raise --undial-strength or --lr; the target keeps the order of all other tokens, so a right answer may stay the likeliest of four",
+}
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,10 @@ NEEDS = MethodNeeds()
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 1e-3, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
 }
+TUNING = {
+    "collapses": "raise --retain-weight or lower --lr",
+    "too weak": "lower --retain-weight, more steps",
+}
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,10 @@ NEEDS = MethodNeeds(initial_weights=True, splits=("forget",))
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.001, "max_steps": 60, "task_scale": 2.0, "batch_size": 8, "loss_tokens": "answer"}
 }
+TUNING = {
+    "collapses": "lower --task-scale",
+    "too weak": "raise --task-scale or train the vector longer; both cost retain accuracy",
+}
 
 
 @dataclass(frozen=True)

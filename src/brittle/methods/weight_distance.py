@@ -24,6 +24,10 @@ NEEDS = MethodNeeds(adapters=False, initial_weights=True, splits=("retain",))
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.002, "max_steps": 300, "batch_size": 16, "wt_reg_lambda": 3e-05}
 }
+TUNING = {
+    "collapses": "lower --wt-reg-lambda (less push)",
+    "too weak": "raise --wt-reg-lambda (more distance)",
+}
 
 
 @dataclass(frozen=True)

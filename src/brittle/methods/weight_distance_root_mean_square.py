@@ -22,6 +22,10 @@ NEEDS = MethodNeeds(adapters=False, initial_weights=True, splits=("retain",))
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.003, "max_steps": 500, "batch_size": 16, "rms_lambda": 1.0}
 }
+TUNING = {
+    "collapses": "lower --rms-lambda or train longer",
+    "too weak": "raise --rms-lambda",
+}
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,10 @@ NEEDS = MethodNeeds(adapters=False, splits=("retain",))
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 3e-3, "max_steps": 300, "batch_size": 16, "wt_noise_std": 0.12}
 }
+TUNING = {
+    "collapses": "lower --wt-noise-std (less destruction) or train longer on retain texts",
+    "too weak": "raise --wt-noise-std (more disruption)",
+}
 
 
 @dataclass(frozen=True)

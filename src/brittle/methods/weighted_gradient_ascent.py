@@ -24,6 +24,10 @@ NEEDS = MethodNeeds()
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.001, "max_steps": 100, "wga_exponent": 0.2, "batch_size": 8, "loss_tokens": "answer"}
 }
+TUNING = {
+    "collapses": "raise --retain-weight",
+    "too weak": "lower --wga-exponent: at 1 a token stops counting as soon as it is unlikely",
+}
 
 
 @dataclass(frozen=True)
