@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import math
 import os
 import types
 import typing
@@ -23,6 +24,9 @@ TRUE_WORDS, FALSE_WORDS = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "
 
 class BadInput(Exception):
     """Something the user can mend: the message is one line that says what, why and what to do. Exit code 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 def setting(
@@ -90,6 +94,8 @@ def check(settings: Any) -> None:
         value, rules = getattr(settings, field.name), field.metadata
         if value is None:
             continue
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadInput(f"{flag_of(field)}: {value} is not a finite number")
         if rules["choices"] and value not in rules["choices"]:
             raise BadInput(f"{flag_of(field)}: '{value}' is not one of {', '.join(map(str, rules['choices']))}")
         for rule, holds, words in (
@@ -227,7 +233,9 @@ def load_dotenv(path: Path | str = ".env") -> None:
     for line in path.read_text().splitlines():
         name, separator, value = line.strip().removeprefix("export ").partition("=")
         if separator and name and not name.startswith("#") and not os.environ.get(name.strip()):
-            os.environ[name.strip()] = value.strip().strip("'\"")
+            value = value.strip()
+            quoted = value[:1] in ("'", '"')
+            os.environ[name.strip()] = value.strip("'\"") if quoted else value.partition(" #")[0].rstrip()
 
 
 def home() -> Path:
