@@ -125,7 +125,7 @@ def test_numbers_and_optional_values_take_their_type() -> None:
         (["--loaves", "-1"], "--loaves: -1 is out of range; it must be at least 0"),
         (["--heat", "0"], "--heat: 0.0 is out of range; it must be above 0"),
         (["--heat", "300"], "--heat: 300.0 is out of range; it must be below 300"),
-        (["--heat", "nan"], "--heat: nan is out of range"),
+        (["--heat", "nan"], "--heat: nan is not a finite number"),
         (["--sugar", "-0.5"], "--sugar: -0.5 is out of range; it must be at least 0"),
         (["--flour", "spelt"], "--flour: 'spelt' is not one of rye, oat, fine_wheat"),
         (["--loafs", "2"], "unknown argument --loafs; did you mean --loaves? (see bake --help)"),
