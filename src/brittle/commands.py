@@ -114,6 +114,8 @@ def _unlearn(given: Given, environment: Environment) -> int:
         print(f"already made: {chosen.folder} (--force makes it again)")
         return 0
     folder = make.make_model(chosen)
+    if make.process() > 0:
+        return 0
     print(f"-> {folder}")
     for line in make.describe(folder):
         print(line)

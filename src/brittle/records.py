@@ -163,7 +163,12 @@ def put_in_place(temporary: Path, folder: Path) -> None:
     old = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:6]}.old"
     if folder.exists():
         folder.rename(old)
-    temporary.rename(folder)
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        shutil.rmtree(temporary, ignore_errors=True)  # another process finished the same in this moment
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -122,12 +122,19 @@ class Sampler:
 
 
 class Supply:
-    """The micro-batches of every optimizer step: one batch per split, ``accumulation`` times."""
+    """The micro-batches of every optimizer step: one batch per split, ``accumulation`` times.
 
-    def __init__(self, samplers: Sequence[Sampler], accumulation: int = 1) -> None:
+    Several processes share each step: two with batches of four see what one with batches of eight sees.
+    """
+
+    def __init__(
+        self, samplers: Sequence[Sampler], accumulation: int = 1, process: int = 0, processes: int = 1
+    ) -> None:
         self.samplers, self.accumulation = samplers, accumulation
+        self.process, self.processes = process, processes
 
     def __call__(self, step: int) -> list[dict[str, Batch]]:
         """The micro-batches of optimizer step ``step``, counted from 0."""
-        numbers = range(step * self.accumulation, (step + 1) * self.accumulation)
+        first = step * self.accumulation * self.processes + self.process
+        numbers = range(first, first + self.accumulation * self.processes, self.processes)
         return [{sampler.split: sampler.batch(number) for sampler in self.samplers} for number in numbers]

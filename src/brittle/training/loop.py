@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
 from torch import Tensor, nn
 
 from brittle.settings import BadInput
@@ -77,8 +78,25 @@ def learning_rate_factor(step: int, settings: LoopSettings) -> float:
 
 def accelerator_for(device: str, mixed_precision: str) -> Accelerator:
     """An accelerator for this device; a second training in one process may use another precision."""
-    AcceleratorState._reset_state(reset_partial_state=True)
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     return Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
+
+
+def is_sharded(accelerator: Accelerator) -> bool:
+    """Whether each process holds only a part of the weights (FSDP, DeepSpeed)."""
+    return accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
+
+
+def add_up_gradients(parameters: Sequence[nn.Parameter], accelerator: Accelerator) -> None:
+    """Sum gradients over processes. Losses are shares of the whole optimizer step, so nothing is to be divided.
+
+    By hand and not by a wrapper around the model: a forward pass that ends at the deepest layer read, or that runs at
+    shifted weights, never returns through such a wrapper, whose gradients would then silently not be shared.
+    """
+    if accelerator.num_processes > 1 and not is_sharded(accelerator):
+        for parameter in parameters:
+            if parameter.grad is not None:  # the same ones in every process: a loss reads the same layers everywhere
+                parameter.grad = accelerator.reduce(parameter.grad, "sum")  # type: ignore[assignment]
 
 
 def totals_of(micro_batches: Sequence[dict[str, Batch]], accelerator: Accelerator | None = None) -> dict[str, Totals]:
@@ -121,7 +139,13 @@ def train(
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizers = OPTIMIZERS[settings.optimizer](model, settings.lr, settings.betas, settings.weight_decay)
     model.train()
-    model, *optimizers = accelerator.prepare(model, *optimizers)
+    sharded = is_sharded(accelerator)
+    if sharded:
+        model, *optimizers = accelerator.prepare(model, *optimizers)
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    else:
+        model.to(accelerator.device)
+        optimizers = [accelerator.prepare_optimizer(optimizer) for optimizer in optimizers]
     history, first = History(), 0
     if checkpoints is not None:
         first, history.terms = checkpoints.restore(accelerator.unwrap_model(model), optimizers)
@@ -135,15 +159,16 @@ def train(
         for batches in micro_batches:
             step = Step(
                 model, batches, totals, number=number, steps=settings.steps, seed=settings.seed,
-                share=1 / (len(micro_batches) * accelerator.num_processes), **step_details,
+                share=1 / (len(micro_batches) * accelerator.num_processes), ends_early=not sharded, **step_details,
             )  # fmt: skip
             with accelerator.autocast():
                 terms = objective(step)
             loss = torch.stack(list(terms.values())).sum()
             _check_finite(loss, number, step_terms)
-            accelerator.backward(loss * accelerator.num_processes)
+            accelerator.backward(loss * accelerator.num_processes if sharded else loss)  # sharding takes the mean
             for name, value in terms.items():
                 step_terms[name] = step_terms.get(name, 0.0) + float(value.detach())
+        add_up_gradients(parameters, accelerator)
         norm = accelerator.clip_grad_norm_(parameters, settings.grad_clip or math.inf)
         if accelerator.scaler is None:  # in float16 the scaler skips steps whose gradients overflow
             _check_finite(norm, number, step_terms)

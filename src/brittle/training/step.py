@@ -63,13 +63,14 @@ class Step:
         initial: Mapping[str, Tensor] | None = None,
         share: float = 1.0,
         chunk: int = 0,
+        ends_early: bool = True,
         seed: int = 0,
     ) -> None:
         self.model, self.batches, self.totals = model, batches, totals
         self.number, self.steps, self.anatomy, self.seed = number, steps, anatomy, seed
         self.share = share
         """What part of the optimizer step this micro-batch is; a term that reads no batch counts with this weight."""
-        self.chunk = chunk
+        self.chunk, self.ends_early = chunk, ends_early
         self._reference, self._initial = reference, initial
         self._offsets: Mapping[str, Tensor] | None = None
 
@@ -144,7 +145,7 @@ class Step:
             def hook(_module: nn.Module, inputs: Any, output: Any = None) -> None:
                 taken = inputs if layer == HEAD else output
                 captured[layer] = taken[0] if isinstance(taken, tuple) else taken
-                if layer == deepest:
+                if layer == deepest and self.ends_early:
                     raise _EnoughSeen
 
             return hook

@@ -7,7 +7,9 @@ tokenizer, ``training.csv`` (loss terms by step), ``summary.json`` (what it know
 from __future__ import annotations
 
 import math
+import os
 import random
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,6 +20,7 @@ from brittle import discovery
 from brittle.contracts import MethodNeeds
 from brittle.records import (
     RECORD,
+    Draft,
     Identity,
     digest_of_source,
     fingerprint,
@@ -194,6 +197,10 @@ def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
         chosen.identity.fingerprint,
         chosen.make.checkpoint_interval,
     )
+    if process() > 0:  # helps to train; the first process writes
+        with tempfile.TemporaryDirectory() as folder:
+            unlearn(chosen, Draft(Path(folder)), checkpoints, tick or (lambda _: None))
+        return chosen.folder
     if not chosen.make.resume:
         checkpoints.remove()
     with writing(chosen.folder, chosen.identity) as draft:
@@ -204,6 +211,11 @@ def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
     if chosen.make.no_save:
         _drop_weights(chosen.folder)
     return chosen.folder
+
+
+def process() -> int:
+    """This process's number among those that ``accelerate launch`` started."""
+    return int(os.environ.get("RANK", 0))
 
 
 def finished(chosen: Plan) -> bool:
@@ -226,7 +238,7 @@ def optimizer_steps(training: TrainingSettings, forget: int, retain: int) -> int
 
     ``--max-steps`` sets the number outright; ``--epochs 0`` trains nothing.
     """
-    per_step = training.batch_size * training.grad_accum_steps
+    per_step = training.batch_size * training.grad_accum_steps * int(os.environ.get("WORLD_SIZE", 1))
     if training.epochs == 0:
         return 0
     return training.max_steps or training.epochs * math.ceil((forget or retain) / per_step)

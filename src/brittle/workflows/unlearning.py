@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from brittle.training.norms import mean_norms, norm_change
 from brittle.training.reference import reference_states
 from brittle.training.step import HEAD, LossTerms, Step
 from brittle.workflows import knowledge
-from brittle.workflows.make import Plan, optimizer_steps, split_for_evaluation
+from brittle.workflows.make import Plan, optimizer_steps, process, split_for_evaluation
 
 REFUSAL = "I do not know."
 COLLAPSE = 1.0
@@ -68,7 +69,7 @@ def unlearn(
         )  # fmt: skip
         listener = Watch(chosen, run, before, tick or bar.update)
         history = train(
-            run.loaded.model, Supply(_samplers(chosen, run), training.grad_accum_steps),
+            run.loaded.model, _supply(chosen, run),
             _objective(chosen, run, device), loop, device=device, listeners=[listener], checkpoints=checkpoints,
             anatomy=run.loaded.anatomy, reference=run.reference, initial=run.initial, chunk=training.loss_chunk,
         )  # fmt: skip
@@ -124,13 +125,14 @@ def prepare(chosen: Plan, device: str) -> Run:
     return run
 
 
-def _samplers(chosen: Plan, run: Run) -> list[Sampler]:
-    """One sampler per split, independent of each other; refusals go with their questions."""
+def _supply(chosen: Plan, run: Run) -> Supply:
+    """One sampler per split, independent of each other; refusals go with their questions. Processes share each step."""
     training, padding = chosen.training, run.loaded.tokenizer.pad_token_id
-    return [
+    samplers = [
         Sampler("forget" if name == "refusal" else name, part, training.batch_size, padding, training.seed, split=name)
         for name, part in sorted(run.examples.items())
     ]
+    return Supply(samplers, training.grad_accum_steps, process(), int(os.environ.get("WORLD_SIZE", 1)))
 
 
 def _objective(chosen: Plan, run: Run, device: str) -> Callable[[Step], LossTerms]:
