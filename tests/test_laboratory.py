@@ -15,9 +15,9 @@ from brittle.settings import BadInput
 from brittle.workflows import make, parallel
 from brittle.workflows.laboratory import Laboratory, find, parse
 
-THRESHOLDS = {"wt_dist": 0.90, "wt_dist_reg": 0.90}
+THRESHOLDS = dict.fromkeys(("wt_dist", "wt_dist_scaled", "wt_dist_reg", "wt_dist_reg_rms", "max_update"), 0.90)
 """Least retain accuracy after unlearning, where it is not 0.95."""
-SHORT_OF_IT = {"ga_simple", "undial", "max_entropy", "task_vector"}
+SHORT_OF_IT = {"ce_u", "ga_simple", "undial", "max_entropy", "task_vector"}
 """Methods that do not unlearn here at any setting tried; their pages say why."""
 
 

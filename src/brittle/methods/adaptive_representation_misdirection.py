@@ -26,7 +26,7 @@ NEEDS = MethodNeeds(reference_hidden_states=("forget", "retain"), layers=True, l
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {
         "lr": 3e-3,
-        "max_steps": 80,
+        "max_steps": 120,
         "batch_size": 8,
         "layer_id": (1, 2),
         "alpha": 2.0,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NAME = "max_update"
 NEEDS = MethodNeeds(adapters=False, initial_weights=True, splits=("retain",))
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 0.003, "max_steps": 500, "batch_size": 16, "update_coeff": 0.003}
+    "laboratory": {"lr": 0.0015, "max_steps": 300, "batch_size": 16, "update_coeff": 0.001}
 }
 TUNING = {
     "collapses": "lower --update-coeff or train longer",

@@ -25,7 +25,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {
         "lr": 0.005,
         "max_steps": 200,
-        "beta": 0.05,
+        "beta": 0.04,
         "retain_weight": 0.3,
         "batch_size": 8,
         "loss_tokens": "answer",

@@ -26,7 +26,7 @@ NEEDS = MethodNeeds(reference_hidden_states=("retain",), logits=False, layers=Tr
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {
         "lr": 3e-3,
-        "max_steps": 80,
+        "max_steps": 100,
         "batch_size": 8,
         "layer_id": (1, 2),
         "steering_coeff": 100.0,

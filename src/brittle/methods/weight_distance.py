@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAME = "wt_dist_reg"
 NEEDS = MethodNeeds(adapters=False, initial_weights=True, splits=("retain",))
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 0.002, "max_steps": 300, "batch_size": 16, "wt_reg_lambda": 3e-05}
+    "laboratory": {"lr": 0.0015, "max_steps": 300, "batch_size": 16, "wt_reg_lambda": 1e-05}
 }
 TUNING = {
     "collapses": "lower --wt-reg-lambda (less push)",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NAME = "wt_dist_reg_rms"
 NEEDS = MethodNeeds(adapters=False, initial_weights=True, splits=("retain",))
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 0.003, "max_steps": 500, "batch_size": 16, "rms_lambda": 1.0}
+    "laboratory": {"lr": 0.003, "max_steps": 500, "batch_size": 16, "rms_lambda": 0.5}
 }
 TUNING = {
     "collapses": "lower --rms-lambda or train longer",

@@ -57,7 +57,7 @@ class Recipe:
     layers: int = 4
     heads: int = 4
     vocabulary: int = 2048
-    steps: int = 220
+    steps: int = 260
     rows: int = 8
     row_tokens: int = 128
     lr: float = 0.03
