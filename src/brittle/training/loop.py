@@ -58,6 +58,8 @@ class History:
 
     terms: list[dict[str, float]] = field(default_factory=list)
     stopped_at: int | None = None
+    weights: dict[str, Tensor] | None = None
+    """The whole weights, gathered on the first process, where each process held only a part of them."""
 
 
 class NotFinite(BadInput):
@@ -147,6 +149,7 @@ def train(
         model.to(accelerator.device)
         optimizers = [accelerator.prepare_optimizer(optimizer) for optimizer in optimizers]
     history, first = History(), 0
+    checkpoints = None if sharded else checkpoints
     if checkpoints is not None:
         first, history.terms = checkpoints.restore(accelerator.unwrap_model(model), optimizers)
     groups = [(group, group["lr"]) for optimizer in optimizers for group in optimizer.param_groups]
@@ -183,6 +186,8 @@ def train(
             history.stopped_at = number + 1
             break
     model.eval()
+    if sharded:
+        history.weights = accelerator.get_state_dict(model)
     return history
 
 

@@ -34,6 +34,8 @@ from brittle.training.hyperparameters import VOCABULARY, TrainingSettings
 from brittle.workflows import laboratory
 
 PRESET_NAMES = ("laboratory",)
+SHARDED = any(os.environ.get(name) == "true" for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"))
+"""Whether ``accelerate launch`` was told to give each process only a part of the weights."""
 HEAVY_FILES = ("*.safetensors", "*.safetensors.index.json")
 
 
@@ -155,6 +157,11 @@ def check_fit(make: MakeSettings, training: TrainingSettings, needs: MethodNeeds
     if training.gradient_checkpointing and needs.layers:
         raise BadInput(
             f"--gradient-checkpointing: {make.method} reads or changes hidden states, which a recomputation would miss; leave it out"
+        )
+    if SHARDED and (needs.whole_model or needs.initial_weights or training.lora_rank or training.eval_interval):
+        raise BadInput(
+            f"{make.method} with these settings needs the whole model in one process (shifted or initial weights, adapters or "
+            "--eval-interval); launch it without FSDP or DeepSpeed"
         )
     if training.stop_on_collapse and not training.eval_interval:
         raise BadInput("--stop-on-collapse looks at the held-out likelihood every --eval-interval steps; set that too")

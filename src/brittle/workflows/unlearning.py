@@ -74,6 +74,11 @@ def unlearn(
             anatomy=run.loaded.anatomy, reference=run.reference, initial=run.initial, chunk=training.loss_chunk,
         )  # fmt: skip
         terms = history.terms
+    if history.weights is not None:
+        if process() > 0:
+            return
+        run.loaded = load(chosen.base, device, "fp32")
+        run.loaded.model.load_state_dict(history.weights)
     if hasattr(chosen.module, "finish") and steps:
         chosen.module.finish(chosen.method, run.loaded.model, run.initial)
     summary: dict[str, Any] = {"model": chosen.folder.name, "method": chosen.make.method, "steps": len(terms)}
