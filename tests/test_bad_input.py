@@ -26,13 +26,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def refused(capsys: pytest.CaptureFixture, command: str, *arguments: object) -> str:
     """Run a command that must be refused; returns its one line."""
+    before = sorted(Path().rglob("*"))
     with pytest.raises(SystemExit) as end:
         main(command, [str(argument) for argument in arguments])
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
     assert end.value.code == 2
     assert len(lines) == 1
     assert lines[0].startswith("error: ")
-    assert list(Path().rglob("*.partial")) + list(Path().rglob("*.csv")) + list(Path().rglob("*.safetensors")) == []
+    assert sorted(Path().rglob("*")) == before
     return lines[0]
 
 
@@ -130,6 +131,12 @@ def test_questions_that_cannot_be_used(place, capsys) -> None:
 
 def test_other_commands(place, capsys) -> None:
     assert "--name" in refused(capsys, "laboratory", "--size", "tiny", "--width", 32)
+    assert "bse" in refused(capsys, "laboratory", "--size", "tiny", "--models", "bse")
+    assert "multiple of 8" in refused(capsys, "laboratory", "--name", "nine", "--hazardous-entities", 9)
+    assert "--heads" in refused(capsys, "laboratory", "--name", "odd", "--width", 30, "--heads", 7)
+    assert "../x" in refused(capsys, "laboratory", "--name", "../x")
+    assert "--seeds" in refused(capsys, "pipeline", "--laboratory", "--seeds", "a,b")
+    assert "nope" in refused(capsys, "pipeline", "--laboratory", "--methods", "nope")
     assert "gigantic" in refused(capsys, "laboratory", "--size", "gigantic")
     assert "nowhere.txt" in refused(capsys, "create-datasets", "--forget", "nowhere.txt", "--only", "forget")
     assert "nothing" in refused(capsys, "report", "nothing")

@@ -49,7 +49,7 @@ def write(folder: Path, identity: Identity, loaves: int = 2) -> None:
 
 
 def contents(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
 @pytest.fixture

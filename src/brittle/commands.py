@@ -228,9 +228,10 @@ def _methods(given: Given, environment: Environment) -> int:
     settings = resolve(MethodsSettings, given, environment)
     if settings.measure:
         from brittle.workflows.method_table import measure
+        from brittle.workflows.pipeline import seeds_of
 
-        seeds = [int(seed) for seed in settings.seeds.replace(",", " ").split()]
-        print(f"-> {measure(settings.only.replace(',', ' ').split(), seeds, Path(settings.outroot))}")
+        names = settings.only.replace(",", " ").split()
+        print(f"-> {measure(names, seeds_of(settings.seeds), Path(settings.outroot))}")
     if settings.page:
         from brittle.records import write_text
         from brittle.workflows.method_pages import page

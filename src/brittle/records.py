@@ -137,6 +137,7 @@ def _as_row(row: Any) -> dict[str, Any]:
 def writing(folder: Path, identity: Identity) -> Iterator[Draft]:
     """Write a record: fill the draft inside the block; at its end the folder appears whole, or not at all."""
     folder = Path(folder)
+    made = [parent for parent in folder.parents if not parent.exists()]
     folder.parent.mkdir(parents=True, exist_ok=True)
     sweep_leftovers(folder)
     temporary = folder.parent / f".{folder.name}.{os.getpid()}-{uuid.uuid4().hex[:6]}.partial"
@@ -156,6 +157,9 @@ def writing(folder: Path, identity: Identity) -> Iterator[Draft]:
         put_in_place(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        for parent in made:  # after a failure, folders that were made for nothing go too
+            with contextlib.suppress(OSError):
+                parent.rmdir()
 
 
 def put_in_place(temporary: Path, folder: Path) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NAME = "wt_dist"
 NEEDS = MethodNeeds(adapters=False, splits=("retain",))
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 3e-3, "max_steps": 300, "batch_size": 16, "wt_noise_std": 0.12}
+    "laboratory": {"lr": 3e-3, "max_steps": 300, "batch_size": 16, "wt_noise_std": 0.12, "loss_tokens": "answer"}
 }
 TUNING = {
     "collapses": "lower --wt-noise-std (less destruction) or train longer on retain texts",

@@ -32,6 +32,9 @@ class DatasetSettings:
 def create(settings: DatasetSettings) -> list[Path]:
     """Write ``forget.txt`` and ``retain.txt`` (and, from the laboratory, the questions); returns what was written."""
     folder, written = Path(settings.outdir), []
+    for local in (settings.forget, settings.retain):
+        if local:
+            read_texts(local)  # refused before the other file is written
     for split in SPLITS:
         path = folder / f"{split}.txt"
         if settings.only not in (None, split):

@@ -126,6 +126,8 @@ class Laboratory:
 
     def build(self, names: Sequence[str] = ("base", "filtered", "retrained")) -> dict[str, Path]:
         """Train the models that are not there yet, side by side; return their folders."""
+        if unknown := [name for name in names if name not in ROLES]:
+            raise BadInput(f"there is no laboratory model '{unknown[0]}'; there is {', '.join(ROLES)}")
         missing = [name for name in names if not is_complete(self.folder / name, self.identity(name))]
         if missing:
             self._save_tokenizer()
@@ -170,6 +172,14 @@ def define(name: str, recipe: Recipe) -> None:
     """Keep a recipe under a name, so that references can use it as a size."""
     if name in SIZES:
         raise BadInput(f"the laboratory size '{name}' is embedded and cannot be redefined; choose another --name")
+    if not re.fullmatch(r"[A-Za-z_]\w*", name):
+        raise BadInput(f"--name: '{name}' must be letters, digits and underscores, beginning with a letter")
+    if recipe.width % recipe.heads or recipe.width // recipe.heads % 2:
+        raise BadInput(f"--width {recipe.width} must be an even multiple of --heads {recipe.heads}")
+    try:
+        World(0, recipe.world_size)
+    except ValueError as problem:
+        raise BadInput(f"--hazardous-entities must be a multiple of 8 and --benign-entities of 6 ({problem})") from None
     write_json(_recipe_path(name), dataclasses.asdict(recipe))
 
 

@@ -12,12 +12,15 @@ import queue
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
 from tqdm import tqdm
+
+from brittle.settings import BadInput
 
 PRELOADED = [
     "brittle.models.construction",
@@ -101,4 +104,9 @@ def _begin(ticks: Any) -> None:
 
 
 def _work(job: Job) -> Any:
-    return job.function(*job.arguments, tick=_ticks.put)
+    try:
+        return job.function(*job.arguments, tick=_ticks.put)
+    except BadInput:
+        raise
+    except Exception as problem:  # some libraries' exceptions do not survive the way back to the parent
+        raise RuntimeError(f"in a worker: {type(problem).__name__}: {problem}\n{traceback.format_exc()}") from None

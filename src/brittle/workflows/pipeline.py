@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brittle import discovery
 from brittle.attacks import relearning
 from brittle.data.corpora import read_texts
 from brittle.data.multiple_choice import Question, load_questions
@@ -106,12 +107,14 @@ def run(settings: PipelineSettings, attack_settings: Any = None) -> Path:
     """Carry out the whole job; returns the report's path."""
     attack_settings = attack_settings or relearning.Settings()
     outputs = Path(settings.outroot)
+    seeds = seeds_of(settings.seeds)
     arms, field_texts, material = _laboratory(settings) if settings.laboratory else _models(settings)
     session = Comparison(
         outputs, material, settings.param_device, settings.param_dtype, settings.activation_device,
         settings.activation_dtype, settings.force, _overrides(settings),
     )  # fmt: skip
     pairs = _pairs(settings, arms)
+    check(settings, pairs)
     write_json(outputs / "comparison.json", _description(arms, pairs))
     base = arms[0].located
     for arm in arms:
@@ -123,20 +126,41 @@ def run(settings: PipelineSettings, attack_settings: Any = None) -> Path:
     session.forget_loaded()
     if settings.laboratory or settings.enable_attacks:
         field = attack.battlefield(dict(material.questions), field_texts)
-        seeds = [int(part) for part in settings.seeds.replace(",", " ").split()]
         attack.attack(relearning.NAME, attack_settings, arms, field, seeds, outputs, settings.force)
     from brittle.reports.page import write_report
 
     return write_report(outputs)
 
 
+def seeds_of(text: str) -> list[int]:
+    """The seeds that a user wrote, with commas or spaces between them."""
+    parts = text.replace(",", " ").split()
+    if not parts or not all(part.isdigit() for part in parts):
+        raise BadInput(f"--seeds: '{text}' must be whole numbers with commas between them, for example 42,123,456")
+    return [int(part) for part in parts]
+
+
+def check(settings: PipelineSettings, pairs: Sequence[tuple[Located, Located]]) -> None:
+    """Refuse devices that are not there and models that cannot be compared, before anything is written."""
+    from brittle.models.devices import resolve_device
+    from brittle.models.loading import check_same_architecture, check_same_vocabulary
+
+    for device in (settings.param_device, settings.activation_device):
+        resolve_device(device)
+    for a, b in pairs:
+        check_same_architecture(a, b)
+        check_same_vocabulary(a, b)
+
+
 def _laboratory(settings: PipelineSettings) -> tuple[list[attack.Arm], Sequence[str], Material]:
     """Build the laboratory and its unlearned models."""
+    names = [name for name in settings.methods.replace(",", " ").split() if name]
+    for name in names:
+        discovery.find("methods", name)
     chosen = laboratory.Laboratory(settings.size, settings.world)
     suffix = "" if (settings.size, settings.world) == ("small", 0) else f"@{settings.size}-{settings.world}"
     chosen.build()
     arms = [attack.Arm(laboratory.find(f"{laboratory.PREFIX}{name}{suffix}"), name) for name in ROLE_ORDER[:3]]
-    names = [name for name in settings.methods.replace(",", " ").split() if name]
     flags = {"model": f"{laboratory.PREFIX}base{suffix}", "preset": "laboratory", "device": settings.activation_device}
     plans = [make.plan(flags | {"method": name, "force": settings.force}) for name in names]
     missing = [plan for plan in plans if settings.force or not make.finished(plan)]
@@ -156,6 +180,8 @@ def _models(settings: PipelineSettings) -> tuple[list[attack.Arm], Sequence[str]
     """Locate the named models and read texts and questions."""
     texts = {"forget": read_texts(settings.forget_text), "retain": read_texts(settings.retain_text)}
     named = [(settings.base, "base"), (settings.filtered, "filtered"), (settings.control, "retrained")]
+    if not settings.unlearned.replace(",", " ").split():
+        raise BadInput("--unlearned names no model; give a hub id or a folder, or several with commas between them")
     named += [(reference, "unlearned") for reference in settings.unlearned.replace(",", " ").split()]
     if settings.enable_pretrain_comparison:
         named.append((settings.pretrain, "pretraining"))
