@@ -28,7 +28,7 @@ NAMES = sorted(METHODS)
 LAYERED = [name for name in NAMES if METHODS[name].NEEDS.layers]
 REPRESENTATION = [name for name in LAYERED if METHODS[name].NEEDS.reference_hidden_states]
 HELD_FIXED = {"wga", "satimp", "ce_u", "npo_sam", "tar"}
-"""A factor of the loss is held fixed on purpose, so the gradient is not the loss's slope (test_methods_values has them)."""
+"""A factor of the loss is held fixed on purpose, so the gradient is not the loss's slope (test_methods_values_held_fixed has them)."""
 PER_MICRO_BATCH = {"npo_sam", "tar"}
 """Where weights are shifted, each micro-batch shifts them by its own gradient."""
 WITHOUT_LOGITS = [name for name in NAMES if not METHODS[name].NEEDS.logits]

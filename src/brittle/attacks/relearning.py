@@ -26,8 +26,8 @@ NAME = "relearning"
 class Settings:
     """How hard the attack tries."""
 
-    attack_lr: float = setting(1.2e-3, "peak learning rate of the attack", above=0)
-    attack_steps: int = setting(240, "optimizer steps of the attack", minimum=1)
+    attack_lr: float = setting(1.25e-3, "peak learning rate of the attack", above=0)
+    attack_steps: int = setting(300, "optimizer steps of the attack", minimum=1)
     attack_batch_size: int = setting(16, "texts per step of the attack", minimum=1)
     attack_eval_interval: int = setting(20, "steps between evaluations during the attack", minimum=1)
     attack_loss_tokens: str = setting("all", "which tokens the attack's loss covers", choices=("all", "answer"))

@@ -27,7 +27,7 @@ TABLE = """## In the laboratory
 
 Every method at its laboratory preset, {seeds} seeds (`uv run brittle methods --measure`), mean ± standard deviation. T and V are the
 halves of the hazardous questions; base answers 100 % of everything, guessing 25 %. *Update* is ‖ΔW‖/‖W‖ over the blocks' matrices, *stable
-rank* that of ΔW (mean over matrices); *V after 40 steps* is how much of V is back after 40 steps of relearning T (rate 1.2e-3, batch
+rank* that of ΔW (mean over matrices); *V after 40 steps* is how much of V is back after 40 steps of relearning T (rate 1.25e-3, batch
 16). Seconds are of one shared core and tell an order of magnitude.
 """
 SHORT = """
