@@ -51,7 +51,7 @@ def run(jobs: Sequence[Job], title: str, unit: str = "step", workers: int | None
     count = min(len(jobs), workers or os.cpu_count() or 1)
     with (
         tqdm(total=total, desc=title, unit=unit, dynamic_ncols=True) as bar,
-        ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(ticks,)) as pool,
+        ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(ticks, dict(os.environ))) as pool,
     ):
         futures: list[Future] = [pool.submit(_work, job) for job in jobs]
         pending = set(futures)
@@ -86,10 +86,12 @@ def _context() -> Any:
     return context
 
 
-def _begin(ticks: Any) -> None:
-    """Set up a worker: one thread, a way to report progress, and an end when the process above it is gone."""
+def _begin(ticks: Any, environment: dict[str, str]) -> None:
+    """Set up a worker: this moment's environment, one thread, progress, and an end when the process above is gone."""
     global _ticks
     _ticks = ticks
+    os.environ.clear()
+    os.environ.update(environment)
     parent = os.getppid()
     import torch
 
