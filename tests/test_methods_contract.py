@@ -6,6 +6,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,3 +91,13 @@ def test_no_two_settings_share_a_folder_name(name) -> None:
     for field in fields_of(type(settings)):
         found.append(folder_tags(training, dataclasses.replace(settings, **{field.name: another_value(field)})))
     assert len(set(found)) == len(found)
+
+
+def test_the_pages_are_those_of_the_files() -> None:
+    from brittle.workflows.method_pages import page
+
+    root = Path(__file__).parent.parent
+    written = (root / "docs" / "methods.md").read_text()
+    assert written == page(root / "benchmarks" / "results" / "methods.csv"), (
+        "uv run brittle methods --page docs/methods.md"
+    )
