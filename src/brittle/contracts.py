@@ -5,8 +5,11 @@
 weights change before training, ``prepare(settings, model, seed)``.
 
 **A diagnostic** (``diagnostics/*.py``): ``NAME`` (its output folder), ``STEP``, ``PROGRAM`` (the documented script),
-``NEEDS`` (one of :data:`OBSERVATIONS`), ``SCOPE`` (``pair`` or ``model``), ``Settings``, row types, ``FIGURES`` and a
-``Fitter(settings)`` with ``update(observation)`` and ``finish() -> Findings``. It loads nothing and plots nothing.
+``NEEDS`` (one of :data:`OBSERVATIONS`, or several in the order of that list), ``SCOPE`` (``pair`` or ``model``),
+``Settings``, row types, ``FIGURES`` and a ``Fitter(settings)`` with ``update(observation)`` and ``finish() -> Findings``.
+It loads nothing and plots nothing. With several needs, ``update`` first sees all of the first kind, then of the next.
+What rests on texts, splits or noise has a setting ``seeds = contracts.seeds()`` and columns with its spread
+(:func:`brittle.records.with_spread`) behind the documented ones; one pass serves all seeds.
 
 **An attack** (``attacks/*.py``): ``NAME``, ``Settings`` and ``attack(settings, target, seed, tick) -> list[Evaluation]``.
 """
@@ -17,7 +20,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-OBSERVATIONS = ("weights", "activations", "questions", "tables")
+from brittle.settings import setting
+
+OBSERVATIONS = ("weights", "activations", "sensitivity", "questions", "patches", "tables")
+"""What a diagnostic can be shown: weight pairs; hidden states; responses to perturbed inputs; answers at every depth;
+answers after hidden states of another model were put in; rows of step 1."""
+SPLITS = ("forget", "retain", "benign")
+"""Texts that activations are observed on. ``benign``, where it exists, is benign text of the same form and length as the
+forget texts: the control of whatever tells forget from retain. Documented tables have rows of the first two alone."""
+SEEDS = (42, 123, 456)
+
+
+def seeds() -> Any:
+    """The setting of every diagnostic that rests on texts, splits or noise."""
+    return setting(SEEDS, "seeds of text samples, splits and noise, for mean, std and intervals", environment="SEEDS")
+
+
 MATCHED_T = 0.95
 """Accuracy from which T counts as learned. Arms are compared where each has learned T, not at equal steps."""
 ROLES = ("base", "filtered", "retrained", "unlearned")

@@ -33,6 +33,28 @@ def column(help: str) -> Any:
     return dataclasses.field(metadata={"help": help})
 
 
+SPREAD = {
+    "mean": "mean over the seeds",
+    "std": "standard deviation over the seeds",
+    "low": "lower bound of the 95 % bootstrap interval",
+    "high": "upper bound of the 95 % bootstrap interval",
+}
+"""The columns that stand beside a number: its name with each of these words behind it."""
+
+
+def with_spread(row_type: type, names: Iterable[str]) -> Any:
+    """The row type with four columns more for each of the named numbers: mean, std, low and high."""
+    more = [(f"{name}_{word}", float, column(f"{help} of {name}")) for name in names for word, help in SPREAD.items()]
+    wider = dataclasses.make_dataclass(row_type.__name__, more, bases=(row_type,), frozen=True)
+    wider.__doc__, wider.__module__ = row_type.__doc__, row_type.__module__
+    return wider
+
+
+def spread_columns(name: str, spread: Any) -> dict[str, float]:
+    """The number and its four columns; ``spread`` has value, mean, std, low and high."""
+    return {name: spread.value} | {f"{name}_{word}": getattr(spread, word) for word in SPREAD}
+
+
 def plain(value: Any) -> Any:
     """The value as JSON can hold it: tuples become lists, paths text, NaN and infinities null."""
     if isinstance(value, Mapping):

@@ -7,9 +7,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from brittle.mathematics import matrix_pair, spectra, vectors
+    from brittle.mathematics import intervals, matrix_pair, spectra, vectors
 
-    __all__ = ["matrix_pair", "spectra", "vectors"]
+    __all__ = ["intervals", "matrix_pair", "spectra", "vectors"]
 
 
 def __getattr__(name: str) -> ModuleType:
