@@ -1,84 +1,103 @@
-"""Benchmarks: ratios of two ways to do the same thing, measured in turns in one run. ``--quick``, ``--json``.
+"""Benchmarks: ratios of two ways to do the same thing, measured in turns in one run. ``--quick``, ``--json``, ``--only``.
 
-Absolute times of shared machines lie, so only ratios are printed: the median over repetitions of other / ours.
+The folder is the registry: every file here with a ``BENCHMARKS`` is run (see ``measuring.Benchmark``).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import json
-import statistics
-import time
-from collections.abc import Callable
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import torch
-
-from brittle.models.anatomy import anatomy_of
-from brittle.models.construction import new_gpt_neox
-from brittle.training.batches import Batch
-from brittle.training.loop import totals_of
-from brittle.training.step import Step
-
-LAYERS = (5, 6, 7)
+from measuring import SIZES, Benchmark
 
 
-def misdirection_step(quick: bool) -> tuple[Callable[[], float], Callable[[], float]]:
-    """RMU on layers 5 to 7 of 12: our step, which ends at the deepest layer, and one that runs the whole model."""
-    width, vocabulary = (256, 8192) if quick else (768, 50_304)
-    model = new_gpt_neox(vocabulary, width, 12, 4 if quick else 12, 128, seed=0)
-    tokens = torch.randint(1, vocabulary, (2, 64))
-    batch = Batch(tokens, torch.ones_like(tokens), torch.ones(tokens.shape), (0, 1))
-    step = Step(model, {"forget": batch}, totals_of([{"forget": batch}]), anatomy=anatomy_of(model.config))
-    targets = {layer: 20.0 * step.random_direction(layer) for layer in LAYERS}
-
-    def finish(states: dict[int, torch.Tensor]) -> float:
-        loss = torch.stack([(states[layer] - targets[layer]).square().mean() for layer in LAYERS]).sum()
-        loss.backward()
-        model.zero_grad(set_to_none=True)
-        return float(loss.detach())
-
-    def ours() -> float:
-        return finish(step.hidden_states("forget", LAYERS))
-
-    def whole() -> float:
-        hidden = model(input_ids=tokens, output_hidden_states=True, use_cache=False).hidden_states
-        return finish({layer: hidden[layer + 1] for layer in LAYERS})
-
-    return ours, whole
+def find(folder: Path = Path(__file__).parent) -> list[Benchmark]:
+    """The benchmarks of every file of the folder, in the order of the files' names. Two of one name are an error."""
+    found: dict[str, Benchmark] = {}
+    for path in sorted(folder.glob("*.py")):
+        if "\nBENCHMARKS" not in path.read_text():
+            continue
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+        for benchmark in importlib.import_module(path.stem).BENCHMARKS:
+            if benchmark.name in found:
+                raise ValueError(f"two benchmarks are called '{benchmark.name}'; the second is in {path.name}")
+            found[benchmark.name] = benchmark
+    return list(found.values())
 
 
-BENCHMARKS = {"rmu step against a full forward pass": (misdirection_step, 1.5)}
-"""What is compared, and the ratio to reach: at layers 5 to 7 of 12 a third of the blocks and the unembedding fall away."""
+def row(benchmark: Benchmark, size: str) -> dict[str, Any]:
+    """One benchmark measured: name, ratio, goal, whether it is met, and what stands behind the ratio."""
+    measured = benchmark.measure(size)
+    return {
+        "name": benchmark.name,
+        "ratio": round(measured.ratio, 3),
+        "goal": benchmark.goal,
+        "met": measured.ratio >= benchmark.goal,
+        "ours": round(measured.ours, 4),
+        "other": round(measured.other, 4),
+        "unit": measured.unit,
+        "size": size,
+        "machine": machine(),
+    }
 
 
-def ratio(ours: Callable[[], float], other: Callable[[], float], repetitions: int) -> float:
-    """The median over turns of the other's time over ours; both must compute the same value."""
-    first, second = ours(), other()
-    if abs(first - second) > 1e-3 * abs(first):
-        raise AssertionError(f"the two ways differ: {first} and {second}")
-    found = []
-    for _ in range(repetitions):
-        seconds = []
-        for way in (ours, other):
-            start = time.perf_counter()
-            way()
-            seconds.append(time.perf_counter() - start)
-        found.append(seconds[1] / seconds[0])
-    return statistics.median(found)
+def machine() -> str:
+    """This machine in words, as far as it bears on ratios."""
+    return f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__} on CPU in float32"
+
+
+def sentence(row: dict[str, Any]) -> str:
+    """A row for reading."""
+    verdict = "met" if row["met"] else "MISSED"
+    return (
+        f"{row['name']}: {row['ratio']:.2f} x (goal {row['goal']}, {verdict}; "
+        f"{row['other']:.4g} {row['unit']} against {row['ours']:.4g} {row['unit']})"
+    )
+
+
+@contextlib.contextmanager
+def prepared(size: str) -> Iterator[None]:
+    """A cache folder of its own, so that nothing computed before helps."""
+    if size not in SIZES:
+        raise ValueError(f"size '{size}' is not one of {', '.join(SIZES)}")
+    before = os.environ.get("BRITTLE_HOME")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["BRITTLE_HOME"] = folder
+        try:
+            yield
+        finally:
+            os.environ.pop("BRITTLE_HOME")
+            os.environ.update({"BRITTLE_HOME": before} if before else {})
 
 
 def main() -> None:
-    """Run every benchmark."""
+    """Run every benchmark, or those whose name holds ``--only``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="small shapes, two minutes at most")
-    parser.add_argument("--json", action="store_true", help="one object a line: name, ratio, goal, met")
+    parser.add_argument("--quick", action="store_true", help="small shapes, two minutes in all")
+    parser.add_argument(
+        "--json", action="store_true", help="one object a line: name, ratio, goal, met and what it rests on"
+    )
+    parser.add_argument("--only", default="", metavar="SUBSTRING", help="only benchmarks whose name holds this")
     chosen = parser.parse_args()
-    for name, (build, goal) in BENCHMARKS.items():
-        value = ratio(*build(chosen.quick), 5 if chosen.quick else 9)
-        row = {"name": name, "ratio": round(value, 2), "goal": goal, "met": value >= goal}
-        print(
-            json.dumps(row) if chosen.json else f"{name}: {value:.2f} x (goal {goal}{'' if row['met'] else ', missed'})"
-        )
+    size = "quick" if chosen.quick else "full"
+    benchmarks = [benchmark for benchmark in find() if chosen.only in benchmark.name]
+    if not benchmarks:
+        parser.error(f"no benchmark's name holds '{chosen.only}'")
+    with prepared(size):
+        for benchmark in benchmarks:
+            result = row(benchmark, size)
+            print(json.dumps(result) if chosen.json else sentence(result), flush=True)
 
 
 if __name__ == "__main__":
