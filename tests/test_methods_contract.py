@@ -44,6 +44,11 @@ def test_every_hyperparameter_is_the_one_of_the_vocabulary(name) -> None:
         assert field.metadata["help"] == VOCABULARY[field.name]["help"]
 
 
+def test_every_method_is_among_the_values_worked_out_by_hand(name) -> None:
+    files = Path(__file__).parent.glob("test_methods_values_*.py")
+    assert any(f'"{name}"' in path.read_text() for path in files)
+
+
 def test_presets_name_real_fields_and_allowed_values(name) -> None:
     method = METHODS[name]
     types = (TrainingSettings, method.Settings)

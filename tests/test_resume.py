@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,22 @@ def test_checkpoint_of_another_run_is_not_used(tmp_path: Path) -> None:
 def test_checkpoint_holds_no_pickle(tmp_path: Path) -> None:
     run(tiny_model(), "adamw", Checkpoints(tmp_path / "checkpoint", "one", interval=1))
     assert sorted(path.name for path in (tmp_path / "checkpoint").iterdir()) == ["state.json", "state.safetensors"]
+
+
+@pytest.mark.parametrize("moment", ["before", "between", "after"])
+def test_a_kill_while_a_checkpoint_is_replaced_loses_nothing(moment: str, tmp_path: Path) -> None:
+    """The new one is written beside the old one, the old one moves away, the new one takes its place, the old one goes."""
+    checkpoints = Checkpoints(tmp_path / ".model.checkpoint", "this run", interval=1)
+    model, place, aside = tiny_model(), tmp_path / ".model.checkpoint", tmp_path / "..model.checkpoint.a1b2c3.old"
+    checkpoints.save(4, model, [], [])
+    if moment == "before":
+        (tmp_path / ".model.checkpoint.partial").mkdir()
+        (tmp_path / ".model.checkpoint.partial" / "state.safetensors").write_bytes(b"half of")
+    elif moment == "between":
+        shutil.copytree(place, aside)
+        place.rename(tmp_path / ".model.checkpoint.partial")
+    else:
+        shutil.copytree(place, aside)
+    assert checkpoints.restore(tiny_model(seed=1), []) == (4, [])
+    checkpoints.remove()
+    assert list(tmp_path.iterdir()) == []

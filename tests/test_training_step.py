@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_loaded import tiny_loaded
-from tiny_models import TEXTS, tiny_tokenizer
+from tiny_loaded import RELATIVES, tiny_loaded
+from tiny_models import ARCHITECTURES, TEXTS, tiny_tokenizer
 
 from brittle.training.adversary import helpful_perturbation
 from brittle.training.batches import Example, collate, tokenise
 from brittle.training.loop import totals_of
 from brittle.training.reference import reference_states
-from brittle.training.step import Step
+from brittle.training.step import HEAD, Step
+from brittle.training.terms import divergence_from_reference
 
 UNEQUAL = ["A fox.", *TEXTS, "The river"]  # in a batch of two, the first row is padded, not the last
 EXAMPLES = tokenise(tiny_tokenizer(), UNEQUAL, 32)
@@ -23,9 +24,9 @@ def loaded(request):
     return tiny_loaded(request.param, num_hidden_layers=DEPTH)
 
 
-def step_of(loaded, **details) -> Step:
+def step_of(loaded, kind=Step, **details) -> Step:
     batches = {"forget": collate(EXAMPLES, range(len(EXAMPLES)), 0)}
-    return Step(loaded.model, batches, totals_of([batches]), anatomy=loaded.anatomy, **details)
+    return kind(loaded.model, batches, totals_of([batches]), anatomy=loaded.anatomy, **details)
 
 
 @torch.no_grad()
@@ -133,6 +134,30 @@ def test_more_steps_of_the_adversary_help_more(loaded) -> None:
     assert losses[1] < losses[0]
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 10])
+def test_every_step_of_the_adversary_is_shorter_than_the_radius(loaded, steps) -> None:
+    tried, losses = [], []
+
+    class Watched(Step):
+        def perturbed(self, layer, perturbation):
+            tried.append(perturbation.detach().clone())
+            return super().perturbed(layer, perturbation)
+
+        def negative_log_likelihood(self, split):
+            loss = super().negative_log_likelihood(split)
+            losses.append(float(loss.detach()))
+            return loss
+
+    step = step_of(loaded, kind=Watched)
+    tried.append(helpful_perturbation(step, 1, 0.05, steps))
+    with step.perturbed(1, tried[-1]):
+        step.negative_log_likelihood("forget")
+    lengths = [float((after - before).abs().max()) for before, after in zip(tried, tried[1:])]
+    assert len(losses) == steps + 1  # before the first step, and after each
+    assert 0 < max(lengths) < 0.05
+    assert losses[-1] == min(losses) < losses[0]
+
+
 @pytest.mark.parametrize("steps", [1, 2, 10])
 def test_the_adversary_stays_within_its_radius(loaded, steps) -> None:
     perturbation = helpful_perturbation(step_of(loaded), 1, 0.1, steps)
@@ -208,3 +233,20 @@ def test_another_model_other_examples_or_layers_are_another_cache(loaded, cached
     first = cached()("retain", batch, 1)
     spoil(loaded.model)
     assert not torch.allclose(cached(**change)("retain", batch, 1), first)
+
+
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, *RELATIVES])
+def test_reference_logits_are_those_of_the_untouched_model(architecture, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("BRITTLE_HOME", str(tmp_path))
+    loaded = tiny_loaded(architecture)
+    with torch.no_grad():
+        loaded.anatomy.unembedding(loaded.model).weight *= 10  # logits large enough to feel a cap
+    states = reference_states(
+        loaded.model, loaded.anatomy, {"forget": EXAMPLES}, [HEAD], digest=architecture, padding=0, device="cpu"
+    )
+    step = step_of(loaded, reference=states)
+    real = step.batches["forget"].attention_mask.bool()
+    torch.testing.assert_close(
+        step.reference_logits("forget")[real], step.forward("forget")[real], rtol=1e-4, atol=1e-3
+    )
+    assert float(divergence_from_reference(step, "forget").detach()) == pytest.approx(0, abs=1e-5)

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from brittle.records import put_in_place, write_json
+from brittle.records import put_in_place, sweep_leftovers, write_json
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,21 @@ class Checkpoints:
         """Whether one is to be written after optimizer step ``number`` (from 1)."""
         return self.interval > 0 and number % self.interval == 0
 
+    @property
+    def temporary(self) -> Path:
+        """Where the next checkpoint is written; whole as soon as its ``state.json`` is there."""
+        return self.folder.with_name(self.folder.name + ".partial")
+
     def exists(self) -> bool:
         """Whether there is a checkpoint of exactly this run."""
         state = self.folder / "state.json"
+        if not self.folder.exists() and (self.temporary / state.name).is_file():  # killed while it was put in place
+            self.temporary.rename(self.folder)
         return state.is_file() and json.loads(state.read_text())["fingerprint"] == self.fingerprint
 
     def save(self, number: int, model: nn.Module, optimizers: Sequence[Any], terms: list[dict[str, float]]) -> None:
         """Replace the last checkpoint by one taken after optimizer step ``number``."""
-        temporary = self.folder.with_name(self.folder.name + ".partial")
+        temporary = self.temporary
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         tensors: dict[str, Tensor] = {f"model/{name}": p.detach() for name, p in trained(model).items()}
@@ -76,8 +83,10 @@ class Checkpoints:
         return state["number"], state["terms"]
 
     def remove(self) -> None:
-        """Delete the checkpoint of a run that is finished."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete the checkpoint of a run that is finished, and what a kill in the middle of writing one left."""
+        for folder in (self.folder, self.temporary):
+            shutil.rmtree(folder, ignore_errors=True)
+        sweep_leftovers(self.folder)
 
 
 def trained(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy
 import torch
@@ -21,7 +22,7 @@ from brittle.records import Identity, is_complete, writing
 from brittle.settings import home
 from brittle.training.batches import Batch, Example, collate
 from brittle.training.loop import totals_of
-from brittle.training.step import HEAD, Step
+from brittle.training.step import HEAD, Step, capped
 
 
 class ReferenceStates:
@@ -33,9 +34,10 @@ class ReferenceStates:
         examples: Mapping[str, Sequence[Example]],
         layers: Sequence[int],
         head: nn.Module | None = None,
+        config: Any = None,
     ) -> None:
-        self.head = head
-        """A copy of the unembedding as it was, where logits are asked for."""
+        self.head, self.config = head, config
+        """A copy of the unembedding as it was, where logits are asked for, and the model's configuration."""
         self._folder, self._sums = folder, dict[str, numpy.ndarray]()
         self._states = {
             (split, layer): numpy.load(folder / f"{split}_{layer}.npy", mmap_mode="r")
@@ -62,7 +64,7 @@ class ReferenceStates:
         if self.head is None:
             raise RuntimeError("this method did not declare that it needs reference logits")
         with torch.no_grad():
-            return self.head(self(split, batch, HEAD)).float()
+            return capped(self.head(self(split, batch, HEAD)).float(), self.config)
 
     def log_probabilities(self, split: str, batch: Batch) -> Tensor:
         """The untouched model's log-probability of each example's counted tokens together, ``[rows]``, in nats."""
@@ -103,7 +105,7 @@ def reference_states(
                 if split in log_probabilities:
                     _write_log_probabilities(draft.folder, model, split, part, padding, device, batch_size)
     head = copy.deepcopy(anatomy.unembedding(model)).requires_grad_(False) if HEAD in layers else None
-    return ReferenceStates(folder, examples, layers, head)
+    return ReferenceStates(folder, examples, layers, head, model.config)
 
 
 def _write_log_probabilities(
