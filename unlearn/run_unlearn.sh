@@ -6,4 +6,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 method=${1:?usage: ./unlearn/run_unlearn.sh METHOD [FLAGS] (uv run brittle methods lists them)}
 export BASE=${BASE:-EleutherAI/deep-ignorance-unfiltered}
+if [[ -z ${PUSH_TO_HUB:-} ]]; then # finished here or, where W&B is set up, anywhere: nothing to do
+  code=0
+  uv run unlearn/unlearn.py --use-environment --check-wandb-only --method "$method" "${@:2}" || code=$?
+  ((code == 1)) || exit "$code"
+fi
 exec uv run unlearn/unlearn.py --use-environment --resume --method "$method" "${@:2}"

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from brittle import __version__
+from brittle import __version__, tracking
 from brittle.settings import BadInput, Parser, add_flags, load_dotenv
 
 
@@ -21,6 +21,7 @@ def main(command: str | None = None, arguments: Sequence[str] | None = None) -> 
     a diagnostic (``experiment/collect_weight_comparison.py``). Otherwise it is the first argument.
     """
     load_dotenv()
+    tracking.follow()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         code = _run(command, list(sys.argv[1:] if arguments is None else arguments))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brittle import discovery
+from brittle import discovery, tracking
 from brittle.settings import BadInput, as_dictionary, fields_of, resolve, setting
 
 Given = dict[str, Any]
@@ -103,21 +103,22 @@ def _pipeline_settings() -> SettingsTypes:
 
 
 def _unlearn(given: Given, environment: Environment) -> int:
-    from brittle.workflows import make
+    from brittle.workflows import finishing, make
 
     chosen = make.plan(given, environment)
     if chosen.make.check_wandb_only:
-        finished = make.finished(chosen)
+        finished = make.finished(chosen) or bool(tracking.finished(chosen.folder, chosen.identity.fingerprint))
         print(f"{chosen.folder}: {'finished' if finished else 'not finished'}")
         return 0 if finished else 1
-    if make.finished(chosen) and not chosen.make.force:
+    made = make.finished(chosen) and not chosen.make.force
+    folder = make.make_model(chosen)
+    if made:
         print(f"already made: {chosen.folder} (--force makes it again)")
         return 0
-    folder = make.make_model(chosen)
     if make.process() > 0:
         return 0
     print(f"-> {folder}")
-    for line in make.describe(folder):
+    for line in finishing.describe(folder):
         print(line)
     print(f"next: uv run brittle diagnose weight_comparison --model-a {chosen.make.model} --model-b {folder}")
     return 0
@@ -158,6 +159,26 @@ def _diagnose_settings(only: str | None = None) -> SettingsTypes:
         for field in fields_of(settings_type):
             used_by.setdefault(field.name, []).append(name)
     return [(DiagnoseSettings, {}), *((settings_type, {} if only else used_by) for settings_type in loaded.values())]
+
+
+def _evaluate(given: Given, environment: Environment) -> int:
+    import os
+
+    from brittle.workflows import benchmark
+
+    settings = resolve(benchmark.BenchmarkSettings, given, environment)
+    if settings.wandb_project:
+        os.environ["WANDB_PROJECT"] = settings.wandb_project
+    folder = benchmark.run(settings, given)
+    print((folder / "high_level_summary.md").read_text())
+    print(f"-> {folder}")
+    return 0
+
+
+def _evaluate_settings() -> SettingsTypes:
+    from brittle.workflows.benchmark import BenchmarkSettings
+
+    return [(BenchmarkSettings, {})]
 
 
 def find(name: str) -> Command:
@@ -254,6 +275,7 @@ COMMANDS: dict[str, Command] = {
     "pipeline": Command("compare models, attack them, write the report (experiment/pipeline.sh)", _pipeline, _pipeline_settings),
     "unlearn": Command("make an unlearned model (unlearn/unlearn.py)", _unlearn, _unlearn_settings),
     "diagnose": Command("run one diagnostic by name", _diagnose, _diagnose_settings, "name", "see: brittle diagnostics", True),
+    "evaluate": Command("published benchmarks of one model, through lm-eval (experiment/eval.py)", _evaluate, _evaluate_settings),
     "create-datasets": Command("write data/forget.txt and data/retain.txt", _create_datasets, _create_datasets_settings),
     "laboratory": Command("build or define a laboratory", _laboratory, lambda: [(LaboratorySettings, {})]),
     "report": Command("write the report of an outputs folder again", _report, positional="outputs", positional_help="folder with results (outputs)"),

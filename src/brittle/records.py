@@ -18,7 +18,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,9 @@ def column(help: str) -> Any:
     """A field of a row type; ``help`` is the column's reference in the documentation."""
     return dataclasses.field(metadata={"help": help})
 
+
+SINKS: list[Callable[[Path], None]] = []
+"""Called with the folder of every record that was finished, such as the mirror in W&B. They raise nothing."""
 
 SPREAD = {
     "mean": "mean over the seeds",
@@ -177,6 +180,8 @@ def writing(folder: Path, identity: Identity) -> Iterator[Draft]:
         }  # fmt: skip
         write_json(temporary / RECORD, record)
         put_in_place(temporary, folder)
+        for sink in SINKS:
+            sink(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         for parent in made:  # after a failure, folders that were made for nothing go too
@@ -252,6 +257,15 @@ def machine() -> dict[str, Any]:
 
 
 def peak_memory_mib() -> float:
-    """The largest resident size of this process so far, in MiB."""
+    """The largest resident size of this process, in MiB, since it began or :func:`forget_peak_memory` was called."""
+    with contextlib.suppress(OSError, StopIteration):
+        line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        return round(int(line.split()[1]) / 1024, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1024 * 1024 if platform.system() == "Darwin" else 1024), 1)
+
+
+def forget_peak_memory() -> None:
+    """Start anew for :func:`peak_memory_mib`, where the system allows it (Linux): a worker does many jobs."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")

@@ -92,7 +92,7 @@ def _material(settings: DiagnoseSettings, reference: str, needs: str) -> Materia
     """Only what this diagnostic reads: files that it does not need may be missing."""
     texts: dict[str, list[str]] = {}
     questions: dict[str, Any] = {}
-    own = laboratory.parse(reference)[1] if reference.startswith(laboratory.PREFIX) else None
+    own = laboratory.behind(reference)
     if needs in ("activations", "questions"):
         paths = {"forget": settings.forget_text, "retain": settings.retain_text}
         for split, path in paths.items():

@@ -27,10 +27,9 @@ def questions_by_side(forget: Sequence[Question], retain: Sequence[Question]) ->
 
 
 def questions_for(reference: str) -> dict[str, Sequence[Question]] | None:
-    """The sides for a laboratory model; None for others, whose questions the user names."""
-    if not reference.startswith(laboratory.PREFIX):
+    """The sides for a laboratory model or one made from it; None for others, whose questions the user names."""
+    if (chosen := laboratory.behind(reference)) is None:
         return None
-    _, chosen = laboratory.parse(reference)
     questions = chosen.questions()
     return questions_by_side(questions["forget"], questions["retain"])
 

@@ -21,7 +21,7 @@ from brittle.data import world as world_module
 from brittle.data.multiple_choice import Question
 from brittle.data.world import World, WorldSize
 from brittle.models.references import Located, locate
-from brittle.records import Identity, digest_of_source, is_complete, put_in_place, write_json, writing
+from brittle.records import Identity, digest_of_source, is_complete, put_in_place, read_record, write_json, writing
 from brittle.settings import BadInput, home
 from brittle.workflows import parallel
 
@@ -157,6 +157,14 @@ def parse(reference: str) -> tuple[str, Laboratory]:
             f"unknown laboratory model '{reference}'; there is {', '.join(PREFIX + name for name in ROLES)}, each with @SIZE-SEED"
         )
     return match[1], Laboratory(match[2] or "small", int(match[3] or 0))
+
+
+def behind(reference: str) -> Laboratory | None:
+    """The laboratory that a model belongs to, by its name or by the record of the unlearning that made it; or None."""
+    if not reference.startswith(PREFIX):
+        record = read_record(Path(reference)) or {}
+        reference = str(record.get("notes", {}).get("base", ""))
+    return parse(reference)[1] if reference.startswith(PREFIX) else None
 
 
 def find(reference: str, trust_remote_code: bool = False) -> Located:

@@ -18,25 +18,22 @@ from typing import Any
 
 from brittle import discovery
 from brittle.contracts import MethodNeeds
+from brittle.evaluation.published_benchmarks import DEFAULT_TASKS
 from brittle.records import (
-    RECORD,
     Draft,
     Identity,
     digest_of_source,
     fingerprint,
     is_complete,
-    read_record,
-    write_json,
     writing,
 )
 from brittle.settings import BadInput, as_dictionary, fields_of, flag_of, folder_tags, resolve, setting
 from brittle.training.hyperparameters import VOCABULARY, TrainingSettings
-from brittle.workflows import laboratory
+from brittle.workflows import finishing, laboratory
 
 PRESET_NAMES = ("laboratory",)
 SHARDED = any(os.environ.get(name) == "true" for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"))
 """Whether ``accelerate launch`` was told to give each process only a part of the weights."""
-HEAVY_FILES = ("*.safetensors", "*.safetensors.index.json")
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,12 @@ class MakeSettings:
     )
     push_to_hub: bool = setting(False, "upload the finished model to the Hugging Face hub", environment="PUSH_TO_HUB")
     no_save: bool = setting(False, "delete the weights once evaluation is done; records stay", environment="NO_SAVE")
-    no_eval: bool = setting(False, "skip the questions after training", environment="NO_EVAL")
+    no_eval: bool = setting(False, "skip the questions and benchmarks after training", environment="NO_EVAL")
+    eval_tasks: str = setting(
+        ",".join(DEFAULT_TASKS), "lm-eval benchmarks after training (a laboratory model is asked its own questions instead)",
+        environment="EVAL_TASKS",
+    )  # fmt: skip
+    eval_limit: int | None = setting(None, "questions per benchmark task", environment="EVAL_LIMIT", minimum=1)
     check_wandb_only: bool = setting(
         False, "exit 0 if exactly this run has finished, 1 otherwise, without loading a model"
     )
@@ -193,9 +195,9 @@ def read_texts(make: MakeSettings, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
-    """Carry out a plan; a complete record of the same identity is left as it is."""
+    """Carry out a plan; a complete record of the same identity is left as it is, and only what follows it is done."""
     if finished(chosen) and not chosen.make.force:
-        return chosen.folder
+        return finishing.finish(chosen)
     from brittle.training.checkpoint import Checkpoints
     from brittle.workflows.unlearning import unlearn
 
@@ -213,11 +215,7 @@ def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
     with writing(chosen.folder, chosen.identity) as draft:
         unlearn(chosen, draft, checkpoints, tick)
     checkpoints.remove()
-    if chosen.make.push_to_hub:
-        _upload(chosen)
-    if chosen.make.no_save:
-        _drop_weights(chosen.folder)
-    return chosen.folder
+    return finishing.finish(chosen)
 
 
 def process() -> int:
@@ -257,42 +255,3 @@ def split_for_evaluation(texts: Sequence[str], share: float, seed: int) -> tuple
     random.Random(seed).shuffle(shuffled)
     held_out = min(len(shuffled) - 1, max(1, int(len(shuffled) * share))) if share > 0 else 0
     return shuffled[held_out:], shuffled[:held_out]
-
-
-def _drop_weights(folder: Path) -> None:
-    for pattern in HEAVY_FILES:
-        for path in folder.glob(pattern):
-            path.unlink()
-    content = read_record(folder) or {}
-    content["files"] = [name for name in content["files"] if (folder / name).is_file()]
-    content["notes"]["weights"] = "deleted after evaluation (--no-save)"
-    write_json(folder / RECORD, content)
-
-
-def _upload(chosen: Plan) -> None:
-    from huggingface_hub import HfApi
-
-    interface = HfApi()
-    repository = f"{interface.whoami()['name']}/{chosen.folder.name}"
-    interface.create_repo(repository, exist_ok=True)
-    interface.upload_folder(repo_id=repository, folder_path=chosen.folder, ignore_patterns=["*.bin", "*.pt"])
-
-
-def describe(folder: Path) -> list[str]:
-    """What a finished model knows, in a few lines."""
-    import json
-
-    summary = json.loads((folder / "summary.json").read_text())
-    notes = (read_record(folder) or {}).get("notes", {})
-    lines = []
-    for split in ("forget", "retain"):
-        if f"{split}_nll" in summary:
-            before, after = summary.get(f"{split}_nll_before"), summary[f"{split}_nll"]
-            lines.append(f"   {split} likelihood loss {before:.3f} -> {after:.3f} nats per token")
-    words = {"t": "hazardous questions, half T", "v": "hazardous questions, half V", "retain": "benign questions"}
-    lines += [
-        f"   {words[side]}: {summary[f'accuracy_{side}']:.0%} right" for side in words if f"accuracy_{side}" in summary
-    ]
-    if notes.get("unmoved_share") is not None:
-        lines.append(f"   weights that training left exactly as they were: {notes['unmoved_share']:.1%}")
-    return lines

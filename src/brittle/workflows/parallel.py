@@ -20,6 +20,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from brittle import tracking
+from brittle.records import forget_peak_memory
 from brittle.settings import BadInput
 
 PRELOADED = [
@@ -92,6 +94,7 @@ def _begin(ticks: Any, environment: dict[str, str]) -> None:
     _ticks = ticks
     os.environ.clear()
     os.environ.update(environment)
+    tracking.follow()
     parent = os.getppid()
     import torch
 
@@ -106,6 +109,7 @@ def _begin(ticks: Any, environment: dict[str, str]) -> None:
 
 
 def _work(job: Job) -> Any:
+    forget_peak_memory()
     try:
         return job.function(*job.arguments, tick=_ticks.put)
     except BadInput:

@@ -90,7 +90,8 @@ def unlearn(
     draft.summary(summary)
     if terms:
         draft.table("training", [{"step": number, **row} for number, row in enumerate(terms, 1)])
-    draft.note(device=device, compute=precision, stopped_at=history.stopped_at)
+    base = chosen.base.name if Path(chosen.base.text).exists() else chosen.base.text
+    draft.note(device=device, compute=precision, stopped_at=history.stopped_at, base=base)
     save_result(chosen, run, draft)
 
 

@@ -1,0 +1,119 @@
+"""Weights & Biases as a mirror of the records: one run per record, with its settings, tables, plots and numbers.
+
+It is on where the user says so (``WANDB_API_KEY`` or ``WANDB_MODE`` in the environment or in ``.env``) and the package
+is installed; ``WANDB_PROJECT`` (default ``brittle``), ``WANDB_RUN_GROUP`` and ``WANDB_BASE_URL`` mean what they mean to
+wandb itself. The local record decides what is done and what is true; a mirror that fails costs one printed line.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from brittle import records
+
+PROJECT = "brittle"
+UNTRACKED = ("laboratory model", "method")
+"""Kinds of records that are means, not results."""
+
+
+def wanted() -> bool:
+    """Whether the environment asks for W&B."""
+    mode = os.environ.get("WANDB_MODE", "")
+    return mode not in ("disabled",) and bool(mode or os.environ.get("WANDB_API_KEY"))
+
+
+def installed() -> bool:
+    """Whether the ``tracking`` extra is there."""
+    return importlib.util.find_spec("wandb") is not None
+
+
+def follow() -> None:
+    """From now on, mirror every finished record, if the user wants that."""
+    if not wanted() or publish in records.SINKS:
+        return
+    if installed():
+        records.SINKS.append(publish)
+    else:
+        _warn("wandb is not installed, so nothing is sent; install it with: uv sync --extra tracking")
+
+
+def name_of(folder: Path) -> str:
+    """A run's name: the last two parts of its folder's path, without the folder that holds all results."""
+    parts = [part for part in Path(folder).resolve().parts[-2:] if part not in ("outputs", "unlearned_models")]
+    return "/".join(parts)
+
+
+def publish(folder: Path) -> None:
+    """Send one finished record: settings and fingerprint as configuration, tables, plots, losses by step, numbers."""
+    record = records.read_record(folder) or {}
+    if record.get("kind") in UNTRACKED:
+        return
+    try:
+        _send(Path(folder), record)
+    except Exception as problem:  # whatever the network or the service does, the record is already in place
+        _warn(
+            f"W&B did not take {name_of(folder)} ({str(problem).partition(chr(10))[0][:120]}); the record is complete"
+        )
+
+
+def _send(folder: Path, record: Mapping[str, Any]) -> None:
+    import pandas
+    import wandb
+
+    run = wandb.init(
+        project=os.environ.get("WANDB_PROJECT") or PROJECT, name=record["notes"].get("run_name") or name_of(folder), job_type=record["kind"],
+        group=os.environ.get("WANDB_RUN_GROUP"), tags=[record["kind"][:64]], reinit="create_new",
+        config={**record["settings"], "inputs": record["inputs"], "fingerprint": record["fingerprint"]},
+        settings=wandb.Settings(silent=True, console="off"),
+    )  # fmt: skip
+    with run:
+        for path in sorted(folder.glob("*.csv")):
+            table = pandas.read_csv(path)
+            if path.stem == "training":
+                for row in table.to_dict("records"):
+                    run.log(
+                        {f"train/{key}": value for key, value in row.items() if key != "step"}, step=int(row["step"])
+                    )
+            run.log({f"tables/{path.stem}": wandb.Table(dataframe=table)})
+        for path in sorted(folder.rglob("*.png")):
+            run.log({f"plots/{path.stem}": wandb.Image(str(path))})
+        for path in sorted(folder.glob("*.json")):
+            if path.name != records.RECORD and "summary" in path.stem:
+                run.summary.update(dict(numbers(json.loads(path.read_text()))))
+
+
+def numbers(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Every number of a summary under its path, ``results/mmlu/acc``; lm-eval's ``,none`` is left out."""
+    for key, value in content.items():
+        path = f"{prefix}{str(key).removesuffix(',none')}"
+        if isinstance(value, Mapping):
+            yield from numbers(value, path + "/")
+        elif isinstance(value, int | float):
+            yield path, value
+
+
+def finished(folder: Path, fingerprint: str) -> bool | None:
+    """Whether W&B has a finished run of this name and fingerprint; None where it cannot be asked."""
+    if not (os.environ.get("WANDB_API_KEY") and os.environ.get("WANDB_MODE", "online") == "online" and installed()):
+        return None
+    import wandb
+
+    try:
+        interface = wandb.Api()
+        project = os.environ.get("WANDB_PROJECT") or PROJECT
+        entity = os.environ.get("WANDB_ENTITY") or interface.default_entity
+        wanted = {"display_name": name_of(folder), "state": "finished", "config.fingerprint.value": fingerprint}
+        return len(interface.runs(f"{entity}/{project}" if entity else project, filters=wanted)) > 0
+    except Exception as problem:  # no network, no such project, a refused key: the local record decides
+        _warn(f"W&B could not be asked ({str(problem).partition(chr(10))[0][:120]}); the local record decides")
+        return None
+
+
+def _warn(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr)
