@@ -28,6 +28,7 @@ from brittle.models.likelihood import score
 from brittle.models.loading import load
 from brittle.models.observation import observe
 from brittle.models.references import locate
+from brittle.models.sensitivity import observe_sensitivity
 from brittle.records import plain
 
 PLUGINS = discovery.plugins("diagnostics")
@@ -37,6 +38,7 @@ MANY = [*QUESTIONS, *(Asked(text[:30], ("a", "f", "i"), index) for index, text i
 SPLITS = {
     "forget": [*TEXTS, "A fox."],
     "retain": ["The river runs to the sea.", TEXTS[0], "An amber resin in the cellar."],
+    "benign": ["Question: where does the river run?", "The lazy dog reads.", "A filtered sea."],
 }
 
 
@@ -68,23 +70,32 @@ def settings_of(module, every_option=False):
     return module.Settings(**dict.fromkeys(switches, True) if every_option else {})
 
 
+def needs_of(module):
+    return (module.NEEDS,) if isinstance(module.NEEDS, str) else module.NEEDS
+
+
 def find(name, folders, models, architecture, other=1, batch_size=2, backwards=False, every_option=False) -> Findings:
     """The findings of one diagnostic; ``backwards`` turns the order of everything that it sees."""
     module = PLUGINS[name].load()
     fitter = module.Fitter(settings_of(module, every_option))
     turned = (lambda items: list(items)[::-1]) if backwards else list
     keys = (architecture, 0), (architecture, other)
-    if module.NEEDS == "weights":
+    needs = needs_of(module)
+    if "weights" in needs:
         for pair in turned(matrix_pairs(folders[keys[0]], folders[keys[1]])):
             fitter.update(pair)
-    elif module.NEEDS == "activations":
-        texts = {split: turned(SPLITS[split]) for split in SPLITS}
-        observe(models[keys[0]], models[keys[1]] if module.SCOPE == "pair" else None, texts, [fitter], batch_size)
-    elif module.NEEDS == "questions":
+    texts = {split: turned(SPLITS[split]) for split in SPLITS}
+    if "activations" in needs:
+        other_model, sites = models[keys[1]] if module.SCOPE == "pair" else None, getattr(module, "SITES", ())
+        observe(models[keys[0]], other_model, texts, [fitter], batch_size, sites=sites)
+    if "sensitivity" in needs:
+        plan = dataclasses.replace(fitter.settings, batch_size=batch_size)
+        observe_sensitivity(models[keys[0]], models[keys[1]], texts, [fitter], plan)
+    if "questions" in needs:
         asked = turned(MANY)
         for part in (asked[:batch_size], asked[batch_size:]):
             fitter.update(score(models[keys[1]], part, depths="all", batch_size=batch_size))
-    else:
+    if "tables" in needs:
         rows = find("weight_comparison", folders, models, architecture, other, every_option=every_option)
         for row in turned(frame(rows, "per_layer").to_dict("records")):
             fitter.update(row)
@@ -109,7 +120,8 @@ def test_the_contract(name):
     plugin, module = PLUGINS[name], PLUGINS[name].load()
     assert plugin.summary.endswith(("?", "."))
     assert {"NAME", "STEP", "PROGRAM", "NEEDS", "SCOPE"} <= plugin.constants.keys()
-    assert module.NEEDS in OBSERVATIONS
+    assert set(needs_of(module)) <= set(OBSERVATIONS)
+    assert list(needs_of(module)) == sorted(needs_of(module), key=OBSERVATIONS.index)
     assert module.SCOPE in ("pair", "model")
     assert module.Settings.__dataclass_params__.frozen
     assert all("help" in field.metadata for field in dataclasses.fields(module.Settings))

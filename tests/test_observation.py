@@ -135,3 +135,34 @@ def test_a_split_without_text_is_refused_before_any_model_runs(texts):
     with pytest.raises(BadInput, match="no retain text"):
         observe(broken, None, {"forget": TEXTS, "retain": texts}, [collector], last_depth=1)
     assert not collector.seen
+
+
+def test_what_fitters_share_is_taken_from_real_tokens_alone():
+    collector = collect({"forget": TEXTS, "retain": TEXTS[:2]}, model_b=tiny_loaded(seed=1), batch_size=3)
+    for side in "ab":
+        by_text = collector.by_text(f"hidden_{side}")
+        for each in collector.seen:
+            rows = [by_text[each.split, index].double() for index in each.text_indices]
+            tokens = torch.cat([row[1] for row in rows]).float()
+            assert torch.equal(each.tokens(side, 1), tokens)
+            assert each.tokens(side, 1) is each.tokens(side, 1)
+            assert torch.allclose(each.text_means(side), torch.stack([row.mean(dim=1) for row in rows]), atol=1e-12)
+            assert torch.equal(each.last_tokens(side).double(), torch.stack([row[:, -1] for row in rows]))
+            assert each.tokens_per_text.tolist() == [row.shape[1] for row in rows]
+            assert each.text_of_token.bincount().tolist() == each.tokens_per_text.tolist()
+
+
+def test_texts_are_told_apart_by_their_tokens_whatever_their_order():
+    forward = collect({"forget": TEXTS, "retain": [*TEXTS, TEXTS[0]]}, batch_size=2)
+    keys = {}
+    for each in forward.seen:
+        keys.update({(each.split, index): key for index, key in zip(each.text_indices, each.keys)})
+        assert (each.model_a, each.model_b) == ("gpt_neox-0", "")
+    assert keys["forget", 0] == keys["retain", 0] == keys["retain", 5]
+    assert len(set(keys.values())) == 4
+    assert collect(max_length=2).seen[0].keys != forward.seen[0].keys
+
+
+def test_one_model_alone_has_no_second_side():
+    with pytest.raises(ValueError, match="needs both models"):
+        collect().seen[0].text_means("b")

@@ -2,21 +2,24 @@
 
 Per depth and split, means over all real tokens of ‖h‖₁ and ‖h‖₂ in both models and of ‖Δh‖₁ and ‖Δh‖₂, where
 Δh = h_b − h_a on the same token. Not divided by the width: the two models share it. Depth 0 is the embedding output,
-depth l the output of block l, before the final norm. In activation units.
+depth l the output of block l, before the final norm. In activation units. Long texts weigh more, as they have more
+tokens; seeds and intervals draw whole texts anew.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from brittle.contracts import Figure, Findings
-from brittle.records import column
+from brittle import mathematics
+from brittle.contracts import Figure, Findings, seeds
+from brittle.records import column, spread_columns, with_spread
 from brittle.settings import setting
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from brittle.mathematics.text_values import TextValues
     from brittle.models.observation import ActivationObservation
 
 NAME = "activation_comparison"
@@ -33,10 +36,11 @@ class Settings:
     max_samples: int = setting(500, "texts per split, from the start of the file", minimum=1)
     max_length: int = setting(512, "longest text in tokens; the rest is cut", minimum=1)
     batch_size: int = setting(2, "texts per forward pass; changes speed and memory only", minimum=1)
+    seeds: tuple[int, ...] = seeds()
 
 
 @dataclass(frozen=True)
-class Row:
+class DocumentedRow:
     """``activation_comparison.csv``: one depth on one split."""
 
     layer: int = column("depth: 0 is the embedding output, l the output of block l (before the final norm)")
@@ -49,7 +53,8 @@ class Row:
     mean_dh_L2: float = column("mean ‖h_b − h_a‖₂ per token")
 
 
-MEASURES = tuple(field.name for field in fields(Row))[2:]
+MEASURES = tuple(field.name for field in fields(DocumentedRow))[2:]
+Row = with_spread(DocumentedRow, MEASURES)
 FIGURES = tuple(
     figure
     for split in ("forget", "retain")
@@ -71,38 +76,52 @@ FIGURES = tuple(
 
 
 class Fitter:
-    """Keeps one float64 sum per split, depth and measure, and the number of tokens."""
+    """Keeps one float64 sum per text, depth and measure, and the texts' numbers of tokens."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.sums: dict[str, list[list[float]]] = {}
-        self.tokens: dict[str, int] = {}
+        self.sums: dict[str, TextValues] = {}
+        self.tokens: dict[str, TextValues] = {}
 
     def update(self, observation: ActivationObservation) -> Fitter:
         """Take in one batch that both models saw."""
-        if observation.hidden_b is None:
-            raise ValueError("activation_comparison needs both models of a pair")
-        split, real = observation.split, observation.mask.bool()
-        pairs = list(zip(observation.hidden_a, observation.hidden_b))
-        sums = self.sums.setdefault(split, [[0.0] * len(MEASURES) for _ in pairs])
-        for depth, (hidden_a, hidden_b) in enumerate(pairs):
-            a, b = hidden_a[real].double(), hidden_b[real].double()
-            added = [*_norms(a), *_norms(b), *_norms(b - a)]
-            sums[depth] = [before + new for before, new in zip(sums[depth], added)]
-        self.tokens[split] = self.tokens.get(split, 0) + int(real.sum())
+        import torch
+
+        split = observation.split
+        if split not in ("forget", "retain"):
+            return self
+        texts, found = observation.text_of_token, []
+        for depth in range(observation.depths):
+            a, b = (observation.tokens(side, depth) for side in "ab")
+            norms = torch.stack([*_norms(a), *_norms(b), *_norms(b - a)], dim=1).double()
+            sums = torch.zeros(len(observation.mask), len(MEASURES), dtype=torch.float64, device=norms.device)
+            found.append(sums.index_add_(0, texts, norms))
+        for kept, values in ((self.sums, torch.stack(found, dim=1)), (self.tokens, observation.tokens_per_text)):
+            own = kept.setdefault(split, mathematics.text_values.TextValues())
+            own.update(observation.keys, observation.text_indices, values)
         return self
 
     def finish(self) -> Findings:
         """One row per split and depth; the summary has each split's means over depths."""
-        rows, summary = [], {}
-        for split, depths in self.sums.items():
-            means = [[total / self.tokens[split] for total in sums] for sums in depths]
-            rows += [Row(depth, split, *values) for depth, values in enumerate(means)]
-            over_depths = (sum(values) / len(means) for values in zip(*means))
-            summary[split] = dict(zip(MEASURES, over_depths)) | {"tokens": self.tokens[split]}
+        rows: list[Any] = []
+        summary: dict[str, Any] = {}
+        for index, (split, texts) in enumerate(self.sums.items()):
+            sums, tokens = texts.stacked(), self.tokens[split].stacked()
+            weights = mathematics.intervals.weights_of_texts(len(texts), self.settings.seeds, index)
+            means = mathematics.intervals.ratio_of_sums(sums.flatten(1), tokens[:, None])(weights)
+            found = iter(mathematics.intervals.spreads(means, len(self.settings.seeds)))
+            own = []
+            for depth in range(sums.shape[1]):
+                columns: dict[str, Any] = {}
+                for name in MEASURES:
+                    columns |= spread_columns(name, next(found))
+                own.append(Row(layer=depth, split=split, **columns))
+            over_depths = {name: sum(getattr(row, name) for row in own) / len(own) for name in MEASURES}
+            summary[split] = over_depths | {"tokens": int(tokens.sum())}
+            rows += own
         return Findings({"activation_comparison": rows}, summary)
 
 
-def _norms(hidden: Tensor) -> tuple[float, float]:
-    """Sums over tokens of the L1 and L2 norms of ``[tokens, width]``."""
-    return float(hidden.norm(p=1, dim=-1).sum()), float(hidden.norm(p=2, dim=-1).sum())
+def _norms(hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """L1 and L2 norms of ``[tokens, width]`` float32, ``[tokens]`` each."""
+    return hidden.abs().sum(dim=-1), (hidden * hidden).sum(dim=-1).sqrt()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from brittle.mathematics import spectra
+from brittle.mathematics import quantisation, spectra, subspaces
+
+LEADING = 20
+"""Directions of the modified matrix that are kept; of the base all are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,21 +92,75 @@ class MatrixPair:
         return _stable_rank(self.difference_norm, self.difference_spectral_norm)
 
     @cached_property
-    def base_singular_values(self) -> Tensor:
-        """All singular values of the base matrix, largest first, float64 ``[min(outputs, inputs)]``."""
-        return spectra.singular_values(self.base)
+    def base_decomposition(self) -> subspaces.Decomposition:
+        """Singular values and all vectors of the base's shorter side."""
+        return subspaces.decompose(self.base)
 
     @cached_property
+    def modified_decomposition(self) -> subspaces.Decomposition:
+        """Singular values and the leading vectors of the modified matrix."""
+        return self.base_decomposition if self.identical else subspaces.decompose(self.modified, LEADING)
+
+    @property
+    def base_singular_values(self) -> Tensor:
+        """All singular values of the base matrix, largest first, float64 ``[min(outputs, inputs)]``."""
+        return self.base_decomposition.singular_values
+
+    @property
     def modified_singular_values(self) -> Tensor:
         """All singular values of the modified matrix."""
-        return self.base_singular_values if self.identical else spectra.singular_values(self.modified)
+        return self.modified_decomposition.singular_values
+
+    @cached_property
+    def difference_gram(self) -> Tensor:
+        """The smaller Gram matrix of ΔW, see :func:`brittle.mathematics.spectra.gram`."""
+        return spectra.gram(self.difference)
 
     @cached_property
     def difference_singular_values(self) -> Tensor:
         """All singular values of ΔW."""
         if self.identical:
             return torch.zeros(min(self.base.shape), dtype=torch.float64)
-        return spectra.singular_values(self.difference)
+        return spectra.singular_values_of_gram(self.difference_gram)
+
+    def update_shares(self, rank: int) -> subspaces.Shares:
+        """Where ΔW lies among the ``rank`` leading directions of the base."""
+        if self.identical:
+            return subspaces.Shares()
+        cross = spectra.cross_gram(self.base, self.difference)
+        return subspaces.update_shares(self.base_decomposition, rank, self.difference_gram, cross)
+
+    def principal_angles(self, count: int, outputs: bool = True) -> Tensor:
+        """Angles between the ``count`` leading output (or input) directions before and after; exactly 0 if identical."""
+        if self.identical:
+            return torch.zeros(count, dtype=torch.float64)
+        bases = (
+            subspaces.leading_basis(matrix, decomposition, count, outputs)
+            for matrix, decomposition in (
+                (self.base, self.base_decomposition),
+                (self.modified, self.modified_decomposition),
+            )
+        )
+        return subspaces.principal_angles(*bases)
+
+    @cached_property
+    def share_unmoved(self) -> float:
+        """Share of the entries that did not change at all."""
+        return 1.0 if self.identical else int((self.base == self.modified).sum()) / self.base.numel()
+
+    @cached_property
+    def share_same_four_bit_code(self) -> float:
+        """Share of the entries whose four-bit code did not change, see :mod:`brittle.mathematics.quantisation`."""
+        return 1.0 if self.identical else quantisation.share_of_equal_codes(self.base, self.modified)
+
+    def base_quantities(self) -> dict[str, Any]:
+        """What was computed of the base alone so far, by property: a cache may hand it to pairs with the same base."""
+        return {name: value for name, value in vars(self).items() if name.startswith("base_")}
+
+    def with_base_quantities(self, known: Mapping[str, Any]) -> MatrixPair:
+        """This pair, with :meth:`base_quantities` of another one whose base is bit-identical and has the same steps."""
+        vars(self).update(known)
+        return self
 
     @cached_property
     def cosine_similarity(self) -> float:

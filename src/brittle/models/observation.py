@@ -8,15 +8,17 @@ its last entry, which makes that entry incomparable with the others.)
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from brittle.models.loading import LoadedModel
+from brittle.models.perturbation import digest_of
 from brittle.settings import BadInput
 
 
@@ -33,6 +35,80 @@ class ActivationObservation:
     """Hidden states of model A by depth, ``[batch, tokens, width]`` each, in the model's own number type."""
     hidden_b: list[Tensor] | None
     """The same of model B; None if only one model is observed."""
+    mlp_inputs_a: list[Tensor] | None = None
+    """What enters the MLP's expanding matrices in model A, by block, ``[batch, tokens, width]``; None if not asked."""
+    contract_inputs_a: list[Tensor] | None = None
+    """What enters its contracting matrix, ``[batch, tokens, inner width]`` (large); None if not asked."""
+    digests: tuple[str, ...] = ()
+    """What tells the texts apart by their tokens, whatever their order, ``[batch]``."""
+    model_a: str = ""
+    model_b: str = ""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The texts' digests; their indices, where an observation was made without."""
+        return self.digests or tuple(f"{index:08d}" for index in self.text_indices)
+
+    @property
+    def depths(self) -> int:
+        """How many depths were observed."""
+        return len(self.hidden_a)
+
+    @cached_property
+    def text_of_token(self) -> Tensor:
+        """The row in the batch of every real token, ``[real tokens]``."""
+        return self.mask.nonzero()[:, 0]
+
+    @cached_property
+    def tokens_per_text(self) -> Tensor:
+        """``[batch]`` float64."""
+        return self.mask.sum(dim=1).double()
+
+    def tokens(self, side: str, depth: int) -> Tensor:
+        """The real tokens' hidden states, in the order of :attr:`text_of_token`, ``[real tokens, width]``, float32."""
+        if (side, depth) not in self._found:
+            self._found[side, depth] = self._hidden(side)[depth][self.mask.bool()].float()
+        return self._found[side, depth]
+
+    def text_means(self, side: str) -> Tensor:
+        """The mean over each text's real tokens, ``[batch, depths, width]``, float64."""
+        if (side, "means") not in self._found:
+            lengths = self.mask.sum(dim=1).tolist()
+            sums = [
+                torch.stack([hidden[row, :length].sum(0, dtype=torch.float64) for hidden in self._hidden(side)])
+                for row, length in enumerate(lengths)
+            ]
+            self._found[side, "means"] = torch.stack(sums) / self.tokens_per_text[:, None, None]
+        return self._found[side, "means"]
+
+    def last_tokens(self, side: str) -> Tensor:
+        """Hidden states at each text's last real token, ``[batch, depths, width]``, float32."""
+        last, rows = self.mask.sum(dim=1) - 1, torch.arange(len(self.mask), device=self.mask.device)
+        return torch.stack([hidden[rows, last].float() for hidden in self._hidden(side)], dim=1)
+
+    @cached_property
+    def _found(self) -> dict[Any, Tensor]:
+        """What several fitters read is computed once."""
+        return {}
+
+    def _hidden(self, side: str) -> list[Tensor]:
+        hidden = {"a": self.hidden_a, "b": self.hidden_b}[side]
+        if hidden is None:
+            raise ValueError("this diagnostic needs both models of a pair")
+        return hidden
+
+
+class Site(NamedTuple):
+    """A place inside a block whose input can be asked for: the weight component and the observation's field."""
+
+    component: str
+    field: str
+
+
+SITES = {
+    "mlp_input": Site("mlp_expand", "mlp_inputs_a"),
+    "contract_input": Site("mlp_contract", "contract_inputs_a"),
+}
 
 
 class ActivationFitter(Protocol):
@@ -50,13 +126,15 @@ def observe(
     batch_size: int = 2,
     max_length: int = 512,
     last_depth: int | None = None,
+    sites: Collection[str] = (),
 ) -> None:
     """Show every text to both models and every observation to every fitter.
 
     Texts are tokenised by model A's tokenizer as the model would see them, cut to ``max_length`` tokens and sorted by
     length, longest first. A text without a single token is left out. Depths 0 to ``last_depth`` are observed (all, if
     None); the forward pass stops after the last block that is needed, so the unembedding never runs. Hidden states of
-    both models lie on model A's device, on the CPU if that is an Apple GPU, which has no float64.
+    both models lie on model A's device, on the CPU if that is an Apple GPU, which has no float64. ``sites`` asks for
+    more of model A, from the same forward pass: ``mlp_input``, ``contract_input`` (see :data:`SITES`).
 
     BadInput if a split has no text with at least one token.
     """
@@ -71,9 +149,19 @@ def observe(
     batches = {split: list(_batches(model_a.tokenizer, split, texts[split], batch_size, max_length)) for split in texts}
     for split, parts in batches.items():
         for indices, input_ids, mask in tqdm(parts, desc=f"activations on {split} texts", unit="batch", disable=None):
-            hidden_a = look(model_a, input_ids, mask)
+            with _inputs_of_sites(model_a, sites) as inputs:
+                hidden_a = look(model_a, input_ids, mask)
             hidden_b = None if model_b is None else look(model_b, input_ids, mask)
-            observation = ActivationObservation(split, indices, mask.to(place), hidden_a, hidden_b)
+            more = {
+                SITES[site].field: [each.to(place).reshape(*mask.shape, -1) for each in found]
+                for site, found in inputs.items()
+            }
+            digests = tuple(digest_of(row[real].tolist()) for row, real in zip(input_ids, mask.bool()))
+            names = model_a.name, model_b.name if model_b else ""
+            observation = ActivationObservation(
+                split, indices, mask.to(place), hidden_a, hidden_b, **more,
+                digests=digests, model_a=names[0], model_b=names[1],
+            )  # fmt: skip
             for fitter in fitters:
                 fitter.update(observation)
 
@@ -124,6 +212,26 @@ def pad(rows: Sequence[Sequence[int]], padding: int) -> tuple[Tensor, Tensor]:
     width = int(lengths.max())
     input_ids = torch.tensor([[*row, *[padding] * (width - len(row))] for row in rows])
     return input_ids, (torch.arange(width) < lengths[:, None]).long()
+
+
+@contextlib.contextmanager
+def _inputs_of_sites(loaded: LoadedModel, sites: Collection[str]) -> Iterator[dict[str, list[Tensor]]]:
+    """While inside, a forward pass leaves what enters the sites' matrices here, block by block.
+
+    Matrices of one component share their input (Llama's gate and up), so the first stands for all. OPT flattens batch
+    and tokens into one axis.
+    """
+    captured: dict[str, list[Tensor]] = {site: [] for site in sites}
+    with contextlib.ExitStack() as stack:
+        for site in sites:
+            path = getattr(loaded.anatomy, SITES[site].component)[0]
+
+            def hook(_module: nn.Module, inputs: tuple, site: str = site) -> None:
+                captured[site].append(inputs[0])
+
+            for block in loaded.anatomy.blocks(loaded.model):
+                stack.callback(block.get_submodule(path).register_forward_pre_hook(hook).remove)
+        yield captured
 
 
 class _EnoughSeen(Exception):

@@ -1,0 +1,64 @@
+"""What chance gives: the same quantities of Gaussian matrices and of random subspaces of the same shape.
+
+Means over a few draws from a fixed seed, remembered by shape; the global random state is left alone.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+
+DRAWS = 16
+SUBSPACE_DRAWS = 400
+SEED = 0
+
+
+@cache
+def expected_top_share(rows: int, columns: int, count: int = 10) -> float:
+    """Mean share of the energy in the ``count`` leading singular values of a Gaussian ``[rows, columns]`` matrix.
+
+    Its singular values are those of a bidiagonal matrix with independent chi entries (degrees of freedom L, L−1, …
+    on the diagonal, S−1, S−2, … beside it; L and S the longer and the shorter side), so nothing of the matrix's size
+    is drawn. The leading vectors live in the first rows, about S^(1/3) of them, so a corner is enough.
+    Dumitriu and Edelman 2002; Edelman and Persson 2005.
+    """
+    longer, shorter = max(rows, columns), min(rows, columns)
+    if shorter <= count:
+        return 1.0
+    corner = min(shorter, int(40 * shorter ** (1 / 3)) + 2 * count)
+    degrees = torch.arange(shorter, dtype=torch.float64)
+    shares = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        for _ in range(DRAWS):
+            diagonal = torch.distributions.Chi2(longer - degrees).sample()  # squares of the entries
+            beside = torch.distributions.Chi2(shorter - degrees[1:]).sample()
+            gram = torch.diag(diagonal[:corner].clone())
+            gram[1:, 1:] += torch.diag(beside[: corner - 1])
+            off = torch.diag((diagonal[: corner - 1] * beside[: corner - 1]).sqrt(), 1)
+            leading = torch.linalg.eigvalsh(gram + off + off.T)[-count:]
+            shares.append(float(leading.sum() / (diagonal.sum() + beside.sum())))
+    return sum(shares) / DRAWS
+
+
+@cache
+def expected_alignment(dimension: int, count: int) -> float:
+    """Mean cosine of the principal angles between two random ``count``-dimensional subspaces of ``dimension``.
+
+    One of the two may be the first coordinates; the other is spanned by a Gaussian matrix, of whose rows below these
+    only the triangular factor matters, and that is drawn directly (Bartlett 1933). NaN without directions.
+    """
+    if not 0 < count <= dimension:
+        return float("nan")
+    below = dimension - count
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        upper = torch.randn(SUBSPACE_DRAWS, count, count, dtype=torch.float64)
+        lower = torch.randn(SUBSPACE_DRAWS, min(below, count), count, dtype=torch.float64)
+        if below > count:
+            degrees = below - torch.arange(count, dtype=torch.float64)
+            diagonal = torch.distributions.Chi2(degrees).sample((SUBSPACE_DRAWS,)).sqrt()
+            lower = lower.triu(1) + torch.diag_embed(diagonal)
+    orthonormal = torch.linalg.qr(torch.cat([upper, lower], dim=1))[0]
+    return float(torch.linalg.svdvals(orthonormal[:, :count]).clamp(max=1).mean())
