@@ -63,14 +63,17 @@ class Trial:
         """The declared splits' examples, with that many columns of padding more than they need."""
         return {split: padded(collate(EXAMPLES[split], positions, 0), padding) for split in self.method.NEEDS.splits}
 
-    def terms(self, positions=(0, 1, 2, 3), of=None, padding: int = 0, chunk: int = 0) -> dict[str, torch.Tensor]:
+    def terms(
+        self, positions=(0, 1, 2, 3), of=None, padding: int = 0, chunk: int = 0, together: bool | None = None
+    ) -> dict[str, torch.Tensor]:  # fmt: skip
         """The loss terms of one micro-batch of the optimizer step that holds the micro-batches ``of``."""
+        together = self.method.NEEDS.together if together is None else together
         parts = of or [positions]
         totals = totals_of([self.batches(part) for part in parts])
         step = Step(
             self.loaded.model, self.batches(positions, padding), totals,
             anatomy=self.loaded.anatomy, reference=self.reference, seed=7, chunk=chunk,
-            initial=self.initial, share=1 / len(parts), number=self.number, steps=STEPS,
+            initial=self.initial, share=1 / len(parts), number=self.number, steps=STEPS, together=together,
         )  # fmt: skip
         return self.method.loss(settings_of(self.method), step)
 

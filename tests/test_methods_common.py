@@ -17,6 +17,7 @@ LAYERED = [name for name in NAMES if METHODS[name].NEEDS.layers]
 REPRESENTATION = [name for name in LAYERED if METHODS[name].NEEDS.reference_hidden_states]
 PER_MICRO_BATCH = {"npo_sam", "tar"}
 """Where weights are shifted, each micro-batch shifts them by its own gradient."""
+TOGETHER = [name for name in NAMES if METHODS[name].NEEDS.together]
 WITHOUT_LOGITS = [name for name in NAMES if not METHODS[name].NEEDS.logits]
 
 
@@ -77,6 +78,24 @@ def test_a_few_tokens_at_a_time_give_the_same_loss_and_gradients(name) -> None:
     for term, value in whole.items():
         torch.testing.assert_close(chunked[term], value, rtol=1e-4, atol=1e-6)
     slopes = [torch.autograd.grad(sum(terms.values()), parameters, allow_unused=True) for terms in (whole, chunked)]
+    for expected, found in zip(*slopes):
+        assert (expected is None) == (found is None)
+        if expected is not None:
+            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("name", TOGETHER, indirect=True)
+def test_one_pass_over_all_splits_gives_the_same_loss_and_gradients(name) -> None:
+    trial = trial_of(name)
+    parameters, calls = list(trial.loaded.model.parameters()), []
+    trial.loaded.anatomy.blocks(trial.loaded.model)[0].register_forward_hook(lambda *_: calls.append(1))
+    joint = trial.terms(together=True)
+    assert len(calls) == 1
+    alone = trial.terms(together=False)
+    assert len(calls) == 1 + len(trial.method.NEEDS.splits)
+    for term, value in alone.items():
+        torch.testing.assert_close(joint[term], value, rtol=1e-4, atol=1e-6)
+    slopes = [torch.autograd.grad(sum(terms.values()), parameters, allow_unused=True) for terms in (alone, joint)]
     for expected, found in zip(*slopes):
         assert (expected is None) == (found is None)
         if expected is not None:

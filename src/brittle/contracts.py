@@ -59,6 +59,9 @@ class MethodNeeds:
     """Whether the method works at ``settings.layer_id`` (checked against the model's depth)."""
     whole_model: bool = False
     """Whether it runs the model at shifted weights, which sharded or replicated models cannot."""
+    together: bool = False
+    """Whether the loss reads each split once, all in the same way and at the model's own weights, so that one pass serves
+    all splits."""
     adapters: bool = True
     """Whether low-rank adapters can stand in for full-parameter training."""
     splits: tuple[str, ...] = ("forget", "retain")

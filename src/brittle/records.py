@@ -90,8 +90,8 @@ def digest_of_file(path: Path) -> str:
 
 
 def digest_of_source(*modules: Any) -> str:
-    """The content hash of the code that made a result, so that a changed formula is never read from an old record."""
-    return fingerprint([digest_of_file(Path(module.__file__)) for module in modules])
+    """The content hash of the code (modules or files) that made a result, so that a changed formula is never read from an old record."""
+    return fingerprint([digest_of_file(Path(getattr(module, "__file__", module))) for module in modules])
 
 
 @dataclasses.dataclass(frozen=True)

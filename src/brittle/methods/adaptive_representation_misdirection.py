@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from brittle.training.step import LossTerms, Step
 
 NAME = "adaptive_rmu"
-NEEDS = MethodNeeds(reference_hidden_states=("forget", "retain"), layers=True, logits=False)
+NEEDS = MethodNeeds(reference_hidden_states=("forget", "retain"), layers=True, logits=False, together=True)
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {
         "lr": 3e-3,

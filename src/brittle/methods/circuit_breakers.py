@@ -2,8 +2,8 @@
 
 L = Σ_ℓ  −cos(h_ℓ^forget, c · r̂_ℓ) + α · (1 − cos(h_ℓ^retain, h_ℓ^retain before training))
 
-h_ℓ is the output of block ℓ, r̂_ℓ a random unit vector drawn from the seed; means over real tokens. c cancels inside
-the cosine: it changes nothing but the run's name. The published loss, which this is not, is ``rr``. Source of the
+h_ℓ is the output of block ℓ, r̂_ℓ a random unit vector drawn from the seed; means over real tokens. A positive c
+cancels inside the cosine and changes nothing but the run's name; a negative one turns the target round. The published loss, which this is not, is ``rr``. Source of the
 idea: Zou et al. 2024.
 """
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from brittle.training.step import LossTerms, Step
 
 NAME = "cb"
-NEEDS = MethodNeeds(reference_hidden_states=("retain",), layers=True, logits=False)
+NEEDS = MethodNeeds(reference_hidden_states=("retain",), layers=True, logits=False, together=True)
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 3e-3, "max_steps": 120, "batch_size": 8, "layer_id": (1, 2), "alpha": 1.0}
 }
 TUNING = {
     "collapses": "raise --alpha",
-    "too weak": "lower --alpha; --steering-coeff has no effect",
+    "too weak": "lower --alpha; a positive --steering-coeff has no effect",
 }
 
 

@@ -3,7 +3,8 @@
 L = CE(softmax(z with z_y = −∞, no gradient), π)_forget + w · NLL_retain
 
 The target is the model's own distribution over all other tokens, so the loss is bounded and its gradient vanishes
-once y is impossible. Source: CE-U (arXiv 2503.01224); it has no retain term (w = 0).
+once y is impossible. Source: CE-U (arXiv 2503.01224); it has no retain term (w = 0) and leaves out
+the first answer token, which ours counts.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from brittle.training.step import LossTerms, Step
 
 NAME = "dpo"
-NEEDS = MethodNeeds(reference_log_probabilities=("forget", "retain"))
+NEEDS = MethodNeeds(reference_log_probabilities=("forget", "retain"), together=True)
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.001, "max_steps": 60, "batch_size": 8, "beta": 0.05, "loss_tokens": "answer"}
 }

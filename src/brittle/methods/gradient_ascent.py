@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from brittle.training.step import LossTerms, Step
 
 NAME = "ga"
-NEEDS = MethodNeeds()
+NEEDS = MethodNeeds(together=True)
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 1e-3, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
 }

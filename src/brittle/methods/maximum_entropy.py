@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from brittle.training.step import LossTerms, Step
 
 NAME = "max_entropy"
-NEEDS = MethodNeeds(reference_logits=("retain",))
+NEEDS = MethodNeeds(reference_logits=("retain",), together=True)
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.005, "max_steps": 200, "retain_weight": 0.02, "batch_size": 8, "loss_tokens": "answer"}
 }

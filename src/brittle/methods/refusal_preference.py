@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from brittle.training.step import LossTerms, Step
 
 NAME = "idk_dpo"
-NEEDS = MethodNeeds(reference_log_probabilities=("forget", "refusal"), splits=("forget", "refusal", "retain"))
+NEEDS = MethodNeeds(
+    reference_log_probabilities=("forget", "refusal"), splits=("forget", "refusal", "retain"), together=True
+)
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {
         "lr": 0.005,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from brittle.training.step import LossTerms, Step
 
 NAME = "rmu"
-NEEDS = MethodNeeds(reference_hidden_states=("retain",), logits=False, layers=True)
+NEEDS = MethodNeeds(reference_hidden_states=("retain",), logits=False, layers=True, together=True)
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {
         "lr": 3e-3,

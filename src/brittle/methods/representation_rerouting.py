@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from brittle.training.step import LossTerms, Step
 
 NAME = "rr"
-NEEDS = MethodNeeds(reference_hidden_states=("forget", "retain"), layers=True, logits=False)
+NEEDS = MethodNeeds(reference_hidden_states=("forget", "retain"), layers=True, logits=False, together=True)
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.003, "max_steps": 120, "batch_size": 8, "layer_id": (1, 2)}
 }

@@ -4,7 +4,8 @@ L = −v · mean_t[ p_t^b₁ · (1 − p_t)^b₂ · NLL_t ]_forget + w · NLL_re
 
 p_t is the model's probability of the token, without gradient: tokens that are forgotten already (small p_t) and
 tokens that are certain and carry little information (p_t near 1) count less. Source: Yang et al. 2025 ("Exploring
-criteria of loss reweighting", arXiv 2505.11953); b₁ = 5, b₂ = 1, v = 0.1.
+criteria of loss reweighting", arXiv 2505.11953); b₁ = 5, b₂ = 1, v = 0.1 (ours: --forget-weight,
+default 1 like every method's).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from brittle.training.step import LossTerms, Step
 
 NAME = "satimp"
-NEEDS = MethodNeeds()
+NEEDS = MethodNeeds(together=True)
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.001, "max_steps": 100, "batch_size": 8, "satimp_saturation": 0.5, "loss_tokens": "answer"}
 }

@@ -5,8 +5,9 @@ L = NLL_retain(θ) + v · mean_k [ log V − H(π_{θ_k}) ]_forget
 
 The attacker relearns the forget texts; at every point of its way the model should still be uncertain. First order:
 the gradient at θ_k is applied at θ. H is the entropy of the next-token distribution over counted tokens, log V its
-largest value. K + 1 gradients per step; a single process without adapters. Deviations: sign steps for AdamW's, the
-same batch for attacker and judge, no representation term. Source: Tamirisa et al. 2024 (TAR, arXiv 2408.00761). (Task
+largest value. K + 1 gradients per step; a single process without adapters. Deviations: few
+sign steps for 64 AdamW steps at rates drawn from a list, equal weights for every point of the way (the paper judges every
+fourth), the same batch for attacker and judge, no representation term, no random-mapping start. Source: Tamirisa et al. 2024 (TAR, arXiv 2408.00761). (Task
 arithmetic, sometimes given this name, is ``task_vector``.)
 """
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from brittle.training.step import LossTerms, Step
 
 NAME = "task_vector"
-NEEDS = MethodNeeds(initial_weights=True, splits=("forget",))
+NEEDS = MethodNeeds(adapters=False, initial_weights=True, splits=("forget",))
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.001, "max_steps": 60, "task_scale": 2.0, "batch_size": 8, "loss_tokens": "answer"}
 }

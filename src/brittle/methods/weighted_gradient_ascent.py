@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from brittle.training.step import LossTerms, Step
 
 NAME = "wga"
-NEEDS = MethodNeeds()
+NEEDS = MethodNeeds(together=True)
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.001, "max_steps": 100, "wga_exponent": 0.2, "batch_size": 8, "loss_tokens": "answer"}
 }

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from brittle.settings import BadInput
 
@@ -84,6 +85,21 @@ def collate(examples: Sequence[Example], positions: Sequence[int], padding: int)
         attention_mask[row, :length] = 1
         counted[row, :length] = torch.tensor(example.counted, dtype=torch.float32)
     return Batch(input_ids, attention_mask, counted, tuple(positions))
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Batches stacked in their order, right-padded to the longest."""
+    tokens = max(batch.input_ids.shape[1] for batch in batches)
+
+    def stacked(parts: Sequence[Tensor]) -> Tensor:
+        return torch.cat([functional.pad(part, (0, tokens - part.shape[1])) for part in parts])
+
+    return Batch(
+        stacked([batch.input_ids for batch in batches]),
+        stacked([batch.attention_mask for batch in batches]),
+        stacked([batch.counted for batch in batches]),
+        tuple(example for batch in batches for example in batch.examples),
+    )
 
 
 @lru_cache(maxsize=16)

@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from brittle.models.anatomy import Anatomy
-from brittle.training.batches import Batch
+from brittle.training.batches import Batch, joined
 
 LossTerms = dict[str, Tensor]
 """Named terms whose sum is the loss."""
@@ -65,6 +65,7 @@ class Step:
         chunk: int = 0,
         ends_early: bool = True,
         seed: int = 0,
+        together: bool = False,
     ) -> None:
         self.model, self.batches, self.totals = model, batches, totals
         self.number, self.steps, self.anatomy, self.seed = number, steps, anatomy, seed
@@ -73,10 +74,30 @@ class Step:
         self.chunk, self.ends_early = chunk, ends_early
         self._reference, self._initial = reference, initial
         self._offsets: Mapping[str, Tensor] | None = None
+        self._together = together and ends_early and worth_joining(list(batches.values()))
+        self._waiting: dict[tuple[Any, str], Any] = {}
 
     def forward(self, split: str) -> Tensor:
         """The model's logits on a split, ``[rows, tokens, vocabulary]``."""
-        batch = self.batches[split]
+        return self._once_for_all("logits", split, self._forward)
+
+    def _once_for_all(self, what: Any, split: str, run: Callable[[Batch], Any]) -> Any:
+        """``run`` on the split's batch, or on all splits' batches as one; the others' parts wait to be asked for.
+
+        One pass over twice the rows costs less than two passes: every weight is read, and its gradient computed and
+        added up, once. Only for methods that say so (:attr:`brittle.contracts.MethodNeeds.together`).
+        """
+        if not self._together:
+            return run(self.batches[split])
+        if (what, split) not in self._waiting:
+            found, first = run(joined(list(self.batches.values()))), 0
+            for name, batch in self.batches.items():
+                rows, tokens = batch.input_ids.shape
+                self._waiting[what, name] = _part(found, slice(first, first + rows), tokens)
+                first += rows
+        return self._waiting.pop((what, split))
+
+    def _forward(self, batch: Batch) -> Tensor:
         mask = batch.attention_mask if batch.padded else None
         arguments = {"input_ids": batch.input_ids, "attention_mask": mask, "use_cache": False}
         if self._offsets is None:
@@ -146,8 +167,12 @@ class Step:
 
     def hidden_states(self, split: str, layers: Sequence[int]) -> dict[int, Tensor]:
         """Outputs of the given blocks, ``[rows, tokens, width]`` each; the forward pass ends at the deepest."""
+        wanted = tuple(layers_in_order(layers))
+        return self._once_for_all(wanted, split, lambda batch: self._hidden_states(batch, wanted))
+
+    def _hidden_states(self, batch: Batch, layers: Sequence[int]) -> dict[int, Tensor]:
         captured: dict[int, Tensor] = {}
-        deepest = layers_in_order(layers)[-1]
+        deepest = layers[-1]
 
         def capture(layer: int) -> Callable:
             def hook(_module: nn.Module, inputs: Any, output: Any = None) -> None:
@@ -159,7 +184,7 @@ class Step:
             return hook
 
         handles = []
-        for layer in set(layers):
+        for layer in layers:
             if layer == HEAD:
                 assert self.anatomy is not None
                 unembedding = self.anatomy.unembedding(_unwrapped(self.model))
@@ -168,7 +193,7 @@ class Step:
                 handles.append(self._blocks()[layer].register_forward_hook(capture(layer)))
         try:
             with contextlib.suppress(_EnoughSeen):
-                self.forward(split)
+                self._forward(batch)
         finally:
             for handle in handles:
                 handle.remove()
@@ -221,9 +246,28 @@ class Step:
         return self.anatomy.blocks(_unwrapped(self.model))
 
     @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return len(self._blocks())
+
+    @property
     def width(self) -> int:
         """Width of the residual stream."""
         return _unwrapped(self.model).config.hidden_size
+
+
+def worth_joining(batches: Sequence[Batch]) -> bool:
+    """Whether stacking the batches would add little padding: at most a quarter more positions than they have alone."""
+    alone = sum(batch.input_ids.numel() for batch in batches)
+    together = sum(len(batch.input_ids) for batch in batches) * max(batch.input_ids.shape[1] for batch in batches)
+    return together <= 1.25 * alone
+
+
+def _part(found: Any, rows: slice, tokens: int) -> Any:
+    """Rows of what a joint pass gave, without the padding that the split alone would not have."""
+    if isinstance(found, dict):
+        return {layer: states[rows, :tokens] for layer, states in found.items()}
+    return found[rows, :tokens]
 
 
 def capped(logits: Tensor, config: Any) -> Tensor:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from brittle import discovery
+from brittle import discovery, training
 from brittle.contracts import MethodNeeds
 from brittle.evaluation.published_benchmarks import DEFAULT_TASKS
 from brittle.records import (
@@ -31,9 +31,16 @@ from brittle.settings import BadInput, as_dictionary, fields_of, flag_of, folder
 from brittle.training.hyperparameters import VOCABULARY, TrainingSettings
 from brittle.workflows import finishing, laboratory
 
+TRAINING_SOURCES = tuple(
+    Path(str(training.__file__)).parent / f"{name}.py"
+    for name in ("adversary", "batches", "loop", "norms", "optimizers", "reference", "step", "terms")
+)
+"""The code besides the method's own file that decides what weights come out."""
 PRESET_NAMES = ("laboratory",)
 SHARDED = any(os.environ.get(name) == "true" for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"))
 """Whether ``accelerate launch`` was told to give each process only a part of the weights."""
+
+PROCESSES = int(os.environ.get("WORLD_SIZE", 1))
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,7 @@ def plan(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
         name += f"_data{fingerprint(texts['source'])[:6]}"
     inputs = {
         "base": base.digest, "forget": fingerprint(texts["forget"]), "retain": fingerprint(texts["retain"]),
-        "source": digest_of_source(module),
+        "source": digest_of_source(module, *TRAINING_SOURCES),
     }  # fmt: skip
     settings = as_dictionary(training) | as_dictionary(method) | {"method": make.method, "dtype": make.dtype}
     split = {key: texts[key] for key in ("forget", "retain")}
@@ -165,6 +172,11 @@ def check_fit(make: MakeSettings, training: TrainingSettings, needs: MethodNeeds
             f"{make.method} with these settings needs the whole model in one process (shifted or initial weights, adapters or "
             "--eval-interval); launch it without FSDP or DeepSpeed"
         )
+    if needs.whole_model and (PROCESSES > 1 or training.grad_accum_steps > 1):
+        raise BadInput(
+            f"{make.method} shifts the weights by the gradient of the whole step, which one process must see at once: "
+            "raise --batch-size and leave out --grad-accum-steps and further processes"
+        )
     if training.stop_on_collapse and not training.eval_interval:
         raise BadInput("--stop-on-collapse looks at the held-out likelihood every --eval-interval steps; set that too")
 
@@ -196,16 +208,18 @@ def read_texts(make: MakeSettings, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
     """Carry out a plan; a complete record of the same identity is left as it is, and only what follows it is done."""
-    if finished(chosen) and not chosen.make.force:
-        return finishing.finish(chosen)
     from brittle.training.checkpoint import Checkpoints
-    from brittle.workflows.unlearning import unlearn
 
     checkpoints = Checkpoints(
         chosen.folder.parent / f".{chosen.folder.name}.checkpoint",
         chosen.identity.fingerprint,
         chosen.make.checkpoint_interval,
     )
+    if finished(chosen) and not chosen.make.force:
+        checkpoints.remove()  # a kill between the record and this would leave them for ever
+        return finishing.finish(chosen)
+    from brittle.workflows.unlearning import unlearn
+
     if process() > 0:  # helps to train; the first process writes
         with tempfile.TemporaryDirectory() as folder:
             unlearn(chosen, Draft(Path(folder)), checkpoints, tick or (lambda _: None))
@@ -243,7 +257,7 @@ def optimizer_steps(training: TrainingSettings, forget: int, retain: int) -> int
 
     ``--max-steps`` sets the number outright; ``--epochs 0`` trains nothing.
     """
-    per_step = training.batch_size * training.grad_accum_steps * int(os.environ.get("WORLD_SIZE", 1))
+    per_step = training.batch_size * training.grad_accum_steps * PROCESSES
     if training.epochs == 0:
         return 0
     return training.max_steps or training.epochs * math.ceil((forget or retain) / per_step)

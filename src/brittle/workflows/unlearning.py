@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from brittle.training.norms import mean_norms, norm_change
 from brittle.training.reference import reference_states
 from brittle.training.step import HEAD, LossTerms, Step
 from brittle.workflows import knowledge
-from brittle.workflows.make import Plan, optimizer_steps, process, split_for_evaluation
+from brittle.workflows.make import PROCESSES, Plan, optimizer_steps, process, split_for_evaluation
 
 REFUSAL = "I do not know."
 COLLAPSE = 1.0
@@ -72,6 +71,7 @@ def unlearn(
             run.loaded.model, _supply(chosen, run),
             _objective(chosen, run, device), loop, device=device, listeners=[listener], checkpoints=checkpoints,
             anatomy=run.loaded.anatomy, reference=run.reference, initial=run.initial, chunk=training.loss_chunk,
+            together=chosen.needs.together and not training.norm_reg_lambda,
         )  # fmt: skip
         terms = history.terms
     if history.weights is not None:
@@ -109,6 +109,11 @@ def prepare(chosen: Plan, device: str) -> Run:
         name: tokenise(loaded.tokenizer, part, training.max_length, training.loss_tokens)
         for name, part in texts.items()
     }
+    if "refusal" in examples and any(len(examples[name]) < len(texts[name]) for name in ("forget", "refusal")):
+        raise BadInput(
+            f"{chosen.make.method} pairs every forget text with its refusal, and some text has no answer left to count after "
+            "tokenising; raise --max-length or remove the text"
+        )
     run = Run(loaded, {name: part[1] for name, part in parts.items()}, examples)
     run.reference = _reference(chosen, loaded, examples, device)
     if training.lora_rank:
@@ -138,7 +143,7 @@ def _supply(chosen: Plan, run: Run) -> Supply:
         Sampler("forget" if name == "refusal" else name, part, training.batch_size, padding, training.seed, split=name)
         for name, part in sorted(run.examples.items())
     ]
-    return Supply(samplers, training.grad_accum_steps, process(), int(os.environ.get("WORLD_SIZE", 1)))
+    return Supply(samplers, training.grad_accum_steps, process(), PROCESSES)
 
 
 def _objective(chosen: Plan, run: Run, device: str) -> Callable[[Step], LossTerms]:
@@ -147,8 +152,8 @@ def _objective(chosen: Plan, run: Run, device: str) -> Callable[[Step], LossTerm
     if not weight:
         return lambda step: chosen.module.loss(chosen.method, step)
     padding = run.loaded.tokenizer.pad_token_id
-    targets = mean_norms(run.loaded.model, run.loaded.anatomy, run.examples["forget"], padding, device)
-    return lambda step: {**chosen.module.loss(chosen.method, step), "norms": weight * norm_change(step, targets)}
+    before = mean_norms(run.loaded.model, run.loaded.anatomy, run.examples["forget"], padding, device)
+    return lambda step: {**chosen.module.loss(chosen.method, step), "norms": weight * norm_change(step, before)}
 
 
 class Watch:
