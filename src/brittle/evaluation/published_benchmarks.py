@@ -54,15 +54,18 @@ def evaluate(
     try:
         import lm_eval
         from lm_eval.models.huggingface import HFLM
+        from lm_eval.tasks import TaskManager
     except ImportError:
         raise BadInput(
             "benchmarks need lm-eval, which is not installed; install it with: uv sync --extra benchmarks"
         ) from None
+    import logging
     import tempfile
 
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         write_wmdp_variants(Path(folder))
-        known = lm_eval.tasks.TaskManager(include_path=[folder, *([include_path] if include_path else [])])
+        known = TaskManager(include_path=[folder, *([include_path] if include_path else [])])
         if unknown := [task for task in tasks if task not in known.all_tasks]:
             raise BadInput(f"lm-eval knows no task '{unknown[0]}'; give --include-path the folder of its YAML file")
         own = [task_of_questions(name, part, loaded.tokenizer) for name, part in (questions or {}).items()]
