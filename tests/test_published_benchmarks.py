@@ -13,7 +13,6 @@ from brittle.data.multiple_choice import Question
 from brittle.evaluation import multiple_choice_accuracy, published_benchmarks
 from brittle.settings import BadInput
 
-
 WORDS = ["fox", "amber resin", "the sea", "lazy dog", "river", "a quick brown fox"]
 QUESTIONS = [
     Question(f"Which {first} is the {second}?", (first, second, "it may only hide it", "dog"), number % 4, "words")
