@@ -77,7 +77,7 @@ class _Closed(Exception):
 
 
 def training(
-    model: Any, shape: Shape, objective: Callable[[Step], LossTerms], reference: Any = None, lr: float = 1e-5
+    model: Any, shape: Shape, objective: Callable[[Step], LossTerms], reference: Any = None, together: bool = False
 ) -> Way:
     """Train with the loop, AdamW and the defaults; each ``run()`` is one whole optimizer step and returns its loss."""
     turn, results, closed = threading.Semaphore(0), queue.Queue[Any](), threading.Event()
@@ -94,11 +94,11 @@ def training(
         results.put(sum(terms.values()))
 
     def work() -> None:
-        settings = LoopSettings(10**6, lr, schedule="constant", weight_decay=0.01)
+        settings = LoopSettings(10**6, 1e-5, schedule="constant", weight_decay=0.01)
         try:
             train(
                 model, supply, objective, settings,
-                listeners=[report], anatomy=anatomy_of(model.config), reference=reference,
+                listeners=[report], anatomy=anatomy_of(model.config), reference=reference, together=together,
             )  # fmt: skip
         except BaseException as error:  # told to whoever asked for the step
             results.put(error)

@@ -1,7 +1,8 @@
 """Steps of unlearning: ours against the same loss taken the plain way, and against OpenUnlearning's way.
 
 Both sides go through the project's loop with the same batches, optimizer and clipping; what differs is how the loss
-comes about. Three plain ways:
+comes about. Ours takes forget and retain texts through the model in one pass where the method allows it; all other
+sides take one pass per split. Three plain ways:
 
 - *whole forward pass*: the whole model runs, all hidden states and the logits are kept; autograd goes back from the
   blocks that the loss reads. The reference states are cached on both sides.
@@ -37,7 +38,9 @@ def ours(method: str, shapes: Shapes, **settings: Any) -> Builder:
         module, model = plugins("methods")[method].load(), model_of(shapes[size])
         chosen = module.Settings(**settings)
         reference = reference_of(model, shapes[size], module.NEEDS, settings.get("layer_id", ()))
-        return training(model, shapes[size], lambda step: module.loss(chosen, step), reference)
+        return training(
+            model, shapes[size], lambda step: module.loss(chosen, step), reference, together=module.NEEDS.together
+        )
 
     return build
 
