@@ -24,6 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 TUNING = {
     "collapses": "train fewer steps or lower --lr; nothing holds the retain texts",
     "too weak": "more steps, at the retain texts' cost; use ga or grad_diff instead",
+    "laboratory": " Short of the mark: nothing holds the benign facts, which go together with the hazardous ones; the point where hazardous ones are gone lies beyond the point where benign ones go.",
 }
 
 

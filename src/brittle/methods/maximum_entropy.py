@@ -27,6 +27,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 TUNING = {
     "collapses": "raise --retain-weight",
     "too weak": "raise --lr; a uniform guess keeps no order among the choices only in the limit, and the ranking survives long",
+    "laboratory": " Short of the mark: the distribution flattens, but the right choice stays the likeliest of four nearly equal ones, and multiple choice asks for the order alone.",
 }
 
 

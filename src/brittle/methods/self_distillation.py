@@ -36,6 +36,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 TUNING = {
     "collapses": "raise --retain-weight or lower --undial-strength",
     "too weak": "raise --undial-strength or --lr; the target keeps the order of all other tokens, so a right answer may stay the likeliest of four",
+    "laboratory": " Short of the mark: the target lowers the right token and keeps the order of all others, so that what is learned is a small dent; the strength that would do costs nothing more but does not reach unseen forms of the questions.",
 }
 
 

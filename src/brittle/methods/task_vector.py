@@ -29,6 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 TUNING = {
     "collapses": "lower --task-scale",
     "too weak": "raise --task-scale or train the vector longer; both cost retain accuracy",
+    "laboratory": " Short of the mark: the direction learned from the forget texts holds as much of how texts are written here as of what they say; larger scales lose both alike.",
 }
 
 

@@ -31,7 +31,7 @@ rank* that of ΔW (mean over matrices); *V after 40 steps* is how much of V is b
 16). Seconds are of one shared core and tell an order of magnitude.
 """
 SHORT = """
-Short of forget ≤ 45 % at retain ≥ 95 % in this laboratory: {names}. Their pages' tuning notes say why.
+Short of forget ≤ 45 % at retain ≥ 95 % in this laboratory: {names}. Their pages say why.
 """
 
 
@@ -42,7 +42,8 @@ def page(results: Path | None) -> str:
     if results is not None and results.is_file():
         parts.append(_table(results))
     parts.append("## Overview\n\n" + "\n".join(f"- [`{n}`](#{n}): {p.summary}" for n, p in plugins.items()) + "\n")
-    parts += [_method(name, plugin) for name, plugin in plugins.items()]
+    found = _results(results)
+    parts += [_method(name, plugin, found.get(name, "")) for name, plugin in plugins.items()]
     return "\n".join(parts)
 
 
@@ -67,7 +68,20 @@ def _cell(values: Any, share: bool) -> str:
     return f"{mean:.2f}" if mean < 10 else f"{mean:.0f}"
 
 
-def _method(name: str, plugin: discovery.Plugin) -> str:
+def _results(results: Path | None) -> dict[str, str]:
+    """What each method's preset does, in one line."""
+    if results is None or not results.is_file():
+        return {}
+    import pandas
+
+    return {
+        str(name): ", which gives "
+        + ", ".join(f"{COLUMNS[key]} {_cell(rows[key], True)}" for key in ("forget_t", "forget_v", "retain"))
+        for name, rows in pandas.read_csv(results).groupby("method")
+    }
+
+
+def _method(name: str, plugin: discovery.Plugin, result: str) -> str:
     module = plugin.load()
     summary, *paragraphs = (ast.get_docstring(ast.parse(plugin.path.read_text())) or "").split("\n\n")
     blocks = [f"```\n{text}\n```" if _is_formula(text) else text for text in paragraphs]
@@ -82,7 +96,7 @@ def _method(name: str, plugin: discovery.Plugin) -> str:
     return (
         f"## {name}\n\n{summary}\n\n" + "\n\n".join(blocks) + f"\n\n{table}\n\n"
         f"If it collapses: {module.TUNING['collapses']}. If it is too weak: {module.TUNING['too weak']}."
-        f"{adapters}\n\nLaboratory preset: `{flags}`\n"
+        f"{adapters}\n\nLaboratory preset: `{flags}`{result}.{module.TUNING.get('laboratory', '')}\n"
     )
 
 
