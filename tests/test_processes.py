@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-PROGRAM = str(Path(__file__).parent.parent / "unlearn" / "unlearn.py")
+ROOT = Path(__file__).parent.parent
+PROGRAM = str(ROOT / "unlearn" / "unlearn.py")
 
 
-def unlearn(folder: Path, method: str, batch_size: int, *flags: str, processes: int = 1) -> dict[str, torch.Tensor]:
+REPLICAS = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29517")
+SHARDS = ("-m", "accelerate.commands.launch", "--config_file", str(ROOT / "configurations" / "fsdp2.yaml"))
+
+
+def unlearn(
+    folder: Path, method: str, batch_size: int, *flags: str, launcher: Sequence[str] = ()
+) -> dict[str, torch.Tensor]:
     """The weights after four steps of plain descent: AdamW turns the rounding of tiny gradients into whole steps."""
-    launcher = [sys.executable]
-    if processes > 1:
-        launcher += ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--master_port", "29517"]
+    launcher = [sys.executable, *launcher]
     command = [
         *launcher, PROGRAM, "--model", "laboratory:base@tiny-0", "--method", method, "--preset", "laboratory", "--device",
         "cpu", "--max-steps", "4", "--optimizer", "sgd", "--lr", "0.01", "--batch-size", str(batch_size), "--no-eval",
@@ -34,8 +41,47 @@ def unlearn(folder: Path, method: str, batch_size: int, *flags: str, processes: 
 @pytest.mark.parametrize("method", ["rmu", "npo"])
 def test_two_processes_and_accumulation_equal_one_batch(method: str, tmp_path: Path) -> None:
     whole = unlearn(tmp_path / "whole", method, 8)
-    parts = unlearn(tmp_path / "parts", method, 4, processes=2)
+    parts = unlearn(tmp_path / "parts", method, 4, launcher=REPLICAS)
     accumulated = unlearn(tmp_path / "accumulated", method, 4, "--grad-accum-steps", "2")
     for name, expected in whole.items():
         torch.testing.assert_close(parts[name], expected, rtol=0, atol=1e-6)
         torch.testing.assert_close(accumulated[name], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("method", ["rmu", "npo", "grad_diff"])
+def test_two_shards_equal_one_process(method: str, tmp_path: Path) -> None:
+    """FSDP2 with the configuration that GPUs use; each process holds half of every tensor."""
+    whole = unlearn(tmp_path / "whole", method, 8)
+    shards = unlearn(tmp_path / "shards", method, 4, launcher=SHARDS)
+    for name, expected in whole.items():
+        torch.testing.assert_close(shards[name], expected, rtol=0, atol=1e-6)
+    (record,) = (tmp_path / "shards").glob("*/record.json")
+    assert json.loads(record.read_text())["notes"]["sharded_over"] == 2
+
+
+def test_configurations_are_what_accelerate_reads() -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    found = {path.stem: load_config_from_file(str(path)) for path in (ROOT / "configurations").glob("*.yaml")}
+    assert {name: str(config.distributed_type.value) for name, config in found.items()} == {
+        "fsdp2": "FSDP",
+        "deepspeed_zero3": "DEEPSPEED",
+    }
+
+
+def test_what_shards_cannot_do_is_refused(tmp_path: Path) -> None:
+    environment = os.environ | {"ACCELERATE_USE_FSDP": "true"}
+    command = [
+        sys.executable,
+        PROGRAM,
+        "--model",
+        "laboratory:base@tiny-0",
+        "--method",
+        "tar",
+        "--preset",
+        "laboratory",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "needs the whole model in one process" in result.stderr.strip().splitlines()[-1]

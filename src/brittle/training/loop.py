@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedType
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch import Tensor, nn
 
 from brittle.settings import BadInput
@@ -81,7 +81,12 @@ def learning_rate_factor(step: int, settings: LoopSettings) -> float:
 def accelerator_for(device: str, mixed_precision: str) -> Accelerator:
     """An accelerator for this device; a second training in one process may use another precision."""
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-    return Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
+    if accelerator.distributed_type == DistributedType.MULTI_CPU and os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        # accelerate shards on GPUs alone and would replicate here; on the CPU the same code is tried out and tested
+        accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin()  # reads what the launcher set
+        PartialState().distributed_type = accelerator.state.distributed_type = DistributedType.FSDP
+    return accelerator
 
 
 def is_sharded(accelerator: Accelerator) -> bool:

@@ -92,6 +92,8 @@ def unlearn(
         draft.table("training", [{"step": number, **row} for number, row in enumerate(terms, 1)])
     base = chosen.base.name if Path(chosen.base.text).exists() else chosen.base.text
     draft.note(device=device, compute=precision, stopped_at=history.stopped_at, base=base)
+    if history.weights is not None:
+        draft.note(sharded_over=PROCESSES)
     save_result(chosen, run, draft)
 
 
