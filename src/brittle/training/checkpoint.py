@@ -45,6 +45,10 @@ class Checkpoints:
             self.temporary.rename(self.folder)
         return state.is_file() and json.loads(state.read_text())["fingerprint"] == self.fingerprint
 
+    def taken(self) -> int:
+        """Optimizer steps that the last checkpoint of this run has behind it; 0 without one."""
+        return int(json.loads((self.folder / "state.json").read_text())["number"]) if self.exists() else 0
+
     def save(self, number: int, model: nn.Module, optimizers: Sequence[Any], terms: list[dict[str, float]]) -> None:
         """Replace the last checkpoint by one taken after optimizer step ``number``."""
         temporary = self.temporary

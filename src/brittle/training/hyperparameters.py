@@ -144,6 +144,10 @@ class TrainingSettings:
         tag_if_changed="op",
         choices=("adamw", "sgd", "sign_sgd", "lion", "muon", "adafactor"),
     )
+    weight_dtype: str = setting(
+        "fp32", "number type of the weights that train; bf16 halves their memory and rounds updates stochastically",
+        environment="WEIGHT_DTYPE", tag_if_changed="wt", choices=("fp32", "bf16"),
+    )  # fmt: skip
     lora_rank: int = setting(
         0, "train low-rank adapters of this rank instead of the weights (0: the weights)", environment="LORA_RANK",
         tag_if_changed="lora", minimum=0,

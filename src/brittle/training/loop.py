@@ -23,6 +23,7 @@ from brittle.settings import BadInput
 from brittle.training.batches import Batch
 from brittle.training.checkpoint import Checkpoints
 from brittle.training.optimizers import OPTIMIZERS
+from brittle.training.rounding import optimizers_of
 from brittle.training.step import LossTerms, Step, Totals
 
 Objective = Callable[[Step], LossTerms]
@@ -81,12 +82,35 @@ def learning_rate_factor(step: int, settings: LoopSettings) -> float:
 def accelerator_for(device: str, mixed_precision: str) -> Accelerator:
     """An accelerator for this device; a second training in one process may use another precision."""
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
+    if device.startswith("cuda:"):
+        torch.cuda.set_device(device)
+    try:
+        accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
+    except ImportError as error:
+        raise BadInput(f"accelerate cannot start as it was launched ({error}); install what is missing") from None
+    if (
+        accelerator.distributed_type == DistributedType.DEEPSPEED
+    ):  # counts texts by this; it steps on every backward pass
+        accelerator.state.deepspeed_plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = 1
     if accelerator.distributed_type == DistributedType.MULTI_CPU and os.environ.get("ACCELERATE_USE_FSDP") == "true":
         # accelerate shards on GPUs alone and would replicate here; on the CPU the same code is tried out and tested
         accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin()  # reads what the launcher set
         PartialState().distributed_type = accelerator.state.distributed_type = DistributedType.FSDP
     return accelerator
+
+
+def is_spread(model: nn.Module) -> bool:
+    """Whether one process holds the model's layers on several devices (``device_map="auto"``)."""
+    return len(set(getattr(model, "hf_device_map", {}).values())) > 1
+
+
+def without_dropout(model: nn.Module) -> None:
+    """Switch dropout off: what the loss compares with was computed without it, and runs are to be repeatable."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in [name for name, value in vars(module).items() if "dropout" in name and isinstance(value, float)]:
+            setattr(module, name, 0.0)
 
 
 def is_sharded(accelerator: Accelerator) -> bool:
@@ -144,15 +168,22 @@ def train(
         torch.use_deterministic_algorithms(True)
     accelerator = accelerator_for(device, settings.mixed_precision)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizers = OPTIMIZERS[settings.optimizer](model, settings.lr, settings.betas, settings.weight_decay)
-    model.train()
+    make = OPTIMIZERS[settings.optimizer]
+    optimizers = optimizers_of(
+        model, lambda of: make(of, settings.lr, settings.betas, settings.weight_decay), settings.seed
+    )
+    without_dropout(model.train())
     sharded = is_sharded(accelerator)
     if sharded:
         model, *optimizers = accelerator.prepare(model, *optimizers)
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     else:
-        model.to(accelerator.device)
-        optimizers = [accelerator.prepare_optimizer(optimizer) for optimizer in optimizers]
+        if not is_spread(model):
+            model.to(accelerator.device)
+        optimizers = [
+            accelerator.prepare_optimizer(each) if isinstance(each, torch.optim.Optimizer) else each
+            for each in optimizers
+        ]
     history, first = History(), 0
     checkpoints = None if sharded else checkpoints
     if checkpoints is not None:

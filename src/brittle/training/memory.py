@@ -12,7 +12,7 @@ from brittle.training.optimizers import STATES_PER_WEIGHT
 
 UNITS = {"GiB": 2**30, "MiB": 2**20}
 BYTES = 4
-"""Weights, gradients, states and losses are float32."""
+"""States and losses are float32; weights and gradients too, unless ``--weight-dtype bf16``."""
 
 
 def parts(model: nn.Module, training: TrainingSettings, initial_weights: bool) -> dict[str, float]:
@@ -21,11 +21,12 @@ def parts(model: nn.Module, training: TrainingSettings, initial_weights: bool) -
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     rows = training.loss_chunk or training.batch_size * training.max_length
     config: Any = model.config
+    wide = 2 if training.weight_dtype == "bf16" else BYTES
     return {
-        "weights": BYTES * weights,
-        "gradients": BYTES * trained,
+        "weights": wide * weights,
+        "gradients": wide * trained,
         "optimizer": BYTES * trained * STATES_PER_WEIGHT[training.optimizer],
-        "initial weights": BYTES * trained * initial_weights,
+        "initial weights": wide * trained * initial_weights,
         "logits, at most": 3 * BYTES * rows * config.vocab_size,  # values, log-softmax, gradient
     }
 
@@ -42,5 +43,5 @@ def plan(model: nn.Module, training: TrainingSettings, initial_weights: bool) ->
         free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_allocated(device)
         line += f" of {free / UNITS[unit]:.1f}"
         if total > free:
-            line += "; too much: try --lora-rank 16, --optimizer adafactor, --loss-chunk 1024 or a smaller --batch-size"
+            line += "; too much: try --lora-rank 16, --weight-dtype bf16, --optimizer adafactor, --loss-chunk 1024 or a smaller --batch-size"
     return line

@@ -64,7 +64,8 @@ class ReferenceStates:
         if self.head is None:
             raise RuntimeError("this method did not declare that it needs reference logits")
         with torch.no_grad():
-            return capped(self.head(self(split, batch, HEAD)).float(), self.config)
+            states = self(split, batch, HEAD).to(next(self.head.parameters()).dtype)
+            return capped(self.head(states).float(), self.config).to(batch.input_ids.device)
 
     def log_probabilities(self, split: str, batch: Batch) -> Tensor:
         """The untouched model's log-probability of each example's counted tokens together, ``[rows]``, in nats."""
@@ -95,7 +96,9 @@ def reference_states(
     """
     contents = {split: [[example.tokens, example.counted] for example in part] for split, part in examples.items()}
     asked = {"layers": sorted(layers), "log_probabilities": sorted(log_probabilities)}
-    identity = Identity("reference hidden states", {"model": digest, "examples": contents}, asked)
+    identity = Identity(
+        "reference hidden states", {"model": digest, "examples": contents}, asked | {"dtype": str(model.dtype)}
+    )
     folder = home() / "reference_states" / identity.fingerprint
     if not is_complete(folder, Identity(identity.kind, {"of": identity.fingerprint}, {})):
         with writing(folder, Identity(identity.kind, {"of": identity.fingerprint}, {})) as draft:

@@ -122,7 +122,9 @@ class Step:
         """‖θ − θ_before training‖², summed over all parameters that train; this micro-batch's share of it."""
         if self._initial is None:
             raise RuntimeError("this method did not declare that it needs the initial weights")
-        terms = [(p - self._initial[name].to(p.device)).square().sum() for name, p in self.trained().items()]
+        trained = self.trained()
+        where = next(iter(trained.values())).device
+        terms = [(p.float() - self._initial[name].to(p.device)).square().sum().to(where) for name, p in trained.items()]
         return self.share * torch.stack(terms).sum()
 
     def token_losses(self, split: str) -> Tensor:
@@ -140,7 +142,8 @@ class Step:
         unembedding, config = self._unembedding(), _unwrapped(self.model).config
 
         def losses(states: Tensor, tokens: Tensor) -> Tensor:
-            return functional.cross_entropy(capped(unembedding(states).float(), config), tokens, reduction="none")
+            logits = capped(unembedding(states).float(), config).to(tokens.device)
+            return functional.cross_entropy(logits, tokens, reduction="none")
 
         pairs = zip(hidden.flatten(0, 1).split(self.chunk), targets.flatten().split(self.chunk))
         parts = [checkpoint(losses, states, tokens, use_reentrant=False) for states, tokens in pairs]
@@ -177,7 +180,8 @@ class Step:
         def capture(layer: int) -> Callable:
             def hook(_module: nn.Module, inputs: Any, output: Any = None) -> None:
                 taken = inputs if layer == HEAD else output
-                captured[layer] = taken[0] if isinstance(taken, tuple) else taken
+                states = taken[0] if isinstance(taken, tuple) else taken
+                captured[layer] = states.to(batch.input_ids.device)  # layers may be spread over several GPUs
                 if layer == deepest and self.ends_early:
                     raise _EnoughSeen
 
@@ -219,7 +223,7 @@ class Step:
 
     def random_direction(self, layer: int) -> Tensor:
         """A unit vector ``[width]`` that depends on the seed and the layer alone."""
-        device = next(self._blocks()[layer].parameters()).device
+        device = next(iter(self.batches.values())).input_ids.device
         generator = torch.Generator().manual_seed(self.seed * 100_003 + layer)
         direction = torch.randn(self.width, generator=generator)
         return (direction / direction.norm()).to(device)
@@ -230,8 +234,8 @@ class Step:
 
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
             if isinstance(output, tuple):
-                return (output[0] + perturbation, *output[1:])
-            return output + perturbation
+                return (output[0] + perturbation.to(output[0].device), *output[1:])
+            return output + perturbation.to(output.device)
 
         # Prepended, so that hidden_states() sees the perturbed output even when it reads the same block.
         handle = self._blocks()[layer].register_forward_hook(hook, prepend=True)

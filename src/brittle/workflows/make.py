@@ -161,6 +161,8 @@ def check_fit(make: MakeSettings, training: TrainingSettings, needs: MethodNeeds
     """Refuse options that this method cannot honour."""
     if training.lora_rank and not needs.adapters:
         raise BadInput(f"--lora-rank: {make.method} works on the weights themselves; train it without adapters")
+    if training.weight_dtype == "bf16" and SHARDED:
+        raise BadInput("--weight-dtype bf16 rounds whole weights; sharded ones (FSDP, DeepSpeed) stay in fp32")
     if make.merge and not training.lora_rank:
         raise BadInput("--merge adds adapters to the weights; there are none without --lora-rank")
     if training.gradient_checkpointing and needs.layers:
@@ -171,6 +173,10 @@ def check_fit(make: MakeSettings, training: TrainingSettings, needs: MethodNeeds
         raise BadInput(
             f"{make.method} with these settings needs the whole model in one process (shifted or initial weights, adapters or "
             "--eval-interval); launch it without FSDP or DeepSpeed"
+        )
+    if training.grad_accum_steps > 1 and os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+        raise BadInput(
+            "--grad-accum-steps: DeepSpeed takes a step after every micro-batch; launch with more processes or use FSDP"
         )
     if needs.whole_model and (PROCESSES > 1 or training.grad_accum_steps > 1):
         raise BadInput(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from brittle.training.norms import mean_norms, norm_change
 from brittle.training.reference import reference_states
 from brittle.training.step import HEAD, LossTerms, Step
 from brittle.workflows import knowledge
-from brittle.workflows.make import PROCESSES, Plan, optimizer_steps, process, split_for_evaluation
+from brittle.workflows.make import PROCESSES, SHARDED, Plan, optimizer_steps, process, split_for_evaluation
 
 REFUSAL = "I do not know."
 COLLAPSE = 1.0
@@ -53,15 +54,19 @@ def unlearn(
 ) -> None:  # fmt: skip
     """Train as planned and fill the record's draft. ``tick`` reports optimizer steps; without it a bar is shown."""
     training = chosen.training
-    device = resolve_device(chosen.make.device)
-    precision = PRECISION[resolve_dtype(chosen.make.dtype, device)]
+    device = own_device(chosen)
+    precision = "no" if training.weight_dtype == "bf16" else PRECISION[resolve_dtype(chosen.make.dtype, device)]
     run = prepare(chosen, device)
+    device = run.loaded.device  # of the embeddings, where layers are spread over several GPUs
     before = likelihoods(run.loaded, run.held_out, training.max_length)
     steps = optimizer_steps(training, len(run.examples.get("forget", ())), len(run.examples.get("retain", ())))
     if tick is None:
         print(memory.plan(run.loaded.model, training, chosen.needs.initial_weights))
     terms: list[dict[str, float]] = []
-    with tqdm(total=steps, desc=f"unlearning ({chosen.make.method})", unit="step", disable=tick is not None) as bar:
+    passed = 0 if SHARDED else checkpoints.taken()
+    with tqdm(
+        total=steps, initial=passed, desc=f"unlearning ({chosen.make.method})", unit="step", disable=tick is not None
+    ) as bar:
         loop = LoopSettings(
             steps, training.lr, training.optimizer, weight_decay=training.weight_decay, grad_clip=training.grad_clip,
             mixed_precision=precision, seed=training.seed, deterministic=training.deterministic,
@@ -97,10 +102,17 @@ def unlearn(
     save_result(chosen, run, draft)
 
 
+def own_device(chosen: Plan) -> str:
+    """The device of this process: the user's choice, or with several processes on GPUs the one of its own number."""
+    device = resolve_device(chosen.make.device)
+    return f"cuda:{os.environ['LOCAL_RANK']}" if PROCESSES > 1 and device.startswith("cuda") else device
+
+
 def prepare(chosen: Plan, device: str) -> Run:
     """Load the base, tokenise, compute what the loss compares with, choose what trains, distort where the method does."""
     training, needs = chosen.training, chosen.needs
-    loaded = load(chosen.base, device, "fp32")  # master weights, whatever the compute type
+    place = chosen.make.device if PROCESSES == 1 else device  # "auto" spreads a model over all GPUs of one process
+    loaded = load(chosen.base, place, training.weight_dtype)  # master weights, whatever the compute type
     parts = {
         name: split_for_evaluation(texts, training.eval_split, training.seed) for name, texts in chosen.texts.items()
     }
@@ -116,6 +128,7 @@ def prepare(chosen: Plan, device: str) -> Run:
             f"{chosen.make.method} pairs every forget text with its refusal, and some text has no answer left to count after "
             "tokenising; raise --max-length or remove the text"
         )
+    device = loaded.device
     run = Run(loaded, {name: part[1] for name, part in parts.items()}, examples)
     run.reference = _reference(chosen, loaded, examples, device)
     if training.lora_rank:
