@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -85,3 +86,35 @@ def test_what_shards_cannot_do_is_refused(tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert result.returncode == 2
     assert "needs the whole model in one process" in result.stderr.strip().splitlines()[-1]
+
+
+def test_deepspeed_that_is_not_installed_is_one_line(tmp_path: Path) -> None:
+    if importlib.util.find_spec("deepspeed"):
+        pytest.skip("DeepSpeed is installed here")
+    environment = os.environ | {"ACCELERATE_USE_DEEPSPEED": "true"}
+    command = [sys.executable, PROGRAM, "--model", "laboratory:base@tiny-0", "--method", "ga", "--preset", "laboratory"]
+    result = subprocess.run(
+        [*command, "--device", "cpu"], capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
+    assert result.returncode == 2
+    assert "DeepSpeed is not installed" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_layers_behind_a_device_map_train_as_they_do_without() -> None:
+    """accelerate's hooks around every module, as ``device_map="auto"`` sets them; here all on one device."""
+    from accelerate import dispatch_model
+    from method_trials import trial_of
+
+    for method in ("rmu", "npo", "lat"):
+        found = []
+        for hooked in (False, True):
+            trial = trial_of(method)
+            if hooked:
+                names = {name: "cpu" for name, _ in trial.loaded.model.named_children()}
+                dispatch_model(trial.loaded.model, names, force_hooks=True)
+            trial.loss().backward()
+            found.append([p.grad for p in trial.loaded.model.parameters() if p.grad is not None])
+        assert len(found[0]) == len(found[1])
+        for plain, behind in zip(*found):
+            torch.testing.assert_close(behind, plain)
