@@ -29,7 +29,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 TUNING = {
     "collapses": "lower --rerouting-coeff or --lat-eps",
     "too weak": "more steps, a higher --lr or --lat-eps",
-    "laboratory": " At the mark (45.1 % on the mean of three seeds): the schedule gives rerouting little time once the adversary has taken its part.",
 }
 
 

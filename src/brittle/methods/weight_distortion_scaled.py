@@ -27,7 +27,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 TUNING = {
     "collapses": "lower --wt-noise-scale or train longer on retain texts",
     "too weak": "raise --wt-noise-scale",
-    "laboratory": " At the mark (45.8 % on the mean of three seeds, 39 to 52 %): noise in proportion to each tensor leaves the small ones nearly whole.",
 }
 
 
