@@ -49,7 +49,8 @@ def settings_for(folder: Path, architecture: str, **changes: object) -> Pipeline
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_pipeline_writes_every_documented_file(architecture: str, tmp_path: Path) -> None:
     attacks = architecture in ATTACKED
-    report = run(settings_for(tmp_path, architecture, enable_attacks=attacks), AttackSettings(attack_steps=2))
+    report, failures = run(settings_for(tmp_path, architecture, enable_attacks=attacks), AttackSettings(attack_steps=2))
+    assert [f"{failure.diagnostic}: {failure.reason}" for failure in failures] == []
     outputs = tmp_path / "outputs"
     expected = [outputs / "base__to__unlearned" / name for name in PAIR_FILES]
     expected += [outputs / model / name for model in ("base", "unlearned") for name in MODEL_FILES]

@@ -6,6 +6,7 @@ Workflows are imported when a command runs, not before: ``--help`` needs no torc
 from __future__ import annotations
 
 import difflib
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -88,12 +89,14 @@ def _pipeline(given: Given, environment: Environment) -> int:
 
     started = time.time()
     settings = resolve(pipeline.PipelineSettings, given, environment)
-    report = pipeline.run(settings)
+    report, failures = pipeline.run(settings)
     print()
     for line in pipeline.summary_of(report):
         print(line)
     print(f"\nreport: {report.resolve()}  ({time.time() - started:.0f} s)")
-    return 0
+    for failure in failures:
+        print(f"no result: {failure.diagnostic} of {failure.where}: {failure.reason}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 def _pipeline_settings() -> SettingsTypes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +21,14 @@ from brittle.settings import BadInput
 def matrix_pairs(
     folder_a: Path,
     folder_b: Path,
-    device: str = "cpu",
+    device: str | Sequence[str] = "cpu",
     dtype: torch.dtype | None = None,
     layers: Collection[int] | None = None,
 ) -> Iterator[MatrixPair]:
     """Every weight matrix that the architecture's table names, from both checkpoints, in the order of A's files.
 
     Each tensor goes straight to ``device`` and to float32, after a rounding to ``dtype`` if one is given (rounding
-    before subtracting can destroy small updates, so it is off by default). Rows are outputs, columns inputs; ``.name``
+    before subtracting can destroy small updates, so it is off by default); several devices take turns. Rows are outputs, columns inputs; ``.name``
     is A's. ``layers`` restricts the stream. A thread reads the next pair while the caller works on this one, so that
     at most four matrices are held here. The two may be sharded differently and differ in the base-model prefix.
 
@@ -41,11 +42,12 @@ def matrix_pairs(
         raise BadInput(f"{types}; compare models of one architecture")
     first, second = (_Checkpoint.survey(Path(folder), anatomy, layers) for folder in (folder_a, folder_b))
     _check_matching(first, second)
+    devices = itertools.cycle([device] if isinstance(device, str) else device)
     with ThreadPoolExecutor(max_workers=1) as reader:
 
         def read(key: str) -> MatrixPair:
-            stored, place = first.matrices[key], first.matrices[key].place
-            base, modified = (side.read(key, anatomy.transposed, device, dtype) for side in (first, second))
+            stored, place, where = first.matrices[key], first.matrices[key].place, next(devices)
+            base, modified = (side.read(key, anatomy.transposed, where, dtype) for side in (first, second))
             return MatrixPair(stored.name, place.layer, place.component, place.group, base, modified)
 
         keys = list(first.matrices)
@@ -56,6 +58,12 @@ def matrix_pairs(
                 pending = reader.submit(read, following)
             yield pair
             del pair  # or the caller's pair would outlive its turn
+
+
+def matrix_names(folder: Path) -> list[str]:
+    """The names of all matrices that :func:`matrix_pairs` would show of this checkpoint; reads headers only."""
+    anatomy = anatomy_of(read_json(Path(folder) / "config.json"))
+    return [stored.name for stored in _Checkpoint.survey(Path(folder), anatomy, None).matrices.values()]
 
 
 @dataclass(frozen=True)

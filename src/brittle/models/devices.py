@@ -33,6 +33,12 @@ def resolve_device(text: str = "auto") -> str:
     return text
 
 
+def resolve_devices(text: str = "auto") -> list[str]:
+    """As :func:`resolve_device`, but ``auto`` is every CUDA GPU where there are several."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [f"cuda:{number}" for number in range(gpus)] if text == "auto" and gpus > 1 else [resolve_device(text)]
+
+
 def _free_memory(gpu: int) -> int:
     try:
         return torch.cuda.mem_get_info(gpu)[0]

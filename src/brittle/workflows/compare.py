@@ -1,24 +1,23 @@
-"""Diagnose models: the weight pass, the activation pass and the questions, each model loaded once.
+"""Diagnose models: what no complete record covers is measured, with controls, each model loaded once.
 
-What a complete record of the same fingerprint covers is skipped, and a model is loaded only when a diagnostic that
-needs it is missing.
+A diagnostic that fails is listed in :attr:`Comparison.failures` and stops no other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from brittle import discovery
-from brittle.contracts import Findings
 from brittle.data.multiple_choice import Question
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.models.references import Located
-from brittle.records import Draft, Identity, digest_of_source, fingerprint, is_complete, writing
-from brittle.settings import with_overrides
+from brittle.records import Identity, digest_of_source, fingerprint, is_complete, writing
+from brittle.settings import BadInput, with_overrides
+from brittle.workflows import controls, knowledge, passes
 
 if TYPE_CHECKING:
     from brittle.models.loading import LoadedModel
@@ -26,10 +25,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Material:
-    """What models are shown: texts by split (``forget``, ``retain``) and questions by side."""
+    """What models are shown: texts by split (``forget``, ``retain``, ``benign``) and questions by side."""
 
     texts: Mapping[str, Sequence[str]]
     questions: Mapping[str, Sequence[Question]]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A diagnostic that gave no result, where, and why."""
+
+    diagnostic: str
+    where: str
+    problem: Exception
+
+    @property
+    def reason(self) -> str:
+        """What went wrong and, where it was not foreseen, in which line."""
+        if isinstance(self.problem, BadInput):
+            return str(self.problem)
+        last = traceback.extract_tb(self.problem.__traceback__)[-1:]
+        place = "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in last)
+        return f"{type(self.problem).__name__}: {self.problem}{place}"
 
 
 @dataclass
@@ -51,7 +68,13 @@ class Comparison:
     """Where the first of ``only`` goes instead of its documented place; likewise its figures and their subtitle:"""
     plot_outdir: Path | None = None
     title: str | None = None
+    control: Located | None = None
+    """An independent retraining of the base, whose comparison with it stands beside every other's."""
+    random: bool = True
+    """Whether a random update of the same size is measured beside each comparison."""
+    failures: list[Failure] = field(default_factory=list)
     _loaded: dict[str, LoadedModel] = field(default_factory=dict)
+    _responses: dict[tuple, Any] = field(default_factory=dict)
 
     def loaded(self, located: Located) -> LoadedModel:
         """The model, loaded the first time it is asked for."""
@@ -62,160 +85,179 @@ class Comparison:
         return replace(self._loaded[located.digest], name=located.name)
 
     def forget_loaded(self, keep: Iterable[Located] = ()) -> None:
-        """Free every loaded model but those in ``keep``."""
+        """Free every loaded model but those in ``keep``, and what is remembered of the others."""
         kept = {located.digest for located in keep}
         self._loaded = {digest: model for digest, model in self._loaded.items() if digest in kept}
+        self._responses = {key: found for key, found in self._responses.items() if key[0] in kept}
 
     def pair(self, a: Located, b: Located) -> Path:
-        """All diagnostics of scope ``pair`` for a → b; returns the comparison's folder."""
+        """All diagnostics of scope ``pair`` for a → b, the control's first; returns the comparison's folder."""
         from brittle.models.loading import check_same_architecture, check_same_vocabulary
 
         check_same_architecture(a, b)
         check_same_vocabulary(a, b)
+        control = self.control if self.control and self.control.digest not in (a.digest, b.digest) else None
+        if control is not None and not self.outdir:
+            self.pair(a, control)
         folder = self.outputs / f"{a.name}__to__{b.name}"
-        inputs = {"a": a.digest, "b": b.digest}
-        self._weights(folder, a, b, self._missing("weights", "pair", folder, inputs | {"dtype": self.param_dtype}))
+        beside = self.outputs / f"{a.name}__to__{control.name}" if control else None
+        inputs = {"a": a.digest, "b": b.digest, "control": control.digest if control else None, "random": self.random}
+        title = f"{a.name} → {b.name}"
         texts = fingerprint({split: list(part) for split, part in self.material.texts.items()})
-        self._activations(
-            folder, a, b, self._missing("activations", "pair", folder, inputs | {"texts": texts, "dtype": self.dtype})
-        )
-        self.tables(folder, folder / "weight_comparison" / "per_layer.csv", inputs | {"dtype": self.param_dtype})
+        listeners = self._missing("pair", folder, inputs, texts)
+        for listener in listeners:
+            listener.begin(self.random and listener.needs != ("tables",))
+        self._observe(listeners, a, b)
+        reading = [listener for listener in listeners if listener.needs == ("tables",)]
+        self._finish([listener for listener in listeners if listener not in reading], folder, title, beside)
+        for listener in reading:
+            self._read_table(listener, folder / "weight_comparison")
+        self._finish(reading, folder, title, beside)
         return folder
+
+    def _observe(self, listeners: Sequence[passes.Listener], a: Located, b: Located) -> None:
+        texts = dict(self.material.texts)
+
+        def run(kind: str, work: Callable[[list[passes.Listener]], None]) -> None:
+            if wanting := passes.wanting(listeners, kind):
+                passes.all_fail_together(wanting, lambda: work(wanting))
+
+        def weights(wanting: list[passes.Listener]) -> None:
+            from brittle.models.devices import resolve_devices, resolve_dtype
+
+            devices = resolve_devices(self.param_device)
+            dtype = None if self.param_dtype == "auto" else resolve_dtype(self.param_dtype, devices[0])
+            passes.weights(wanting, a.folder, b.folder, devices, dtype)
+
+        def activations(wanting: list[passes.Listener]) -> None:
+            passes.enough(texts)
+            passes.activations(wanting, self.loaded(a), self.loaded(b), texts)
+
+        def sensitivity(wanting: list[passes.Listener]) -> None:
+            passes.enough(texts)
+            passes.sensitivity(wanting, self.loaded(a), self.loaded(b), texts, self._responses)
+
+        run("weights", weights)
+        run("activations", activations)
+        run("sensitivity", sensitivity)
 
     def tables(self, folder: Path, table: Path, inputs: Mapping[str, Any]) -> None:
-        """The diagnostics that read what step 1 wrote."""
-        for module, settings, identity in self._missing("tables", "pair", folder, inputs):
-            import pandas
+        """The diagnostics that read what step 1 wrote, from any table of that form."""
+        listeners = [each for each in self._missing("pair", folder, inputs, "") if each.needs == ("tables",)]
+        for listener in listeners:
+            listener.begin(False)
+            self._read_table(listener, table.parent, table)
+        self._finish(listeners, folder, folder.name.replace("__to__", " → "))
 
-            fitter = module.Fitter(settings)
-            for row in pandas.read_csv(table).to_dict("records"):
-                fitter.update(row)
-            self._write(folder, module, identity, fitter.finish(), folder.name.replace("__to__", " → "))
+    def _read_table(self, listener: passes.Listener, step_1: Path, table: Path | None = None) -> None:
+        random = step_1 / "controls" / "random" / "per_layer.csv"
+        if random.is_file():
+            listener.begin(True)
+        sources = {"fitter": table or step_1 / "per_layer.csv", "control": random}
+        for side, path in sources.items():
+            fitter = getattr(listener, side)
+            if fitter is not None:
+                listener.guard(passes.read_table, fitter, path)
 
     def model(self, located: Located) -> Path:
-        """Steps 0 and 6 for one model; returns the model's folder."""
+        """Everything that is asked of one model: evaluation, lens, probes; returns the model's folder."""
         folder = self.outputs / located.name
         asked = fingerprint({side: list(questions) for side, questions in self.material.questions.items()})
-        inputs = {"model": located.digest, "questions": asked, "dtype": self.dtype}
-        self._evaluate(folder, located, inputs)
-        from brittle.models.likelihood import score
-
-        for module, settings, identity in self._missing("questions", "model", folder, inputs):
-            questions = _forget_questions(self.material)[: settings.max_samples]
-            fitter = module.Fitter(settings)
-            fitter.update(
-                score(self.loaded(located), questions, "all", settings.batch_size, max_length=settings.max_length)
+        inputs = {"model": located.digest}
+        texts = fingerprint({split: list(part) for split, part in self.material.texts.items()})
+        try:
+            self._evaluate(folder, located, inputs | {"questions": asked, "dtype": self.dtype})
+        except Exception as problem:  # listed; the other diagnostics go on
+            self.failures.append(Failure(accuracy.NAME, located.name, problem))
+        listeners = self._missing("model", folder, inputs, texts, asked)
+        for listener in listeners:
+            listener.begin(False)
+        wanting = passes.wanting(listeners, "activations")
+        if wanting:
+            passes.all_fail_together(
+                wanting, lambda: passes.activations(wanting, self.loaded(located), None, dict(self.material.texts))
             )
-            self._write(folder, module, identity, fitter.finish(), located.name)
+        for listener in passes.wanting(listeners, "questions"):
+            listener.guard(self._ask, located, listener)
+        self._finish(listeners, folder, located.name)
         return folder
 
+    def _ask(self, located: Located, listener: passes.Listener) -> None:
+        from brittle.models.likelihood import score
+
+        settings = listener.settings
+        questions = [question for side in ("t", "v") for question in self.material.questions[side]]
+        chosen = questions[: settings.max_samples]
+        scores = score(self.loaded(located), chosen, "all", settings.batch_size, max_length=settings.max_length)
+        listener.fitter.update(scores)
+
     def _missing(
-        self, needs: str, scope: str, folder: Path, inputs: Mapping[str, Any]
-    ) -> list[tuple[ModuleType, Any, Identity]]:
-        """The diagnostics of a kind that have no complete record, with their settings and identity."""
+        self, scope: str, folder: Path, inputs: Mapping[str, Any], texts: str, asked: str = ""
+    ) -> list[passes.Listener]:
+        """The diagnostics of a scope that have no complete record."""
         missing = []
         for name, plugin in discovery.plugins("diagnostics").items():
-            if (
-                plugin.constants["NEEDS"] != needs
-                or plugin.constants["SCOPE"] != scope
-                or (self.only and name not in self.only)
-            ):
+            if plugin.constants["SCOPE"] != scope or (self.only and name not in self.only):
                 continue
             module = plugin.load()
             settings = with_overrides(module.Settings, self.overrides)
-            identity = Identity(name, {**inputs, "source": digest_of_source(module)}, vars(settings))
-            if self.force or not is_complete(self.place(folder, name), identity):
-                missing.append((module, settings, identity))
+            listener = passes.Listener(module, settings, Identity(name, {}, {}))
+            read: dict[str, Any] = {"source": digest_of_source(module)}
+            if {"activations", "sensitivity"} & set(listener.needs):
+                read |= {"texts": texts, "dtype": self.dtype}
+            if "questions" in listener.needs:
+                read |= {"questions": asked, "dtype": self.dtype}
+            if {"weights", "tables"} & set(listener.needs):
+                read |= {"param_dtype": self.param_dtype}
+            listener.identity = Identity(name, {**inputs, **read}, vars(settings))
+            if self.force or not is_complete(self.place(folder, name), listener.identity):
+                missing.append(listener)
         return missing
 
-    def _weights(
-        self, folder: Path, a: Located, b: Located, missing: Sequence[tuple[ModuleType, Any, Identity]]
+    def _finish(
+        self, listeners: Sequence[passes.Listener], folder: Path, title: str, beside: Path | None = None
     ) -> None:
-        if not missing:
-            return
-        from brittle.models.checkpoints import matrix_pairs
-        from brittle.models.devices import resolve_device, resolve_dtype
+        for listener in listeners:
+            listener.finish()
+            listener.guard(self._write, listener, folder, title, beside)
+            if listener.problem is not None:
+                self.failures.append(Failure(listener.identity.kind, title, listener.problem))
 
-        device = resolve_device(self.param_device)
-        dtype = None if self.param_dtype == "auto" else resolve_dtype(self.param_dtype, device)
-        fitters = [module.Fitter(settings) for module, settings, _ in missing]
-        for matrix_pair in matrix_pairs(a.folder, b.folder, device, dtype):
-            for fitter in fitters:
-                fitter.update(matrix_pair)
-        self._write_all(folder, missing, fitters, f"{a.name} → {b.name}")
-
-    def _activations(
-        self, folder: Path, a: Located, b: Located, missing: Sequence[tuple[ModuleType, Any, Identity]]
-    ) -> None:
-        if not missing:
-            return
-        from brittle.models.observation import observe
-
-        fitters = [module.Fitter(settings) for module, settings, _ in missing]
-        settings = missing[0][1]
-        texts = {split: list(part)[: settings.max_samples] for split, part in self.material.texts.items()}
-        observe(self.loaded(a), self.loaded(b), texts, fitters, settings.batch_size, settings.max_length)
-        self._write_all(folder, missing, fitters, f"{a.name} → {b.name}")
-
-    def _write_all(
-        self, folder: Path, missing: Sequence[tuple[ModuleType, Any, Identity]], fitters: Sequence[Any], subtitle: str
-    ) -> None:
-        for (module, _, identity), fitter in zip(missing, fitters):
-            self._write(folder, module, identity, fitter.finish(), subtitle)
-
-    def _write(self, folder: Path, module: ModuleType, identity: Identity, findings: Findings, subtitle: str) -> None:
+    def _write(self, listener: passes.Listener, folder: Path, title: str, beside: Path | None) -> None:
         from brittle.reports.figures import write_declared
 
-        own = bool(self.only) and self.only[0] == module.NAME
-        place = self.place(folder, module.NAME)
-        with writing(place, identity) as draft:
-            for table, rows in findings.tables.items():
-                draft.table(table, rows)
-            if findings.summary:
-                draft.summary(findings.summary, findings.summary_name)
-            plots = self.plot_outdir if own else None
-            write_declared(module.FIGURES, draft.folder, (own and self.title) or subtitle, plots)
+        module, own = listener.module, listener.results["own"]
+        random = listener.results.get("random")
+        retrained = controls.recorded(beside / module.NAME) if beside else None
+        tables, summary = controls.joined(own, module.FIGURES, {"random": random, "retrained": retrained})
+        chosen = bool(self.only) and self.only[0] == module.NAME
+        with writing(self.place(folder, module.NAME), listener.identity) as draft:
+            for name, frame in tables.items():
+                draft.table(name, frame)
+            if random is not None:
+                (draft.folder / "controls" / "random").mkdir(parents=True)
+                for name, rows in random.tables.items():
+                    draft.table(f"controls/random/{name}", rows)
+            if summary:
+                draft.summary(summary, own.summary_name)
+            plots = self.plot_outdir if chosen else None
+            write_declared(module.FIGURES, draft.folder, (chosen and self.title) or title, plots)
 
     def place(self, folder: Path, name: str) -> Path:
         """Where a diagnostic's result goes: the folder of its name, unless the user chose another."""
         return self.outdir if self.outdir and self.only and name == self.only[0] else folder / name
 
+    def raise_failures(self) -> None:
+        """For a single diagnostic: what went wrong, as it was raised."""
+        for failure in self.failures:
+            raise failure.problem
+
     def _evaluate(self, folder: Path, located: Located, inputs: Mapping[str, Any]) -> None:
         identity = Identity(
             accuracy.NAME, {**inputs, "source": digest_of_source(accuracy)}, {"texts": fingerprint(self.material.texts)}
         )
-        if (self.only and accuracy.NAME not in self.only) or (
-            not self.force and is_complete(self.place(folder, accuracy.NAME), identity)
-        ):
+        place = self.place(folder, accuracy.NAME)
+        if (self.only and accuracy.NAME not in self.only) or (not self.force and is_complete(place, identity)):
             return
-        with writing(self.place(folder, accuracy.NAME), identity) as draft:
-            self._write_evaluation(draft, self.loaded(located))
-
-    def _write_evaluation(self, draft: Draft, loaded: LoadedModel) -> None:
-        """General capability (benign questions) overall and by subject, then each side's accuracy and likelihood."""
-        import numpy
-
-        from brittle.models.likelihood import negative_log_likelihood
-
-        material = self.material
-        names = {"t": "forget_t", "v": "forget_v", "retain": "retain"}
-        asked = {names[side]: accuracy.evaluate(loaded, questions) for side, questions in material.questions.items()}
-        summary = asked["retain"]
-        correct, number = (
-            sum(asked[half][key] for half in ("forget_t", "forget_v")) for key in ("correct", "questions")
-        )
-        asked["forget"] = accuracy.accuracy_with_interval(correct, number)
-        kept = ("accuracy", "interval_low", "interval_high", "questions")
-        results: dict[str, dict[str, float]] = {
-            name: {key: found[key] for key in kept} for name, found in asked.items()
-        }
-        for split, texts in material.texts.items():
-            values = negative_log_likelihood(loaded, list(texts)[:200], 16)
-            results[split]["negative_log_likelihood"] = float(numpy.nanmean(values))
-        draft.summary(summary | {"results": results})
-        text = accuracy.summary_markdown(summary, title="General capability")
-        (draft.folder / "high_level_summary.md").write_text(text)
-
-
-def _forget_questions(material: Material) -> list[Question]:
-    return [question for side in ("t", "v") for question in material.questions[side]]
+        with writing(place, identity) as draft:
+            knowledge.write_evaluation(draft, self.loaded(located), self.material.questions, self.material.texts)

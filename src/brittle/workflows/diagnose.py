@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,37 +48,67 @@ class DiagnoseSettings:
     plot_outdir: str | None = setting(None, "folder for its figures (default: as documented, beside the tables)")
     title: str | None = setting(None, "line under the figures' titles (default: the models)")
     seed: int = setting(42, "seed of what is sampled, such as benign questions")
+    control: str = setting(
+        "none", "an independent retraining of model A: its own comparison stands beside this one", environment="CONTROL"
+    )
+    random_control: bool = setting(
+        True, "measure a random update of the same size beside the comparison", environment="RANDOM_CONTROL"
+    )
+    benign_text: str | None = setting(
+        None, "benign texts of the forget texts' form and length (default: data/benign.txt if there is one)",
+        environment="BENIGN_TEXT",
+    )  # fmt: skip
     force: bool = setting(False, "run again even if the record is complete")
 
 
 def diagnose(name: str, settings: DiagnoseSettings, given: Mapping[str, Any]) -> Path:
     """Run one diagnostic (or ``evals``) and return the folder of its results."""
     if name == EVALUATION:
-        scope, needs, own = "model", "questions", set()
+        scope, needs, own = "model", {"questions"}, set()
     else:
         plugin = discovery.find("diagnostics", name)
-        scope, needs = plugin.constants["SCOPE"], plugin.constants["NEEDS"]
+        scope = plugin.constants["SCOPE"]
+        needs = needs_of([name])
         own = {field.name for field in fields_of(plugin.load().Settings)}
     if unused := sorted(given.keys() - own - vars(settings).keys()):
         raise BadInput(f"--{unused[0].replace('_', '-')} is not used by {name} (see its --help)")
-    first = ["weight_comparison"] if needs == "tables" and not given.get("per_layer_csv") else []
+    first = ["weight_comparison"] if needs == {"tables"} and not given.get("per_layer_csv") else []
     session = Comparison(
         Path(settings.outroot), Material({}, {}), settings.device, settings.dtype, settings.device, settings.dtype,
         settings.force, given, (name, *first), Path(settings.outdir) if settings.outdir else None,
-        Path(settings.plot_outdir) if settings.plot_outdir else None, settings.title,
+        Path(settings.plot_outdir) if settings.plot_outdir else None, settings.title, random=settings.random_control,
     )  # fmt: skip
     if table := given.get("per_layer_csv"):
         folder = _folder_of_table(Path(table))
         session.tables(folder, Path(table), {"table": digest_of_file(Path(table))})
+        session.raise_failures()
         return session.place(folder, name)
     names = ("model_a", "model_b") if scope == "pair" else ("model",)
     missing = [f"--{key.replace('_', '-')}" for key in names if not getattr(settings, key)]
     if missing:
         raise BadInput(f"{name} needs {' and '.join(missing)}: a hub id, a folder or laboratory:NAME")
     references = [getattr(settings, key) for key in names]
-    session.material = _material(settings, references[0], needs)
+    session.material = material(settings, references[0], needs)
     located = [laboratory.find(reference) for reference in references]
-    return session.place(session.pair(*located) if scope == "pair" else session.model(*located), name)
+    if settings.control and settings.control != "none":
+        session.control = laboratory.find(settings.control)
+    folder = session.pair(*located) if scope == "pair" else session.model(*located)
+    session.raise_failures()
+    return session.place(folder, name)
+
+
+def needs_of(names: Collection[str]) -> set[str]:
+    """The kinds of observation that any of these diagnostics is shown."""
+    needs = [discovery.find("diagnostics", name).constants["NEEDS"] for name in names]
+    return {kind for each in needs for kind in ([each] if isinstance(each, str) else each)}
+
+
+def texts_from(forget: str | None, retain: str | None, benign: str | None) -> dict[str, list[str]]:
+    """Texts from files, by default those that create_datasets.py writes; ``benign`` only where there is a file."""
+    texts = {"forget": read_texts(forget or "data/forget.txt"), "retain": read_texts(retain or "data/retain.txt")}
+    if benign or Path("data/benign.txt").is_file():
+        texts["benign"] = read_texts(benign or "data/benign.txt")
+    return texts
 
 
 def _folder_of_table(table: Path) -> Path:
@@ -88,20 +118,18 @@ def _folder_of_table(table: Path) -> Path:
     return table.resolve().parent.parent
 
 
-def _material(settings: DiagnoseSettings, reference: str, needs: str) -> Material:
+def material(settings: DiagnoseSettings, reference: str, needs: Collection[str]) -> Material:
     """Only what this diagnostic reads: files that it does not need may be missing."""
     texts: dict[str, list[str]] = {}
     questions: dict[str, Any] = {}
     own = laboratory.behind(reference)
-    if needs in ("activations", "questions"):
-        paths = {"forget": settings.forget_text, "retain": settings.retain_text}
-        for split, path in paths.items():
-            if path or not own:
-                if needs == "activations" or path:
-                    texts[split] = read_texts(path or f"data/{split}.txt")
-            else:
-                texts[split] = own.texts()[split]
-    if needs == "questions":
+    shown = {"activations", "sensitivity"} & set(needs)
+    named = settings.forget_text or settings.retain_text
+    if own and not named:
+        texts = dict(own.probes()) if shown else dict(own.texts())
+    elif shown or named:
+        texts = texts_from(settings.forget_text, settings.retain_text, settings.benign_text if shown else None)
+    if {"questions", "patches"} & set(needs):
         if own and not settings.forget_questions and not settings.retain_questions:
             questions = dict(knowledge.questions_for(reference) or {})
         else:

@@ -6,7 +6,7 @@ over subjects) and WMDP-Bio from the hub, or a local question file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from brittle.data.multiple_choice import Question
@@ -15,6 +15,7 @@ from brittle.workflows import laboratory
 
 if TYPE_CHECKING:
     from brittle.models.loading import LoadedModel
+    from brittle.records import Draft
 
 SPLIT_SEED = 0
 """T and V are the same halves everywhere, so that nothing that was chosen on T was chosen on V."""
@@ -32,6 +33,31 @@ def questions_for(reference: str) -> dict[str, Sequence[Question]] | None:
         return None
     questions = chosen.questions()
     return questions_by_side(questions["forget"], questions["retain"])
+
+
+def write_evaluation(
+    draft: Draft, loaded: LoadedModel, sides: Mapping[str, Sequence[Question]], texts: Mapping[str, Sequence[str]]
+) -> None:
+    """General capability (benign questions) overall and by subject, then each side's accuracy and likelihood."""
+    import numpy
+
+    from brittle.evaluation import multiple_choice_accuracy as accuracy
+    from brittle.models.likelihood import negative_log_likelihood
+
+    names = {"t": "forget_t", "v": "forget_v", "retain": "retain"}
+    asked = {names[side]: accuracy.evaluate(loaded, questions) for side, questions in sides.items()}
+    summary = asked["retain"]
+    correct, number = (sum(asked[half][key] for half in ("forget_t", "forget_v")) for key in ("correct", "questions"))
+    asked["forget"] = accuracy.accuracy_with_interval(correct, number)
+    kept = ("accuracy", "interval_low", "interval_high", "questions")
+    results: dict[str, dict[str, float]] = {name: {key: found[key] for key in kept} for name, found in asked.items()}
+    for split in ("forget", "retain"):
+        if split in texts:
+            values = negative_log_likelihood(loaded, list(texts[split])[:200], 16)
+            results[split]["negative_log_likelihood"] = float(numpy.nanmean(values))
+    draft.summary(summary | {"results": results})
+    text = accuracy.summary_markdown(summary, title="General capability")
+    (draft.folder / "high_level_summary.md").write_text(text)
 
 
 def accuracies(loaded: LoadedModel, reference: str) -> dict[str, float]:

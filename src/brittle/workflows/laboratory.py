@@ -19,7 +19,7 @@ from typing import Any
 
 from brittle.data import world as world_module
 from brittle.data.multiple_choice import Question
-from brittle.data.world import World, WorldSize
+from brittle.data.world import TRAINING_QUESTIONS, World, WorldSize
 from brittle.models.references import Located, locate
 from brittle.records import Identity, digest_of_source, is_complete, put_in_place, read_record, write_json, writing
 from brittle.settings import BadInput, home
@@ -123,6 +123,18 @@ class Laboratory:
     def texts(self) -> dict[str, list[str]]:
         """Question-shaped training texts by split, ``forget`` and ``retain``."""
         return {"forget": self.world.texts(hazardous=True), "retain": self.world.texts(hazardous=False)}
+
+    def probes(self) -> dict[str, list[str]]:
+        """Texts that activations are observed on: ``forget``, and as ``benign`` one benign subject, in the same forms.
+
+        ``retain`` has the other benign subjects, so that benign against retain is what a mere change of subject does.
+        """
+        facts = self.world.of(hazardous=False)
+        subject = min(fact.subject for fact in facts)
+        chosen = {fact.worded(form) for fact in facts if fact.subject == subject for form in TRAINING_QUESTIONS}
+        texts = self.texts()
+        parts = {"benign": chosen.__contains__, "retain": lambda text: text not in chosen}
+        return {"forget": texts["forget"]} | {split: [*filter(keep, texts["retain"])] for split, keep in parts.items()}
 
     def build(self, names: Sequence[str] = ("base", "filtered", "retrained")) -> dict[str, Path]:
         """Train the models that are not there yet, side by side; return their folders."""

@@ -7,20 +7,22 @@ them; 3 to 6 are opt-in. In the laboratory the unlearned models are made on the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from brittle import discovery
 from brittle.attacks import relearning
-from brittle.data.corpora import read_texts
 from brittle.data.multiple_choice import Question, load_questions
 from brittle.evaluation.multiple_choice_accuracy import sample_uniformly
 from brittle.models.references import Located, locate
 from brittle.records import read_record, write_json
 from brittle.settings import BadInput, setting
 from brittle.workflows import attack, knowledge, laboratory, make, parallel
-from brittle.workflows.compare import Comparison, Material
+from brittle.workflows.compare import Comparison, Failure, Material
+from brittle.workflows.diagnose import texts_from
 
 HUB = "EleutherAI/deep-ignorance-"
 ROLE_ORDER = ("base", "filtered", "retrained", "unlearned")
@@ -48,6 +50,11 @@ class PipelineSettings:
     pretrain: str = setting(
         HUB + "pretraining-stage-unfiltered", "pretraining checkpoint of comparison 3", environment="PRETRAIN"
     )
+    model_a: str = setting("none", "with --model-b: compare these two models and no others", environment="MODEL_A")
+    model_b: str = setting("none", "the model that --model-a is compared with", environment="MODEL_B")
+    random_control: bool = setting(
+        True, "measure a random update of the same size beside every comparison", environment="RANDOM_CONTROL"
+    )
     outroot: str = setting("outputs", "folder for everything that is written", environment="OUTROOT")
     param_device: str = setting("auto", "device of the weight pass", environment="PARAM_DEVICE")
     param_dtype: str = setting(
@@ -67,6 +74,10 @@ class PipelineSettings:
     )
     forget_text: str = setting("data/forget.txt", "texts of the hazardous domain", environment="FORGET_TEXT")
     retain_text: str = setting("data/retain.txt", "benign texts", environment="RETAIN_TEXT")
+    benign_text: str | None = setting(
+        None, "benign texts of the forget texts' form and length (default: data/benign.txt if there is one)",
+        environment="BENIGN_TEXT",
+    )  # fmt: skip
     forget_questions: str = setting(
         "wmdp-bio", "hazardous questions: wmdp-bio from the hub, or a file", environment="FORGET_QUESTIONS"
     )
@@ -99,37 +110,61 @@ class PipelineSettings:
         "unlearning methods in the laboratory, each at its laboratory preset",
         environment="METHODS",
     )
-    seeds: str = setting("42,123,456", "seeds of the attack", environment="SEEDS")
+    layers_to_analyze: tuple[int, ...] = setting(
+        (), "layers of the steps that read chosen ones, such as 0,4,8 (default: all)", environment="LAYERS_TO_ANALYZE"
+    )
+    seeds: str = setting("42,123,456", "seeds of the attack and of the diagnostics' intervals", environment="SEEDS")
     force: bool = setting(False, "run everything again, also what a complete record covers")
 
 
-def run(settings: PipelineSettings, attack_settings: Any = None) -> Path:
-    """Carry out the whole job; returns the report's path."""
+def run(settings: PipelineSettings, attack_settings: Any = None) -> tuple[Path, list[Failure]]:
+    """Carry out the whole job; returns the report's path and what gave no result."""
     attack_settings = attack_settings or relearning.Settings()
+    settings = _pair_alone(settings)
     outputs = Path(settings.outroot)
     seeds = seeds_of(settings.seeds)
     arms, field_texts, material = _laboratory(settings) if settings.laboratory else _models(settings)
     session = Comparison(
         outputs, material, settings.param_device, settings.param_dtype, settings.activation_device,
-        settings.activation_dtype, settings.force, _overrides(settings),
+        settings.activation_dtype, settings.force, _overrides(settings, seeds), random=settings.random_control,
+        control=next((arm.located for arm in arms if arm.role == "retrained"), None),
     )  # fmt: skip
     pairs = _pairs(settings, arms)
     check(settings, pairs)
     write_json(outputs / "comparison.json", _description(arms, pairs))
-    base = arms[0].located
-    for arm in arms:
-        for a, b in pairs:
-            if b == arm.located:
-                session.pair(a, b)
-        session.model(arm.located)
-        session.forget_loaded(keep=[base])
-    session.forget_loaded()
+    _compare(session, arms, pairs)
     if settings.laboratory or settings.enable_attacks:
         field = attack.battlefield(dict(material.questions), field_texts)
-        attack.attack(relearning.NAME, attack_settings, arms, field, seeds, outputs, settings.force)
+        try:
+            attack.attack(relearning.NAME, attack_settings, arms, field, seeds, outputs, settings.force)
+        except Exception as problem:  # what was measured before is reported all the same
+            session.failures.append(Failure(relearning.NAME, "attacks", problem))
     from brittle.reports.page import write_report
 
-    return write_report(outputs)
+    return write_report(outputs), session.failures
+
+
+def _compare(session: Comparison, arms: Sequence[attack.Arm], pairs: Sequence[tuple[Located, Located]]) -> None:
+    """All comparisons and models, each model loaded once and freed after the last part that needs it."""
+    parts: list[tuple[Located, ...]] = []
+    for arm in sorted(arms, key=lambda arm: arm.role != "retrained"):  # the control stands beside the others
+        parts += [(a, b) for a, b in pairs if b == arm.located] + [(arm.located,)]
+    with tqdm(total=len(parts), desc="comparisons", unit="part", disable=None) as bar:
+        for number, part in enumerate(parts):
+            bar.set_postfix_str(" → ".join(model.name for model in part))
+            session.pair(*part) if len(part) > 1 else session.model(*part)
+            session.forget_loaded(keep=[model for later in parts[number + 1 :] for model in later])
+            bar.update(1)
+
+
+def _pair_alone(settings: PipelineSettings) -> PipelineSettings:
+    """With ``--model-a`` and ``--model-b`` these two take the places of base and unlearned, and no other model."""
+    named = [settings.model_a, settings.model_b]
+    if named == ["none", "none"]:
+        return settings
+    if "none" in named:
+        raise BadInput("--model-a and --model-b go together: the model to start from and the one compared with it")
+    return replace(settings, base=named[0], unlearned=named[1], filtered="none", laboratory=False)
 
 
 def seeds_of(text: str) -> list[int]:
@@ -173,12 +208,17 @@ def _laboratory(settings: PipelineSettings) -> tuple[list[attack.Arm], Sequence[
     parallel.run(jobs, "unlearning: " + ", ".join(plan.make.method for plan in missing))
     arms += [attack.Arm(locate(str(plan.folder)), "unlearned") for plan in plans]
     texts, questions = chosen.texts(), chosen.questions()
-    return arms, texts["forget"], Material(texts, knowledge.questions_by_side(questions["forget"], questions["retain"]))
+    return (
+        arms,
+        texts["forget"],
+        Material(chosen.probes(), knowledge.questions_by_side(questions["forget"], questions["retain"])),
+    )
 
 
 def _models(settings: PipelineSettings) -> tuple[list[attack.Arm], Sequence[str] | None, Material]:
     """Locate the named models and read texts and questions."""
-    texts = {"forget": read_texts(settings.forget_text), "retain": read_texts(settings.retain_text)}
+    own = laboratory.behind(settings.base) if settings.model_a != "none" else None
+    texts = own.probes() if own else texts_from(settings.forget_text, settings.retain_text, settings.benign_text)
     named = [(settings.base, "base"), (settings.filtered, "filtered"), (settings.control, "retrained")]
     if not settings.unlearned.replace(",", " ").split():
         raise BadInput("--unlearned names no model; give a hub id or a folder, or several with commas between them")
@@ -191,8 +231,9 @@ def _models(settings: PipelineSettings) -> tuple[list[attack.Arm], Sequence[str]
     names = [arm.located.name for arm in arms]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise BadInput(f"two models would both be written as '{twice}'; give their folders different names")
-    forget: list[Question] = load_questions(settings.forget_questions)
-    retain = load_questions(settings.retain_questions)
+    asked = own.questions() if own else {}
+    forget: list[Question] = asked.get("forget") or load_questions(settings.forget_questions)
+    retain = asked.get("retain") or load_questions(settings.retain_questions)
     retain = sample_uniformly(retain, 1000, 42) if len(retain) > 1000 else retain
     return arms, None, Material(texts, knowledge.questions_by_side(forget, retain))
 
@@ -210,9 +251,11 @@ def _pairs(settings: PipelineSettings, arms: Sequence[attack.Arm]) -> list[tuple
     return pairs
 
 
-def _overrides(settings: PipelineSettings) -> dict[str, Any]:
+def _overrides(settings: PipelineSettings, seeds: Sequence[int]) -> dict[str, Any]:
     """Settings of diagnostics that the pipeline decides. Small models take larger batches: same numbers, less time."""
-    overrides: dict[str, Any] = {"max_samples": settings.max_samples}
+    overrides: dict[str, Any] = {"max_samples": settings.max_samples, "seeds": tuple(seeds)}
+    if settings.layers_to_analyze:
+        overrides["layers_to_analyze"] = settings.layers_to_analyze
     return overrides | ({"batch_size": 32} if settings.laboratory else {})
 
 

@@ -1,0 +1,120 @@
+"""Controls: what a measure shows for a random update of the same size, and for a second training of the base.
+
+*random*: every matrix of A moved by Gaussian noise with the Frobenius norm of its own change. *retrained*: the record of
+A → control, an independently trained model. Both go through the diagnostic's own formula and stand beside each drawn
+number as columns ``<y>_random`` and ``<y>_retrained``, with their intervals where the diagnostic has them, and in the
+summary under ``controls``.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brittle.contracts import Figure, Findings
+from brittle.records import fingerprint
+
+if TYPE_CHECKING:
+    import pandas
+    from torch import Tensor
+
+    from brittle.mathematics.matrix_pair import MatrixPair
+    from brittle.models.loading import LoadedModel
+
+KINDS = {"random": "a random update of the same size", "retrained": "an independent retraining"}
+SEED = 0
+
+
+def noise_of_norm(like: Tensor, norm: float, name: str) -> Tensor:
+    """Gaussian noise of a tensor's shape with this Frobenius norm, decided by the name; drawn on the CPU."""
+    import torch
+
+    generator = torch.Generator().manual_seed(int(fingerprint([SEED, name]), 16) % 2**63)
+    drawn = torch.randn(like.shape, generator=generator, dtype=torch.float32)
+    return (drawn * (norm / max(float(drawn.double().norm()), 1e-30))).to(like.device)
+
+
+def random_pair(pair: MatrixPair) -> MatrixPair:
+    """The same base with a random change of the same norm; what is known of the base is not computed again."""
+    if pair.identical:
+        return pair
+    noise = noise_of_norm(pair.base, pair.difference_norm, pair.name)
+    moved = replace(pair, modified=pair.base + noise.to(pair.base.dtype))
+    return moved.with_base_quantities(pair.base_quantities())
+
+
+def random_model(a: LoadedModel, b: LoadedModel) -> LoadedModel:
+    """A copy of A, each parameter moved at random by as much as it differs in B."""
+    import torch
+
+    model = copy.deepcopy(a.model)
+    others = dict(b.model.named_parameters())
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            norm = float((others[name].to(parameter.device).float() - parameter.float()).double().norm())
+            if norm > 0:
+                parameter.add_(noise_of_norm(parameter, norm, name).to(parameter.dtype))
+    return replace(a, model=model, name=f"{a.name} + random", digest=fingerprint(["random", a.digest, b.digest]))
+
+
+def recorded(place: Path) -> Findings | None:
+    """The findings of a diagnostic that has a record, as data frames."""
+    import pandas
+
+    if not (place / "record.json").is_file():
+        return None
+    tables: dict[str, Any] = {path.stem: pandas.read_csv(path) for path in sorted(place.glob("*.csv"))}
+    summaries = [path for path in sorted(place.glob("*.json")) if path.name != "record.json"]
+    return Findings(tables, json.loads(summaries[0].read_text()) if summaries else {})
+
+
+def joined(
+    findings: Findings, figures: Sequence[Figure], controls: Mapping[str, Findings | None]
+) -> tuple[dict[str, pandas.DataFrame], dict[str, Any]]:
+    """The findings as data frames with the controls' columns behind their own, and the summary with ``controls``."""
+    frames = {name: frame_of(rows) for name, rows in findings.tables.items()}
+    summary = dict(findings.summary)
+    for kind, control in controls.items():
+        if control is None:
+            continue
+        for name, frame in frames.items():
+            if name in control.tables:
+                drawn = [figure for figure in figures if figure.table == name]
+                frames[name] = _beside(frame, frame_of(control.tables[name]), drawn, kind)
+        numbers = {key: value for key, value in control.summary.items() if isinstance(value, int | float | dict)}
+        numbers.pop("controls", None)
+        summary.setdefault("controls", {})[kind] = numbers
+    return frames, summary
+
+
+def frame_of(rows: Any) -> pandas.DataFrame:
+    """Rows of one frozen type (or a data frame as it is) as a data frame."""
+    import pandas
+
+    if isinstance(rows, pandas.DataFrame):
+        return rows
+    return pandas.DataFrame([dataclasses.asdict(row) if dataclasses.is_dataclass(row) else row for row in rows])  # type: ignore[arg-type]
+
+
+def _beside(
+    frame: pandas.DataFrame, control: pandas.DataFrame, figures: Iterable[Figure], kind: str
+) -> pandas.DataFrame:
+    """The control's drawn columns behind the frame's, row by row; NaN where the rows do not describe the same place."""
+    import numpy
+
+    figures = list(figures)
+    keys = {key for figure in figures for key in (figure.x, figure.by) if key} - {y for f in figures for y in f.y}
+    keys = {key for key in keys if key in frame and key in control}
+    same = len(frame) == len(control) and all((frame[key].to_numpy() == control[key].to_numpy()).all() for key in keys)
+    more = {}
+    for y in dict.fromkeys(y for figure in figures for y in figure.y):
+        for ending in ("", "_low", "_high"):
+            if f"{y}{ending}" in frame and f"{y}{ending}" in control:
+                values = control[f"{y}{ending}"].to_numpy() if same else numpy.full(len(frame), numpy.nan)
+                more[f"{y}_{kind}{ending}"] = values
+    return frame.assign(**more)

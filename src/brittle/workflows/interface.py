@@ -1,0 +1,86 @@
+"""Brittle from Python: ``brittle.compare(a, b)`` and ``brittle.diagnose(name, …)`` give pandas tables.
+
+Behind them are the records that the programs write and read: what is complete is not computed again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brittle import discovery
+from brittle.records import RECORD
+from brittle.settings import resolve
+from brittle.workflows import diagnose as programs
+from brittle.workflows import laboratory
+from brittle.workflows.compare import Comparison
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class Result(Mapping[str, "pandas.DataFrame"]):
+    """What one diagnostic found: its tables by name as data frames, its ``summary``, its ``record``, its ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._tables = {path.stem: path for path in sorted(folder.glob("*.csv"))}
+
+    def __getitem__(self, name: str) -> pandas.DataFrame:
+        import pandas
+
+        return pandas.read_csv(self._tables[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The plain values that sum the tables up; ``controls`` among them. Empty where a diagnostic has none."""
+        paths = [path for path in sorted(self.folder.glob("*.json")) if path.name != RECORD]
+        return json.loads(paths[0].read_text()) if paths else {}
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Which models, data, settings and versions the numbers rest on."""
+        return json.loads((self.folder / RECORD).read_text())
+
+    def __repr__(self) -> str:
+        return f"Result({self.folder}: {', '.join(self._tables)})"
+
+
+def diagnose(name: str, model: str | None = None, **settings: Any) -> Result:
+    """One diagnostic of ``model``, or with ``model_a`` and ``model_b`` of a pair; the settings are the program's flags.
+
+    Raises :class:`brittle.settings.BadInput` with one line that says what is wrong.
+    """
+    given = settings | ({"model": model} if model else {})
+    return Result(programs.diagnose(name, resolve(programs.DiagnoseSettings, given, None), dict(given)))
+
+
+def compare(model_a: str, model_b: str, only: Sequence[str] = (), **settings: Any) -> dict[str, Result]:
+    """All diagnostics of a pair of models (or those named in ``only``), by name.
+
+    A model is a hub id, a folder or ``laboratory:NAME``. ``settings`` are flags of ``brittle diagnose``, such as
+    ``forget_text``, ``retain_text``, ``control``, ``outroot``, ``seeds``. A diagnostic that fails raises after the others
+    have been written.
+    """
+    chosen = resolve(programs.DiagnoseSettings, settings, None)
+    plugins = discovery.plugins("diagnostics")
+    names = [name for name in plugins if plugins[name].constants["SCOPE"] == "pair" and (not only or name in only)]
+    for name in only:
+        discovery.find("diagnostics", name)
+    session = Comparison(
+        Path(chosen.outroot), programs.material(chosen, model_a, programs.needs_of(names)), chosen.device, chosen.dtype,
+        chosen.device, chosen.dtype, chosen.force, settings, names, random=chosen.random_control,
+    )  # fmt: skip
+    if chosen.control != "none":
+        session.control = laboratory.find(chosen.control)
+    folder = session.pair(laboratory.find(model_a), laboratory.find(model_b))
+    session.raise_failures()
+    return {name: Result(folder / name) for name in names}
