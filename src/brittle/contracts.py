@@ -84,6 +84,8 @@ class Figure:
     folder: str | None = None
     reference: float | None = None
     reference_label: str = ""
+    expected: Mapping[str, str] = field(default_factory=dict)
+    """By column of ``y``, the column that holds what chance alone would give: a dashed line in the same panel."""
 
 
 @dataclass(frozen=True)

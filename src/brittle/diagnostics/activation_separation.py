@@ -110,6 +110,7 @@ FIGURES = (
             ("cosine_distance", "linear_discriminability_auc", "variance_ratio"),
             f"Separation of forget from retain text in model {side.upper()}",
             "An AUC near 1 is no sign of knowledge: topic, genre and length alone can give it.",
+            expected={"variance_ratio": "expected_variance_ratio"},
         )
         for side in "ab"
     ),

@@ -51,9 +51,10 @@ FIGURES = (
     ),
     Figure(
         "mlp_vs_attn_detailed", "mlp_attn_summary", "layer",
-        ("ratio_mlp_attn", "expected_ratio", "mlp_stable_rank", "attn_stable_rank"),
-        "MLP over attention, beside what a random update gives, and the ranks of both",
+        ("ratio_mlp_attn", "mlp_stable_rank", "attn_stable_rank"),
+        "MLP over attention, and the ranks of both",
         "A ratio above the expected one leans to the MLP, below it to attention.",
+        expected={"ratio_mlp_attn": "expected_ratio"},
     ),
 )  # fmt: skip
 

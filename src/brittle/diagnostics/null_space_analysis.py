@@ -91,6 +91,9 @@ FIGURES = (
         "A high top-10 share is a low-rank update; an alignment near 1 leaves the directions that W uses where they "
         "were.",
         kind="box",
+        expected={
+            "top10_variance_ratio": "expected_top10_variance_ratio", "subspace_alignment": "expected_random_alignment"
+        },
     ),
 )  # fmt: skip
 

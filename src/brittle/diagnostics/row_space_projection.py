@@ -104,9 +104,10 @@ class LayerRow:
 FIGURES = (
     Figure(
         "row_space_projections", "layer_projection_summary", "layer",
-        ("avg_forget_proj", "avg_retain_proj", "expected_ratio", "avg_selectivity"),
+        ("avg_forget_proj", "avg_retain_proj", "avg_selectivity"),
         "Share of the MLP's inputs in the directions that its change responds to",
         "Forget above retain is a targeted update. Both above the expected ratio only says that it follows the inputs.",
+        expected={f"avg_{split}_proj": "expected_ratio" for split in ("forget", "retain")},
     ),
 )  # fmt: skip
 

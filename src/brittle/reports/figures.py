@@ -21,13 +21,15 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
 from brittle.contracts import Figure
-from brittle.reports import style
+from brittle.reports import bands, style
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 KINDS = ("line", "bar", "box", "points")
 PANEL_HEIGHT = 2.0
+LEGEND_CHARACTERS = 60
 
 
 @contextlib.contextmanager
@@ -41,11 +43,16 @@ def canvas(panels: int, height: float = PANEL_HEIGHT, share_x: bool = True) -> I
 
 
 def legend_above(axis: Axes, columns: int = 3) -> None:
-    """A legend outside the data, above the first panel."""
-    handles, labels = axis.get_legend_handles_labels()
+    """A legend of every panel outside the data, above this one, in at most ``columns`` that fit the figure's width."""
+    shown: dict[str, Artist] = {}
+    for other in axis.figure.axes:
+        for handle, label in zip(*other.get_legend_handles_labels(), strict=True):
+            shown.setdefault(label, handle)
+    labels, handles = list(shown), list(shown.values())
     if handles:
+        fitting = LEGEND_CHARACTERS // (max(map(len, labels)) + 6)  # six characters' width of line and gap
         axis.legend(
-            handles, labels, loc="lower left", bbox_to_anchor=(0, 1.02), ncols=min(columns, len(labels)),
+            handles, labels, loc="lower left", bbox_to_anchor=(0, 1.02), ncols=max(1, min(columns, fitting)),
             frameon=False, borderaxespad=0, columnspacing=1.2, handlelength=2.2,
         )  # fmt: skip
 
@@ -74,35 +81,38 @@ def draw(figure: Figure, table: pandas.DataFrame, subtitle: str = "") -> Canvas 
 def _panel(axis: Axes, figure: Figure, table: pandas.DataFrame, column: str) -> None:
     groups = list(table.groupby(figure.by, sort=False)) if figure.by else [("", table)]
     looks = style.looks_of_categories([value for value, _ in groups])
+    categories = sorted(table[figure.x].unique())
+    places = {value: float(place) for place, value in enumerate(categories, figure.kind == "box")}
     if figure.kind == "box":
+        bands.control_bars(axis, table, figure.x, column, places)
         _boxes(axis, figure, table, column)
     for index, (value, part) in enumerate(groups if figure.kind != "box" else []):
         look, part = looks[value], part.sort_values(figure.x)
         label = str(value) if figure.by else None
         if figure.kind == "bar":
             width = 0.8 / len(groups)
-            places = _places(table, figure.x, part) + (index - (len(groups) - 1) / 2) * width
-            axis.bar(places, part[column], width, color=look.colour, label=label)
+            shifted = {place: at + (index - (len(groups) - 1) / 2) * width for place, at in places.items()}
+            axis.bar(part[figure.x].map(shifted), part[column], 0.6 * width, color=look.colour, label=label)
+            bands.control_bars(axis, part, figure.x, column, shifted, width)
         else:
+            bands.control_bands(axis, part, figure.x, column)
+            bands.interval(axis, part, figure.x, column, look.colour)
             line = "-" if figure.kind == "line" else "none"
             axis.plot(part[figure.x], part[column], linestyle=line, color=look.colour, marker=look.marker, label=label)
     if figure.reference is not None:
         axis.axhline(
             figure.reference, color=style.REFERENCE, linestyle="--", linewidth=1, label=figure.reference_label or None
         )
-    if figure.kind != "box" and table[column].min() >= 0:
-        axis.set_ylim(bottom=0)  # an axis that starts elsewhere makes small differences look large
+    if (chance := figure.expected.get(column, "")) in table:
+        bands.expected_line(axis, table, figure.x, chance, places if figure.kind in ("bar", "box") else None)
+    shown = [f"{column}{ending}" for ending in ("", "_low", "_random", "_retrained") if f"{column}{ending}" in table]
+    if figure.kind != "box" and table[shown].min().min() >= 0:
+        axis.set_ylim(0, 1.04 * axis.get_ylim()[1])  # a start elsewhere makes small differences look large
     if figure.kind == "bar":
-        values = sorted(table[figure.x].unique())
-        axis.set_xticks(range(len(values)), [str(value) for value in values])
+        axis.set_xticks(range(len(categories)), [str(value) for value in categories])
     elif figure.kind != "box" and pandas.api.types.is_integer_dtype(table[figure.x]):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_ylabel("\n".join(textwrap.wrap(style.words(column), 18)))
-
-
-def _places(table: pandas.DataFrame, column: str, part: pandas.DataFrame) -> pandas.Series:
-    order = {value: place for place, value in enumerate(sorted(table[column].unique()))}
-    return part[column].map(order).astype(float)
 
 
 def _boxes(axis: Axes, figure: Figure, table: pandas.DataFrame, column: str) -> None:
