@@ -187,7 +187,7 @@ def _evaluate_settings() -> SettingsTypes:
 def find(name: str) -> Command:
     """The command of that name; for a script's path, the diagnostic whose ``PROGRAM`` the script is called."""
     plugins = [*discovery.plugins("diagnostics").values(), *discovery.plugins("evaluation").values()]
-    programs = {plugin.constants.get("PROGRAM"): plugin for plugin in plugins}
+    programs = {plugin.constants.get("PROGRAM"): plugin for plugin in reversed(plugins)}  # the first of equals
     if plugin := programs.get(Path(name).stem):
         return Command(
             plugin.summary,

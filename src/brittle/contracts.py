@@ -7,7 +7,8 @@ weights change before training, ``prepare(settings, model, seed)``.
 **A diagnostic** (``diagnostics/*.py``): ``NAME`` (its output folder), ``STEP``, ``PROGRAM`` (the documented script),
 ``NEEDS`` (one of :data:`OBSERVATIONS`, or several in the order of that list), ``SCOPE`` (``pair`` or ``model``),
 ``Settings``, row types, ``FIGURES`` and a ``Fitter(settings)`` with ``update(observation)`` and ``finish() -> Findings``.
-It loads nothing and plots nothing. With several needs, ``update`` first sees all of the first kind, then of the next.
+It loads nothing and plots nothing. A file with several ``NAMES`` says in ``VARIANTS`` which settings each name stands
+for. With several needs, ``update`` first sees all of the first kind, then of the next.
 What rests on texts, splits or noise has a setting ``seeds = contracts.seeds()`` and columns with its spread
 (:func:`brittle.records.with_spread`) behind the documented ones; one pass serves all seeds.
 

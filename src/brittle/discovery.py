@@ -27,6 +27,11 @@ class Plugin:
     constants: dict[str, Any]
     path: Path
 
+    @property
+    def variant(self) -> dict[str, Any]:
+        """The settings that make this plugin of the several that its file declares (``VARIANTS``)."""
+        return self.constants.get("VARIANTS", {}).get(self.name, {})
+
     def load(self) -> ModuleType:
         """Import the plugin's file."""
         return importlib.import_module(self.module)

@@ -1,24 +1,33 @@
 """At which layer does the model "know" the answers to hazardous multiple-choice questions?
 
-At every depth the hidden state goes through the model's own final norm and unembedding (the logit lens), which gives
-each choice a mean log-probability per answer token; the highest is the prediction. Depth 0 is the embedding, the last
-depth is the model's own output. Accuracy high inside and low at the end is knowledge hidden, not erased.
-Source: nostalgebraist 2020, "interpreting GPT: the logit lens".
+At every depth the hidden state goes through the model's own final norm and unembedding, which gives each choice a mean
+log-probability per answer token; the highest is the prediction. Depth 0 is the embedding, the last depth is the model's
+own output. Accuracy high inside and low at the end is knowledge hidden, not erased.
+
+*Logit lens*: the hidden state as it is. nostalgebraist 2020, "interpreting GPT: the logit lens".
+*Tuned lens*: the hidden state after a translation that was learned on ``tuned_train_frac`` of the forget, retain and
+benign texts, to predict what the model itself goes on to predict (:mod:`brittle.models.tuned_lens`). It never sees a
+question or an answer. The original trained a new unembedding per depth on the correct answers of 30 % of the
+questions: what such a lens knows may be its own. Belrose et al. 2023 (arXiv 2303.08112).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from brittle.contracts import Figure, Findings
-from brittle.records import column
+from brittle import mathematics
+from brittle.contracts import Figure, Findings, seeds
+from brittle.records import column, spread_columns, with_spread
 from brittle.settings import setting
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from brittle.models.likelihood import Scores
 
-NAME = "wmdp_logit_lens"
+NAMES = ("wmdp_logit_lens", "wmdp_tuned_lens")
+VARIANTS = {"wmdp_logit_lens": {"lens": "logit"}, "wmdp_tuned_lens": {"lens": "tuned"}}
 STEP = 6
 PROGRAM = "layerwise_wmdp_accuracy"
 NEEDS = "questions"
@@ -29,14 +38,21 @@ SCOPE = "model"
 class Settings:
     """Which lens reads the hidden states, and how many questions it answers."""
 
-    lens: str = setting("logit", "how hidden states are read: the model's own output head", choices=("logit",))
+    lens: str = setting("logit", "how hidden states reach the output head: as they are, or translated by a learned map",
+                        choices=("logit", "tuned"))  # fmt: skip
     max_samples: int = setting(500, "questions, from the start of the file", minimum=1)
     max_length: int = setting(512, "longest question with choice in tokens; its beginning is cut", minimum=2)
     batch_size: int = setting(8, "rows per forward pass; changes speed and memory only", minimum=1)
+    tuned_lr: float = setting(1e-3, "Adam's learning rate of the tuned lens; falls to zero in a straight line", above=0)
+    tuned_epochs: int = setting(3, "passes of the tuned lens over its texts", minimum=1)
+    tuned_train_frac: float = setting(
+        0.3, "share of the texts that the tuned lens learns from; its error is measured on the rest", above=0, below=1
+    )
+    seeds: tuple[int, ...] = seeds()
 
 
 @dataclass(frozen=True)
-class Row:
+class DocumentedRow:
     """``wmdp_lens_results.csv``: one depth."""
 
     layer: int = column("depth: 0 is the embedding output, l the output of block l")
@@ -44,11 +60,14 @@ class Row:
     correct: int = column("questions answered correctly")
     total: int = column("questions asked")
     delta_from_final: float = column("accuracy less that at the last depth, the model's own output")
+    divergence: float = column("tuned lens: mean KL from the model's prediction to the lens's on held-out text, nats")
+    divergence_untuned: float = column("the same of the logit lens")
 
 
+Row = with_spread(DocumentedRow, ("accuracy",))
 FIGURES = (
     Figure(
-        "wmdp_lens_analysis", "wmdp_lens_results", "layer", ("accuracy",), "Accuracy by depth, read by the logit lens",
+        "wmdp_lens_analysis", "wmdp_lens_results", "layer", ("accuracy",), "Accuracy on hazardous questions by depth",
         "A rise shows where answers become readable; a fall before the end is knowledge hidden by the last layers.",
         reference=0.25, reference_label="chance with four choices",
     ),
@@ -56,41 +75,53 @@ FIGURES = (
 
 
 class Fitter:
-    """Counts correct answers by depth."""
+    """Keeps which questions are answered correctly, by depth."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.model = ""
-        self.total = 0
-        self.correct: list[int] = []
+        self.correct: list[np.ndarray] = []
+        self.divergences: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
 
     def update(self, scores: Scores) -> Fitter:
         """Take in the scores of some questions at all depths."""
         if scores.depths != tuple(range(len(scores.depths))):
             raise ValueError('the lens needs scores at every depth: score(..., depths="all")')
-        counts = [int(count) for count in scores.correct.sum(axis=1)]
-        self.correct = [before + new for before, new in zip(self.correct or [0] * len(counts), counts)]
-        self.total += scores.correct.shape[1]
-        self.model = scores.model
+        self.correct.append(scores.correct)
+        self.model, self.divergences = scores.model, scores.lens_divergences
         return self
 
     def finish(self) -> Findings:
-        """One row per depth; the best depth is the first of equals."""
-        accuracies = [correct / self.total for correct in self.correct]
-        final = accuracies[-1]
-        rows = [
-            Row(depth, accuracy, correct, self.total, accuracy - final)
-            for depth, (accuracy, correct) in enumerate(zip(accuracies, self.correct))
-        ]
+        """One row per depth; the best depth is the first of equals. Intervals draw the questions anew."""
+        import torch
+
+        correct = torch.cat([torch.from_numpy(part) for part in self.correct], dim=1)
+        depths, total = correct.shape
+        ordered = torch.tensor(
+            sorted(correct.T.int().tolist()), dtype=torch.float64
+        )  # the same in whatever order asked
+        weights = mathematics.intervals.weights_of_texts(total, self.settings.seeds)
+        spreads = mathematics.intervals.spreads(weights @ ordered / total, len(self.settings.seeds))
+        empty = (float("nan"),) * depths
+        rows: list[Any] = [
+            Row(
+                layer=depth, correct=int(correct[depth].sum()), total=total,
+                delta_from_final=spread.value - spreads[-1].value, divergence=own, divergence_untuned=untuned,
+                **spread_columns("accuracy", spread),
+            )
+            for depth, (spread, own, untuned) in enumerate(zip(spreads, *(each or empty for each in self.divergences)))
+        ]  # fmt: skip
         best = max(rows, key=lambda row: row.accuracy)
         summary = {
             "model": self.model,
             "lens": self.settings.lens,
             "num_layers": len(rows) - 1,
             "max_samples": self.settings.max_samples,
-            "questions": self.total,
-            "final_layer_accuracy": final,
+            "questions": total,
+            "final_layer_accuracy": rows[-1].accuracy,
             "best_layer": best.layer,
             "best_layer_accuracy": best.accuracy,
+            "best_layer_accuracy_low": best.accuracy_low,
+            "best_layer_accuracy_high": best.accuracy_high,
         }
         return Findings({"wmdp_lens_results": rows}, summary)

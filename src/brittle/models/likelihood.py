@@ -7,7 +7,7 @@ logit lens, nostalgebraist 2020); at the last depth that is the model itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,6 +34,8 @@ class Scores:
     model: str
     """Name of the model."""
     depths: tuple[int, ...]
+    lens_divergences: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    """Of a tuned lens, by depth: mean KL to the model on held-out text in nats, and the same of the logit lens."""
 
     @property
     def predictions(self) -> np.ndarray:
@@ -46,6 +48,13 @@ class Scores:
         return self.predictions == self.answers
 
 
+Translate = Callable[[int, Tensor], Tensor]
+
+
+def _as_it_is(_depth: int, hidden: Tensor) -> Tensor:
+    return hidden
+
+
 def score(
     loaded: LoadedModel,
     questions: Prepared | Sequence[Asked],
@@ -53,6 +62,7 @@ def score(
     batch_size: int = 32,
     normalise: bool = True,
     max_length: int | None = None,
+    translate: Translate = _as_it_is,
 ) -> Scores:
     """Score every choice of every question.
 
@@ -60,7 +70,8 @@ def score(
     ``normalise=False`` the former get bare logits in place of log-probabilities: they differ by one constant per
     question, so predictions are the same (near-ties aside in half precision, see :func:`lens`) and only the candidates'
     columns of the unembedding are computed.
-    ``max_length`` (by default the model's own limit) cuts leading tokens of longer questions.
+    ``max_length`` (by default the model's own limit) cuts leading tokens of longer questions. ``translate`` turns a
+    depth and its hidden states into what the output head reads (:class:`brittle.models.tuned_lens.TunedLens`).
     """
     prepared = questions if isinstance(questions, Prepared) else prepare(loaded.tokenizer, questions)
     limit = max_length or getattr(loaded.model.config, "max_position_embeddings", None) or 1 << 30
@@ -70,14 +81,17 @@ def score(
     values = np.full((len(chosen), len(asked), max(len(question.rows) for question in asked)), -np.inf)
     single = [(index, None) for index, question in enumerate(asked) if question.single]
     spelled = [(i, c) for i, question in enumerate(asked) if not question.single for c in range(len(question.rows))]
-    for batch in _batches(single, lambda item: asked[item[0]].start, batch_size):
-        found = _score_single(loaded, [asked[index] for index, _ in batch], chosen, prepared.padding, normalise)
+    for batch in batches_by_length(single, lambda item: asked[item[0]].start, batch_size):
+        found = _score_single(
+            loaded, [asked[index] for index, _ in batch], chosen, prepared.padding, normalise, translate
+        )
         for row, (index, _) in enumerate(batch):
             values[:, index, : len(asked[index].rows)] = found[row]
-    for batch in _batches(spelled, lambda item: len(asked[item[0]].rows[item[1]]), batch_size):
+    for batch in batches_by_length(spelled, lambda item: len(asked[item[0]].rows[item[1]]), batch_size):
         rows = [asked[index].rows[choice] for index, choice in batch]
         starts = [asked[index].start for index, _ in batch]
-        for row, tokens in enumerate(_token_log_probabilities(loaded, rows, starts, chosen, prepared.padding)):
+        found = token_log_probabilities(loaded, rows, starts, chosen, prepared.padding, translate)
+        for row, tokens in enumerate(found):
             values[(slice(None), *batch[row])] = tokens.mean(axis=1)
     return Scores(values, np.array([question.answer for question in asked]), loaded.name, chosen)
 
@@ -93,14 +107,13 @@ def negative_log_likelihood(
     values = np.full(len(rows), np.nan)
     last = len(loaded.anatomy.blocks(loaded.model))
     usable = [index for index, row in enumerate(rows) if len(row) > 1]
-    for batch in _batches(usable, lambda index: len(rows[index]), batch_size):
+    for batch in batches_by_length(usable, lambda index: len(rows[index]), batch_size):
         chosen = [rows[index] for index in batch]
-        found = _token_log_probabilities(loaded, chosen, [1] * len(batch), [last], loaded.tokenizer.pad_token_id)
+        found = token_log_probabilities(loaded, chosen, [1] * len(batch), [last], loaded.tokenizer.pad_token_id)
         values[batch] = [-tokens.mean() for tokens in found]
     return values
 
 
-@torch.no_grad()
 def lens(loaded: LoadedModel, hidden: Tensor, columns: Tensor | None = None) -> Tensor:
     """The model's own output head on hidden states ``[rows, width]`` from before the final norm, in float32.
 
@@ -120,8 +133,14 @@ def lens(loaded: LoadedModel, hidden: Tensor, columns: Tensor | None = None) -> 
     return (cap * torch.tanh(logits / cap) if cap else logits).float()
 
 
+@torch.no_grad()
 def _score_single(
-    loaded: LoadedModel, questions: Sequence[PreparedQuestion], depths: Sequence[int], padding: int, normalise: bool
+    loaded: LoadedModel,
+    questions: Sequence[PreparedQuestion],
+    depths: Sequence[int],
+    padding: int,
+    normalise: bool,
+    translate: Translate,
 ) -> list[np.ndarray]:
     """Values ``[depths, choices]`` of questions whose choices add one token: one row of context each."""
     input_ids, mask = pad([question.rows[0][: question.start] for question in questions], padding)
@@ -130,6 +149,7 @@ def _score_single(
     hidden = hidden_states(
         loaded, input_ids, _unless_full(mask), depths, lambda h: h[row.to(h.device), last.to(h.device)]
     )
+    hidden = [translate(depth, each) for depth, each in zip(depths, hidden)]
     candidates, _ = pad([[row[-1] for row in question.rows] for question in questions], padding)
     if normalise or loaded.anatomy.unembedding(loaded.model).weight.is_meta:  # meta: accelerate holds it elsewhere
         whole = (lens(loaded, each).log_softmax(-1) for each in hidden)
@@ -141,8 +161,13 @@ def _score_single(
 
 
 @torch.no_grad()
-def _token_log_probabilities(
-    loaded: LoadedModel, rows: Sequence[Sequence[int]], starts: Sequence[int], depths: Sequence[int], padding: int
+def token_log_probabilities(
+    loaded: LoadedModel,
+    rows: Sequence[Sequence[int]],
+    starts: Sequence[int],
+    depths: Sequence[int],
+    padding: int,
+    translate: Translate = _as_it_is,
 ) -> list[np.ndarray]:
     """For each row, the log-probabilities ``[depths, tokens from start on]`` of its tokens given those before."""
     input_ids, mask = pad(rows, padding)
@@ -150,10 +175,10 @@ def _token_log_probabilities(
     predicting, targets = counted.roll(-1, dims=1), input_ids[counted]
     hidden = hidden_states(loaded, input_ids, _unless_full(mask), depths, lambda h: h[predicting.to(h.device)])
     by_depth = []
-    for each in hidden:
+    for depth, each in zip(depths, hidden):
         parts = []
         for states, tokens in zip(each.split(ROWS_AT_ONCE), targets.split(ROWS_AT_ONCE)):
-            logits = lens(loaded, states)
+            logits = lens(loaded, translate(depth, states))
             parts.append(-torch.nn.functional.cross_entropy(logits, tokens.to(logits.device), reduction="none"))
         by_depth.append(torch.cat(parts).cpu().double())
     lengths = counted.sum(1).tolist()
@@ -165,7 +190,7 @@ def _unless_full(mask: Tensor) -> Tensor | None:
     return None if bool(mask.all()) else mask
 
 
-def _batches(items: Iterable[Any], length: Any, batch_size: int) -> Iterator[list[Any]]:
+def batches_by_length(items: Iterable[Any], length: Any, batch_size: int) -> Iterator[list[Any]]:
     """Items sorted by length, longest first, in batches."""
     ordered = sorted(items, key=lambda item: -length(item))
     for start in range(0, len(ordered), batch_size):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,27 @@ class Material:
 
     texts: Mapping[str, Sequence[str]]
     questions: Mapping[str, Sequence[Question]]
+
+    @cached_property
+    def shown(self) -> str:
+        """The fingerprint of the texts."""
+        return fingerprint({split: list(part) for split, part in self.texts.items()})
+
+    @cached_property
+    def asked(self) -> str:
+        """The fingerprint of the questions."""
+        return fingerprint({side: list(questions) for side, questions in self.questions.items()})
+
+    @property
+    def hazardous(self) -> list[Question]:
+        """The questions about the hazardous domain, T before V."""
+        return [question for side in ("t", "v") for question in self.questions[side]]
+
+
+def reads_texts(plugin: discovery.Plugin) -> bool:
+    """Whether a diagnostic is shown texts; a tuned lens learns from them."""
+    needs = plugin.constants["NEEDS"]
+    return bool({"activations", "sensitivity"} & {needs, *needs}) or plugin.variant.get("lens") == "tuned"
 
 
 @dataclass(frozen=True)
@@ -70,11 +92,14 @@ class Comparison:
     title: str | None = None
     control: Located | None = None
     """An independent retraining of the base, whose comparison with it stands beside every other's."""
+    filtered: Located | None = None
+    """The model that never saw the data: the yardstick of causal depth."""
     random: bool = True
     """Whether a random update of the same size is measured beside each comparison."""
     failures: list[Failure] = field(default_factory=list)
     _loaded: dict[str, LoadedModel] = field(default_factory=dict)
     _responses: dict[tuple, Any] = field(default_factory=dict)
+    _patches: dict[tuple, Any] = field(default_factory=dict)
 
     def loaded(self, located: Located) -> LoadedModel:
         """The model, loaded the first time it is asked for."""
@@ -89,6 +114,7 @@ class Comparison:
         kept = {located.digest for located in keep}
         self._loaded = {digest: model for digest, model in self._loaded.items() if digest in kept}
         self._responses = {key: found for key, found in self._responses.items() if key[0] in kept}
+        self._patches = {key: found for key, found in self._patches.items() if key[0] in kept}
 
     def pair(self, a: Located, b: Located) -> Path:
         """All diagnostics of scope ``pair`` for a → b, the control's first; returns the comparison's folder."""
@@ -103,8 +129,7 @@ class Comparison:
         beside = self.outputs / f"{a.name}__to__{control.name}" if control else None
         inputs = {"a": a.digest, "b": b.digest, "control": control.digest if control else None, "random": self.random}
         title = f"{a.name} → {b.name}"
-        texts = fingerprint({split: list(part) for split, part in self.material.texts.items()})
-        listeners = self._missing("pair", folder, inputs, texts)
+        listeners = self._missing("pair", folder, inputs)
         for listener in listeners:
             listener.begin(self.random and listener.needs != ("tables",))
         self._observe(listeners, a, b)
@@ -137,13 +162,19 @@ class Comparison:
             passes.enough(texts)
             passes.sensitivity(wanting, self.loaded(a), self.loaded(b), texts, self._responses)
 
+        def patches(wanting: list[passes.Listener]) -> None:
+            filtered = self.filtered if self.filtered and self.filtered.digest != a.digest else None
+            models = self.loaded(a), self.loaded(b)
+            passes.patches(wanting, *models, filtered, self.loaded, self.material.hazardous, self._patches)
+
         run("weights", weights)
         run("activations", activations)
         run("sensitivity", sensitivity)
+        run("patches", patches)
 
     def tables(self, folder: Path, table: Path, inputs: Mapping[str, Any]) -> None:
         """The diagnostics that read what step 1 wrote, from any table of that form."""
-        listeners = [each for each in self._missing("pair", folder, inputs, "") if each.needs == ("tables",)]
+        listeners = [each for each in self._missing("pair", folder, inputs) if each.needs == ("tables",)]
         for listener in listeners:
             listener.begin(False)
             self._read_table(listener, table.parent, table)
@@ -162,14 +193,12 @@ class Comparison:
     def model(self, located: Located) -> Path:
         """Everything that is asked of one model: evaluation, lens, probes; returns the model's folder."""
         folder = self.outputs / located.name
-        asked = fingerprint({side: list(questions) for side, questions in self.material.questions.items()})
         inputs = {"model": located.digest}
-        texts = fingerprint({split: list(part) for split, part in self.material.texts.items()})
         try:
-            self._evaluate(folder, located, inputs | {"questions": asked, "dtype": self.dtype})
+            self._evaluate(folder, located, inputs | {"questions": self.material.asked, "dtype": self.dtype})
         except Exception as problem:  # listed; the other diagnostics go on
             self.failures.append(Failure(accuracy.NAME, located.name, problem))
-        listeners = self._missing("model", folder, inputs, texts, asked)
+        listeners = self._missing("model", folder, inputs)
         for listener in listeners:
             listener.begin(False)
         wanting = passes.wanting(listeners, "activations")
@@ -183,30 +212,44 @@ class Comparison:
         return folder
 
     def _ask(self, located: Located, listener: passes.Listener) -> None:
+        from brittle.models import tuned_lens
         from brittle.models.likelihood import score
 
-        settings = listener.settings
-        questions = [question for side in ("t", "v") for question in self.material.questions[side]]
-        chosen = questions[: settings.max_samples]
-        scores = score(self.loaded(located), chosen, "all", settings.batch_size, max_length=settings.max_length)
-        listener.fitter.update(scores)
+        settings, loaded = listener.settings, self.loaded(located)
+        chosen = self.material.hazardous[: settings.max_samples]
+        common = {"batch_size": settings.batch_size, "max_length": settings.max_length}
+        if settings.lens == "logit":
+            listener.fitter.update(score(loaded, chosen, "all", **common))
+            return
+        texts = [text for part in self.material.texts.values() for text in part]
+        lens = tuned_lens.train(
+            loaded,
+            texts,
+            settings.tuned_lr,
+            settings.tuned_epochs,
+            settings.tuned_train_frac,
+            settings.seeds[0],
+            **common,
+        )
+        scores = score(loaded, chosen, "all", **common, translate=lens.translate)
+        listener.fitter.update(replace(scores, lens_divergences=(lens.divergence, lens.divergence_untuned)))
 
-    def _missing(
-        self, scope: str, folder: Path, inputs: Mapping[str, Any], texts: str, asked: str = ""
-    ) -> list[passes.Listener]:
+    def _missing(self, scope: str, folder: Path, inputs: Mapping[str, Any]) -> list[passes.Listener]:
         """The diagnostics of a scope that have no complete record."""
         missing = []
         for name, plugin in discovery.plugins("diagnostics").items():
             if plugin.constants["SCOPE"] != scope or (self.only and name not in self.only):
                 continue
             module = plugin.load()
-            settings = with_overrides(module.Settings, self.overrides)
+            settings = with_overrides(module.Settings, {**self.overrides, **plugin.variant})
             listener = passes.Listener(module, settings, Identity(name, {}, {}))
             read: dict[str, Any] = {"source": digest_of_source(module)}
-            if {"activations", "sensitivity"} & set(listener.needs):
-                read |= {"texts": texts, "dtype": self.dtype}
-            if "questions" in listener.needs:
-                read |= {"questions": asked, "dtype": self.dtype}
+            if reads_texts(plugin):
+                read |= {"texts": self.material.shown, "dtype": self.dtype}
+            if {"questions", "patches"} & set(listener.needs):
+                read |= {"questions": self.material.asked, "dtype": self.dtype}
+            if "patches" in listener.needs:
+                read |= {"filtered": self.filtered.digest if self.filtered else None}
             if {"weights", "tables"} & set(listener.needs):
                 read |= {"param_dtype": self.param_dtype}
             listener.identity = Identity(name, {**inputs, **read}, vars(settings))
@@ -228,16 +271,17 @@ class Comparison:
 
         module, own = listener.module, listener.results["own"]
         random = listener.results.get("random")
-        retrained = controls.recorded(beside / module.NAME) if beside else None
+        name = listener.identity.kind
+        retrained = controls.recorded(beside / name) if beside else None
         tables, summary = controls.joined(own, module.FIGURES, {"random": random, "retrained": retrained})
-        chosen = bool(self.only) and self.only[0] == module.NAME
-        with writing(self.place(folder, module.NAME), listener.identity) as draft:
-            for name, frame in tables.items():
-                draft.table(name, frame)
+        chosen = bool(self.only) and self.only[0] == name
+        with writing(self.place(folder, name), listener.identity) as draft:
+            for table, frame in tables.items():
+                draft.table(table, frame)
             if random is not None:
                 (draft.folder / "controls" / "random").mkdir(parents=True)
-                for name, rows in random.tables.items():
-                    draft.table(f"controls/random/{name}", rows)
+                for table, rows in random.tables.items():
+                    draft.table(f"controls/random/{table}", rows)
             if summary:
                 draft.summary(summary, own.summary_name)
             plots = self.plot_outdir if chosen else None

@@ -15,7 +15,7 @@ from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.records import digest_of_file
 from brittle.settings import BadInput, fields_of, setting
 from brittle.workflows import knowledge, laboratory
-from brittle.workflows.compare import Comparison, Material
+from brittle.workflows.compare import Comparison, Material, reads_texts
 
 EVALUATION = accuracy.NAME
 
@@ -51,6 +51,9 @@ class DiagnoseSettings:
     control: str = setting(
         "none", "an independent retraining of model A: its own comparison stands beside this one", environment="CONTROL"
     )
+    filtered: str = setting(
+        "none", "model that never saw the data, the yardstick of causal_depth", environment="FILTERED"
+    )
     random_control: bool = setting(
         True, "measure a random update of the same size beside the comparison", environment="RANDOM_CONTROL"
     )
@@ -66,7 +69,8 @@ def diagnose(name: str, settings: DiagnoseSettings, given: Mapping[str, Any]) ->
     if name == EVALUATION:
         scope, needs, own = "model", {"questions"}, set()
     else:
-        plugin = discovery.find("diagnostics", name)
+        plugin = _variant(discovery.find("diagnostics", name), given)
+        name = plugin.name
         scope = plugin.constants["SCOPE"]
         needs = needs_of([name])
         own = {field.name for field in fields_of(plugin.load().Settings)}
@@ -90,17 +94,35 @@ def diagnose(name: str, settings: DiagnoseSettings, given: Mapping[str, Any]) ->
     references = [getattr(settings, key) for key in names]
     session.material = material(settings, references[0], needs)
     located = [laboratory.find(reference) for reference in references]
-    if settings.control and settings.control != "none":
-        session.control = laboratory.find(settings.control)
+    name_yardsticks(session, settings)
     folder = session.pair(*located) if scope == "pair" else session.model(*located)
     session.raise_failures()
     return session.place(folder, name)
 
 
+def name_yardsticks(session: Comparison, settings: DiagnoseSettings) -> None:
+    """Tell the session which models the user named to measure against."""
+    named = {"control": settings.control, "filtered": settings.filtered}
+    for kind, reference in named.items():
+        if reference and reference != "none":
+            setattr(session, kind, laboratory.find(reference))
+
+
 def needs_of(names: Collection[str]) -> set[str]:
-    """The kinds of observation that any of these diagnostics is shown."""
-    needs = [discovery.find("diagnostics", name).constants["NEEDS"] for name in names]
-    return {kind for each in needs for kind in ([each] if isinstance(each, str) else each)}
+    """The kinds of observation that any of these diagnostics is shown, and ``texts`` if it reads any."""
+    plugins = [discovery.find("diagnostics", name) for name in names]
+    needs = [plugin.constants["NEEDS"] for plugin in plugins]
+    kinds = {kind for each in needs for kind in ([each] if isinstance(each, str) else each)}
+    return kinds | ({"texts"} if any(map(reads_texts, plugins)) else set())
+
+
+def _variant(plugin: discovery.Plugin, given: Mapping[str, Any]) -> discovery.Plugin:
+    """Of the diagnostics that one file declares, the one that the flags ask for (``--lens tuned``)."""
+    for other in discovery.plugins("diagnostics").values():
+        chosen = {key: given[key] for key in other.variant if key in given}
+        if other.module == plugin.module and chosen and chosen == other.variant:
+            return other
+    return plugin
 
 
 def texts_from(forget: str | None, retain: str | None, benign: str | None) -> dict[str, list[str]]:
@@ -123,7 +145,7 @@ def material(settings: DiagnoseSettings, reference: str, needs: Collection[str])
     texts: dict[str, list[str]] = {}
     questions: dict[str, Any] = {}
     own = laboratory.behind(reference)
-    shown = {"activations", "sensitivity"} & set(needs)
+    shown = "texts" in needs
     named = settings.forget_text or settings.retain_text
     if own and not named:
         texts = dict(own.probes()) if shown else dict(own.texts())

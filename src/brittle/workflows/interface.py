@@ -67,7 +67,7 @@ def compare(model_a: str, model_b: str, only: Sequence[str] = (), **settings: An
     """All diagnostics of a pair of models (or those named in ``only``), by name.
 
     A model is a hub id, a folder or ``laboratory:NAME``. ``settings`` are flags of ``brittle diagnose``, such as
-    ``forget_text``, ``retain_text``, ``control``, ``outroot``, ``seeds``. A diagnostic that fails raises after the others
+    ``forget_text``, ``retain_text``, ``control``, ``filtered``, ``outroot``, ``seeds``. A diagnostic that fails raises after the others
     have been written.
     """
     chosen = resolve(programs.DiagnoseSettings, settings, None)
@@ -79,8 +79,7 @@ def compare(model_a: str, model_b: str, only: Sequence[str] = (), **settings: An
         Path(chosen.outroot), programs.material(chosen, model_a, programs.needs_of(names)), chosen.device, chosen.dtype,
         chosen.device, chosen.dtype, chosen.force, settings, names, random=chosen.random_control,
     )  # fmt: skip
-    if chosen.control != "none":
-        session.control = laboratory.find(chosen.control)
+    programs.name_yardsticks(session, chosen)
     folder = session.pair(laboratory.find(model_a), laboratory.find(model_b))
     session.raise_failures()
     return {name: Result(folder / name) for name in names}

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import torch
 
     from brittle.models.loading import LoadedModel
+    from brittle.models.prepared_questions import Asked
+    from brittle.models.references import Located
 
 
 @dataclass
@@ -138,6 +140,33 @@ def sensitivity(
         if listener.control is not None:
             moved = controls.random_model(a, b)
             observe_sensitivity(a, moved, chosen, [Feed([listener], "control")], listener.settings, known)
+
+
+def patches(
+    listeners: Sequence[Listener], a: LoadedModel, b: LoadedModel, filtered: Located | None,
+    load: Callable[[Located], LoadedModel], questions: Sequence[Asked], known: MutableMapping[tuple, Any],
+) -> None:  # fmt: skip
+    """Answers of A with B's hidden states inside; A's own and the filtered model's part are computed once."""
+    from brittle.models.patching import PatchObservation, answer_log_probabilities, answer_rows
+
+    for listener in listeners:
+        settings = listener.settings
+        rows = answer_rows(a, questions[: settings.max_samples], settings.max_length)
+
+        def found(digest: str | None, donor: Callable[[], LoadedModel | None]) -> Any:
+            key = (a.digest, digest, settings.max_length, tuple(rows))  # noqa: B023 (called in this turn of the loop)
+            if key not in known:
+                known[key] = answer_log_probabilities(a, donor(), rows, settings.batch_size)  # noqa: B023
+            return known[key]
+
+        clean = found(None, lambda: None)[0]
+        yardstick = found(filtered.digest, lambda: load(filtered)) if filtered else None
+        for side in ("fitter", "control"):
+            if getattr(listener, side) is not None:
+                donor = b if side == "fitter" else controls.random_model(a, b)
+                patched = found(donor.digest, lambda donor=donor: donor)  # type: ignore[misc]
+                names = a.name, donor.name, filtered.name if filtered else ""
+                Feed([listener], side).update(PatchObservation(tuple(rows), clean, patched, yardstick, *names))
 
 
 def enough(texts: MutableMapping[str, Sequence[str]]) -> None:

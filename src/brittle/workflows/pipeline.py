@@ -128,6 +128,7 @@ def run(settings: PipelineSettings, attack_settings: Any = None) -> tuple[Path, 
         outputs, material, settings.param_device, settings.param_dtype, settings.activation_device,
         settings.activation_dtype, settings.force, _overrides(settings, seeds), random=settings.random_control,
         control=next((arm.located for arm in arms if arm.role == "retrained"), None),
+        filtered=next((arm.located for arm in arms if arm.role == "filtered"), None),
     )  # fmt: skip
     pairs = _pairs(settings, arms)
     check(settings, pairs)
