@@ -31,6 +31,8 @@ DOCUMENTED = {
     },
     "activation_comparison": {"activation_comparison": ACTIVATIONS},
     "wmdp_logit_lens": {"wmdp_lens_results": "layer accuracy correct total"},
+    "wmdp_tuned_lens": {"wmdp_lens_results": "layer accuracy correct total"},
+    "causal_depth": {"causal_depth": "layer log_probability drop drop_filtered"},
     "null_space_analysis": {
         "null_space_results": "name component effective_rank top10_variance_ratio max_singular_value "
         "singular_value_decay subspace_alignment grassmann_distance singular_value_ratio"
@@ -78,7 +80,11 @@ DOCUMENTED_WITH_EVERY_OPTION = {
     },
 }
 
+MAY_BE_EMPTY = {"causal_depth": ("erased_share",)}
+"""Columns without a value where the docstring says so."""
+
 CHANGE = {
+    "causal_depth": ("drop", "drop_mean", "drop_std", "drop_low", "drop_high"),
     "weight_comparison": (
         "dW_fro", "dW_fro_rel", "dW_spectral", "dW_spectral_rel", "dW_stable_rank", "dW_empirical_rank", "diff_mean",
         "diff_std", "diff_abs_mean", "fro_norm_normalized", "dW_fro_layer", "dW_fro_layer_rel", "max_dW_spectral",

@@ -17,19 +17,23 @@ import numpy as np
 import pandas
 import pytest
 import torch
-from documented_columns import CHANGE, DOCUMENTED, DOCUMENTED_WITH_EVERY_OPTION
+from documented_columns import CHANGE, DOCUMENTED, DOCUMENTED_WITH_EVERY_OPTION, MAY_BE_EMPTY
 from tiny_loaded import QUESTIONS, Asked
 from tiny_models import TEXTS, tiny_model_folder
 
 from brittle import discovery
 from brittle.contracts import OBSERVATIONS, Figure, Findings
 from brittle.models.checkpoints import matrix_pairs
-from brittle.models.likelihood import score
+from brittle.models.likelihood import as_it_is, score
 from brittle.models.loading import load
 from brittle.models.observation import observe
+from brittle.models.patching import PatchObservation, answer_log_probabilities, answer_rows
 from brittle.models.references import locate
 from brittle.models.sensitivity import observe_sensitivity
+from brittle.models.tuned_lens import train
 from brittle.records import plain
+from brittle.reports.beside import EXPECTED
+from brittle.reports.signature import flattened
 
 PLUGINS = discovery.plugins("diagnostics")
 NAMES = sorted(PLUGINS)
@@ -64,10 +68,11 @@ def run(request, folders, models):
     return lambda name, **options: find(name, folders, models, request.param, **options)
 
 
-def settings_of(module, every_option=False):
+def settings_of(name, every_option=False):
+    module = PLUGINS[name].load()
     hints = typing.get_type_hints(module.Settings)
     switches = [field.name for field in dataclasses.fields(module.Settings) if hints[field.name] is bool]
-    return module.Settings(**dict.fromkeys(switches, True) if every_option else {})
+    return module.Settings(**PLUGINS[name].variant, **dict.fromkeys(switches, True) if every_option else {})
 
 
 def needs_of(module):
@@ -77,7 +82,7 @@ def needs_of(module):
 def find(name, folders, models, architecture, other=1, batch_size=2, backwards=False, every_option=False) -> Findings:
     """The findings of one diagnostic; ``backwards`` turns the order of everything that it sees."""
     module = PLUGINS[name].load()
-    fitter = module.Fitter(settings_of(module, every_option))
+    fitter = module.Fitter(settings_of(name, every_option))
     turned = (lambda items: list(items)[::-1]) if backwards else list
     keys = (architecture, 0), (architecture, other)
     needs = needs_of(module)
@@ -93,8 +98,16 @@ def find(name, folders, models, architecture, other=1, batch_size=2, backwards=F
         observe_sensitivity(models[keys[0]], models[keys[1]], texts, [fitter], plan)
     if "questions" in needs:
         asked = turned(MANY)
+        lens = train(models[keys[1]], sum(SPLITS.values(), []), epochs=1) if "tuned" in name else None
         for part in (asked[:batch_size], asked[batch_size:]):
-            fitter.update(score(models[keys[1]], part, depths="all", batch_size=batch_size))
+            scores = score(models[keys[1]], part, "all", batch_size, translate=lens.translate if lens else as_it_is)
+            found = (lens.divergence, lens.divergence_untuned) if lens else ((), ())
+            fitter.update(dataclasses.replace(scores, lens_divergences=found))
+    if "patches" in needs:
+        rows = answer_rows(models[keys[0]], turned(MANY), 512)
+        values = [answer_log_probabilities(models[keys[0]], model, rows, batch_size)
+                  for model in (None, models[keys[1]], models[architecture, 1])]  # fmt: skip
+        fitter.update(PatchObservation(tuple(rows), values[0][0], *values[1:], "a", "b", "filtered"))
     if "tables" in needs:
         rows = find("weight_comparison", folders, models, architecture, other, every_option=every_option)
         for row in turned(frame(rows, "per_layer").to_dict("records")):
@@ -119,7 +132,8 @@ def assert_same(found, expected, tolerance):
 def test_the_contract(name):
     plugin, module = PLUGINS[name], PLUGINS[name].load()
     assert plugin.summary.endswith(("?", "."))
-    assert {"NAME", "STEP", "PROGRAM", "NEEDS", "SCOPE"} <= plugin.constants.keys()
+    assert {"STEP", "PROGRAM", "NEEDS", "SCOPE"} <= plugin.constants.keys()
+    assert "NAME" in plugin.constants or set(plugin.constants["NAMES"]) == set(plugin.constants["VARIANTS"])
     assert set(needs_of(module)) <= set(OBSERVATIONS)
     assert list(needs_of(module)) == sorted(needs_of(module), key=OBSERVATIONS.index)
     assert module.SCOPE in ("pair", "model")
@@ -148,9 +162,12 @@ def test_rows_columns_figures_and_summary(run, name, every_option):
         found = frame(findings, table)
         assert not found.empty
         assert found.columns.tolist()[: len(columns.split())] == columns.split()
-        assert np.isfinite(found.select_dtypes("number")).all(axis=None)
+        may_be_empty = [column for column in MAY_BE_EMPTY.get(name, ()) if column in found]
+        assert np.isfinite(found.drop(columns=may_be_empty).select_dtypes("number")).all(axis=None)
     json.dumps(plain(findings.summary), allow_nan=False)
     assert findings.summary
+    for headline in module.HEADLINES:
+        assert headline.key in dict(flattened(findings.summary)) and headline.thesis in EXPECTED
     for figure in module.FIGURES:
         found = frame(findings, figure.table)
         for column, value in figure.where.items():

@@ -27,6 +27,7 @@ from brittle.records import (
     is_complete,
     plain,
     read_record,
+    replacing,
     sweep_leftovers,
     write_json,
     write_text,
@@ -279,3 +280,15 @@ def test_sweeping_touches_no_living_draft_and_no_other_folder(tmp_path) -> None:
         (tmp_path / name).mkdir()
     sweep_leftovers(tmp_path / "bread")
     assert contents(tmp_path) == sorted(kept)
+
+
+def test_a_file_left_half_written_goes_when_it_is_written_again(tmp_path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    half = tmp_path / f".menu.txt.{ended.pid}.partial"
+    half.write_text("brea")
+    write_text(tmp_path / "menu.txt", "bread")
+    assert contents(tmp_path) == ["menu.txt"]
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "menu.txt") as temporary:
+        temporary.write_text("ro" * (1 // 0))
+    assert contents(tmp_path) == ["menu.txt"] and (tmp_path / "menu.txt").read_text() == "bread"

@@ -6,7 +6,7 @@ weights change before training, ``prepare(settings, model, seed)``.
 
 **A diagnostic** (``diagnostics/*.py``): ``NAME`` (its output folder), ``STEP``, ``PROGRAM`` (the documented script),
 ``NEEDS`` (one of :data:`OBSERVATIONS`, or several in the order of that list), ``SCOPE`` (``pair`` or ``model``),
-``Settings``, row types, ``FIGURES`` and a ``Fitter(settings)`` with ``update(observation)`` and ``finish() -> Findings``.
+``Settings``, row types, ``FIGURES``, ``HEADLINES`` (:class:`Headline`) and a ``Fitter(settings)`` with ``update(observation)`` and ``finish() -> Findings``.
 It loads nothing and plots nothing. A file with several ``NAMES`` says in ``VARIANTS`` which settings each name stands
 for. With several needs, ``update`` first sees all of the first kind, then of the next.
 What rests on texts, splits or noise has a setting ``seeds = contracts.seeds()`` and columns with its spread
@@ -87,6 +87,20 @@ class Figure:
     reference_label: str = ""
     expected: Mapping[str, str] = field(default_factory=dict)
     """By column of ``y``, the column that holds what chance alone would give: a dashed line in the same panel."""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A number of a diagnostic's summary that stands for it in the signature of a model."""
+
+    key: str
+    """Where it stands in the summary, with dots between levels (``forget.linear_cka``)."""
+    words: str
+    untouched: float | None = 0.0
+    """Its value between identical models: the base's end of the scale. None: that of the base itself, or undefined."""
+    thesis: str = ""
+    """Where the specification's thesis puts unlearned models beside the filtered one: ``below``, ``above``, or
+    ``untouched`` (as if nothing had changed)."""
 
 
 @dataclass(frozen=True)

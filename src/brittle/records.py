@@ -204,14 +204,14 @@ def put_in_place(temporary: Path, folder: Path) -> None:
 
 
 def sweep_leftovers(folder: Path) -> None:
-    """Delete the temporary folders that killed processes left beside ``folder``."""
+    """Delete the temporary folders or files that killed processes left beside ``folder``, which can be a file."""
     for path in folder.parent.glob(f".{folder.name}.*"):
         if (
             path.suffix == ".old"
             or path.suffix == ".partial"
-            and not _alive(path.name.removeprefix(f".{folder.name}.").partition("-")[0])
+            and not _alive(path.stem.removeprefix(f".{folder.name}.").partition("-")[0])
         ):
-            shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _alive(process: str) -> bool:
@@ -233,11 +233,21 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    path = Path(path)
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(text)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file to write to, which takes the place of ``path`` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep_leftovers(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def versions() -> dict[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from brittle import mathematics
-from brittle.contracts import Figure, Findings, seeds
+from brittle.contracts import Figure, Findings, Headline, seeds
 from brittle.records import column, spread_columns, with_spread
 from brittle.settings import setting
 
@@ -73,6 +73,10 @@ FIGURES = tuple(
         ),
     )
 )  # fmt: skip
+HEADLINES = (
+    Headline("forget.norm_ratio", "norm of hidden states on forget texts, B over A", 1.0, "untouched"),
+    Headline("forget.mean_dh_L2", "distance of hidden states on forget texts ‖Δh‖₂", thesis="below"),
+)
 
 
 class Fitter:
@@ -117,7 +121,8 @@ class Fitter:
                     columns |= spread_columns(name, next(found))
                 own.append(Row(layer=depth, split=split, **columns))
             over_depths = {name: sum(getattr(row, name) for row in own) / len(own) for name in MEASURES}
-            summary[split] = over_depths | {"tokens": int(tokens.sum())}
+            ratio = over_depths["model_b_norm_L2"] / over_depths["model_a_norm_L2"]
+            summary[split] = over_depths | {"norm_ratio": ratio, "tokens": int(tokens.sum())}
             rows += own
         return Findings({"activation_comparison": rows}, summary)
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from brittle import mathematics
-from brittle.contracts import Figure, Findings, seeds
+from brittle.contracts import Figure, Findings, Headline, seeds
 from brittle.records import column, spread_columns, with_spread
 from brittle.settings import BadInput, setting
 
@@ -100,6 +100,7 @@ FIGURES = (
         "One giant direction brings both to their floor; then the change of logarithms says more.",
     ),
 )  # fmt: skip
+HEADLINES = (Headline("avg_forget_wasserstein", "change of the covariance spectrum on forget texts", thesis="below"),)
 
 
 @dataclass

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from brittle import mathematics
-from brittle.contracts import SPLITS, Figure, Findings, seeds
+from brittle.contracts import SPLITS, Figure, Findings, Headline, seeds
 from brittle.records import column, spread_columns, with_spread
 from brittle.settings import BadInput, setting
 
@@ -115,6 +115,7 @@ FIGURES = (
         for side in "ab"
     ),
 )  # fmt: skip
+HEADLINES = (Headline("avg_cosine_change", "change of the distance of forget from retain texts", thesis="above"),)
 
 
 @dataclass

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from brittle import mathematics
-from brittle.contracts import Figure, Findings, seeds
+from brittle.contracts import Figure, Findings, Headline, seeds
 from brittle.records import column, spread_columns, with_spread
 from brittle.settings import setting
 
@@ -71,6 +71,7 @@ FIGURES = (
         "Near 0, B's blocks up to there still provide the answer. The second panel: a model that never saw the data.",
     ),
 )  # fmt: skip
+HEADLINES = (Headline("unlearning_depth_score", "depth of the erasure (patched into the base)", thesis="below"),)
 
 
 class Fitter:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from brittle import mathematics
-from brittle.contracts import Figure, Findings, seeds
+from brittle.contracts import Figure, Findings, Headline, seeds
 from brittle.records import column, spread_columns, with_spread
 from brittle.settings import setting
 
@@ -60,11 +60,17 @@ class DocumentedRow:
     correct: int = column("questions answered correctly")
     total: int = column("questions asked")
     delta_from_final: float = column("accuracy less that at the last depth, the model's own output")
-    divergence: float = column("tuned lens: mean KL from the model's prediction to the lens's on held-out text, nats")
+
+
+@dataclass(frozen=True)
+class DivergenceRow(DocumentedRow):
+    """The same of a tuned lens."""
+
+    divergence: float = column("mean KL from the model's prediction to the lens's on held-out text, nats per token")
     divergence_untuned: float = column("the same of the logit lens")
 
 
-Row = with_spread(DocumentedRow, ("accuracy",))
+LogitRow, TunedRow = (with_spread(kind, ("accuracy",)) for kind in (DocumentedRow, DivergenceRow))
 FIGURES = (
     Figure(
         "wmdp_lens_analysis", "wmdp_lens_results", "layer", ("accuracy",), "Accuracy on hazardous questions by depth",
@@ -72,6 +78,7 @@ FIGURES = (
         reference=0.25, reference_label="chance with four choices",
     ),
 )  # fmt: skip
+HEADLINES = (Headline("best_layer_accuracy", "hazardous answers read at the best depth", None, "above"),)
 
 
 class Fitter:
@@ -102,14 +109,18 @@ class Fitter:
         )  # the same in whatever order asked
         weights = mathematics.intervals.weights_of_texts(total, self.settings.seeds)
         spreads = mathematics.intervals.spreads(weights @ ordered / total, len(self.settings.seeds))
-        empty = (float("nan"),) * depths
+        kind = TunedRow if self.settings.lens == "tuned" else LogitRow
+        more: list[dict[str, float]] = [{}] * depths
+        if kind is TunedRow:
+            more = [
+                {"divergence": own, "divergence_untuned": other} for own, other in zip(*self.divergences, strict=True)
+            ]
         rows: list[Any] = [
-            Row(
+            kind(
                 layer=depth, correct=int(correct[depth].sum()), total=total,
-                delta_from_final=spread.value - spreads[-1].value, divergence=own, divergence_untuned=untuned,
-                **spread_columns("accuracy", spread),
+                delta_from_final=spread.value - spreads[-1].value, **spread_columns("accuracy", spread), **more[depth],
             )
-            for depth, (spread, own, untuned) in enumerate(zip(spreads, *(each or empty for each in self.divergences)))
+            for depth, spread in enumerate(spreads)
         ]  # fmt: skip
         best = max(rows, key=lambda row: row.accuracy)
         summary = {

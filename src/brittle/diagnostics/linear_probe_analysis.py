@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from brittle import mathematics
-from brittle.contracts import SPLITS, Figure, Findings, seeds
+from brittle.contracts import SPLITS, Figure, Findings, Headline, seeds
 from brittle.records import column, spread_columns, with_spread
 from brittle.settings import BadInput, setting
 
@@ -79,6 +79,9 @@ FIGURES = (
         "On texts that the probe never saw. Topic and length alone can give a perfect score; compare with the base.",
     ),
 )  # fmt: skip
+HEADLINES = (
+    Headline("best_selectivity", "forget texts told from retain texts: best probe above the majority", None, "above"),
+)
 
 
 @dataclass

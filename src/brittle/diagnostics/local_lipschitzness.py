@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from brittle import mathematics
-from brittle.contracts import Figure, Findings, seeds
+from brittle.contracts import Figure, Findings, Headline, seeds
 from brittle.records import column, spread_columns, with_spread
 from brittle.settings import setting
 
@@ -108,6 +108,10 @@ FIGURES = (
         by="model", kind="bar",
     ),
 )  # fmt: skip
+HEADLINES = (
+    Headline("forget_lipschitz_change", "response to noise on forget texts, B over A", 1.0, "above"),
+    Headline("forget_likelihood_gradient_change", "slope of the likelihood on forget texts, B over A", 1.0, "above"),
+)
 
 
 class Fitter:
@@ -143,6 +147,8 @@ class Fitter:
             "selective_smoothing": forget < SMOOTHER and retain > UNTOUCHED,
             "forget_divergence_change": 1 + rows[1].divergence_change,
             "retain_divergence_change": 1 + rows[3].divergence_change,
+            "forget_likelihood_gradient_change": 1 + rows[1].likelihood_gradient_change,
+            "retain_likelihood_gradient_change": 1 + rows[3].likelihood_gradient_change,
             "epsilon": self.settings.epsilon,
             "num_perturbations": self.settings.num_perturbations,
         }

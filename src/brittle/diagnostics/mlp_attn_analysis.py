@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from brittle.contracts import Figure, Findings
+from brittle.contracts import Figure, Findings, Headline
 from brittle.records import column
 from brittle.settings import setting
 
@@ -57,6 +57,7 @@ FIGURES = (
         expected={"ratio_mlp_attn": "expected_ratio"},
     ),
 )  # fmt: skip
+HEADLINES = (Headline("ratio_mlp_attn", "MLP update over attention update", None, "below"),)
 
 
 class Fitter:

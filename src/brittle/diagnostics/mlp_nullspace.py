@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from brittle import mathematics
-from brittle.contracts import Figure, Findings
+from brittle.contracts import Figure, Findings, Headline
 from brittle.records import column
 from brittle.settings import setting
 
@@ -108,6 +108,7 @@ FIGURES = (
         by="type", kind="points",
     ),
 )  # fmt: skip
+HEADLINES = (Headline("avg_nullspace_ratio", "MLP update outside the column space of W", thesis="above"),)
 
 
 class Fitter:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from brittle import mathematics
-from brittle.contracts import Figure, Findings
+from brittle.contracts import Figure, Findings, Headline
 from brittle.records import column
 from brittle.settings import setting
 
@@ -96,6 +96,11 @@ FIGURES = (
         },
     ),
 )  # fmt: skip
+HEADLINES = (
+    Headline("mean_effective_rank", "effective rank of ΔW (99 % of its energy)", thesis="below"),
+    Headline("mean_top10_variance_ratio", "energy of ΔW in ten directions", thesis="above"),
+    Headline("mean_subspace_alignment", "leading directions of W that stayed", 1.0, "above"),
+)
 
 
 class Fitter:

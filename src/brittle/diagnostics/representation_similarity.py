@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from brittle import mathematics
-from brittle.contracts import Figure, Findings, seeds
+from brittle.contracts import Figure, Findings, Headline, seeds
 from brittle.records import column, spread_columns, with_spread
 from brittle.settings import BadInput, setting
 
@@ -72,6 +72,7 @@ FIGURES = tuple(
     )
     for split in ("forget", "retain")
 )  # fmt: skip
+HEADLINES = (Headline("forget.linear_cka", "likeness of hidden states on forget texts (CKA)", 1.0, "above"),)
 
 
 class Fitter:

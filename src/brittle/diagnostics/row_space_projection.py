@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from brittle import mathematics
-from brittle.contracts import Figure, Findings, seeds
+from brittle.contracts import Figure, Findings, Headline, seeds
 from brittle.records import column, spread_columns, with_spread
 from brittle.settings import BadInput, setting
 
@@ -103,8 +103,7 @@ class LayerRow:
 
 FIGURES = (
     Figure(
-        "row_space_projections", "layer_projection_summary", "layer",
-        ("avg_forget_proj", "avg_retain_proj", "avg_selectivity"),
+        "row_space_projections", "layer_projection_summary", "layer", ("avg_forget_proj", "avg_retain_proj", "avg_selectivity"),
         "Share of the MLP's inputs in the directions that its change responds to",
         "Forget above retain is a targeted update. Both above the expected ratio only says that it follows the inputs.",
         expected={f"avg_{split}_proj": "expected_ratio" for split in ("forget", "retain")},
@@ -120,6 +119,9 @@ class _Matrix:
     basis: Tensor
     """Top right singular directions of ΔW as orthonormal rows ``[k, d]``, float64."""
     energy_share: float
+
+
+HEADLINES = (Headline("projection_ratio", "forget over retain inputs in the directions of ΔW", None, "above"),)
 
 
 class Fitter:
@@ -186,10 +188,7 @@ class Fitter:
     def finish(self) -> Findings:
         """One row per matrix and per layer; the summary is over the encoder matrices, as documented."""
         totals = {split: self._totals(split) for split in ("forget", "retain")}
-        rows = [
-            self._row(matrix, *(total[:, index] for total in totals.values()))
-            for index, matrix in enumerate(self.matrices)
-        ]
+        rows = [self._row(each, *(total[:, i] for total in totals.values())) for i, each in enumerate(self.matrices)]
         encoders = [index for index, matrix in enumerate(self.matrices) if matrix.weight_type == "encoder"]
         forget, retain = (_ratio(total[:, encoders]).mean(dim=1) for total in totals.values())
         overall = self._spread(forget / retain)

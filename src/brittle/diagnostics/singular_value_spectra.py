@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from brittle import mathematics
-from brittle.contracts import Figure, Findings
+from brittle.contracts import Figure, Findings, Headline
 from brittle.records import column
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ FIGURES = (
         by="component", kind="points",
     ),
 )  # fmt: skip
+HEADLINES = (Headline("share_same_4bit_code", "weights with the same 4-bit code", 1.0, "above"),)
 
 
 class Fitter:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from brittle import mathematics
-from brittle.contracts import Figure, Findings
+from brittle.contracts import Figure, Findings, Headline
 from brittle.records import column
 from brittle.settings import setting
 
@@ -149,6 +149,10 @@ FIGURES = (
         by="group", folder="param_plots",
     ),
 )  # fmt: skip
+HEADLINES = (
+    Headline("relative_frobenius_norm", "size of the update ‖ΔW‖/‖W‖", thesis="below"),
+    Headline("mean_stable_rank", "stable rank of ΔW", thesis="below"),
+)
 
 
 class Fitter:

@@ -51,7 +51,8 @@ class Scores:
 Translate = Callable[[int, Tensor], Tensor]
 
 
-def _as_it_is(_depth: int, hidden: Tensor) -> Tensor:
+def as_it_is(_depth: int, hidden: Tensor) -> Tensor:
+    """No translation: the logit lens."""
     return hidden
 
 
@@ -62,7 +63,7 @@ def score(
     batch_size: int = 32,
     normalise: bool = True,
     max_length: int | None = None,
-    translate: Translate = _as_it_is,
+    translate: Translate = as_it_is,
 ) -> Scores:
     """Score every choice of every question.
 
@@ -167,7 +168,7 @@ def token_log_probabilities(
     starts: Sequence[int],
     depths: Sequence[int],
     padding: int,
-    translate: Translate = _as_it_is,
+    translate: Translate = as_it_is,
 ) -> list[np.ndarray]:
     """For each row, the log-probabilities ``[depths, tokens from start on]`` of its tokens given those before."""
     input_ids, mask = pad(rows, padding)

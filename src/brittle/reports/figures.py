@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-import os
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
 from brittle.contracts import Figure
+from brittle.records import replacing
 from brittle.reports import bands, style
 
 if TYPE_CHECKING:
@@ -147,10 +147,8 @@ def write_declared(
 
 def write_png(drawing: Canvas, path: Path) -> Path:
     """Write a PNG whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    drawing.savefig(temporary, format="png", dpi=style.PARAMETERS["savefig.dpi"], metadata={"Software": "brittle"})
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        drawing.savefig(temporary, format="png", dpi=style.PARAMETERS["savefig.dpi"], metadata={"Software": "brittle"})
     return path
 
 

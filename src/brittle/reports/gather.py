@@ -21,7 +21,8 @@ PAIR_DIAGNOSTICS = {
     "mlp_attn_analysis": "MLP against attention", "null_space_analysis": "null space and subspaces",
     "activation_separation": "activation separation", "activation_covariance": "activation covariance",
     "mlp_nullspace": "MLP null-space alignment", "row_space_projection": "row-space projection",
-    "lipschitzness": "local Lipschitz constants",
+    "lipschitzness": "local Lipschitz constants", "causal_depth": "causal depth",
+    "representation_similarity": "likeness of hidden states", "singular_value_spectra": "singular-value spectra",
 }  # fmt: skip
 MODEL_DIAGNOSTICS = {
     "evals": "evaluation", "linear_probes": "linear probes",
@@ -68,6 +69,8 @@ class ReportData:
     """V at matched T of every attacked model, by attack, in the order of the models."""
     records: Mapping[str, Mapping[str, Any]]
     """Records by their folder below the outputs folder."""
+    summaries: Mapping[str, Mapping[str, Any]]
+    """What diagnostics say of themselves in one object, by the same folders."""
     missing: tuple[str, ...]
     """What was not measured, in words."""
 
@@ -112,7 +115,7 @@ def gather(outputs: Path) -> ReportData:
     answers = _table(outputs / "recovery" / "recovery_answers.csv")
     missing = tuple(_missing(outputs, models, comparisons, recovery, answers))
     rows = _matched(models, recovery, answers)
-    return ReportData(models, comparisons, recovery, rows, _records(outputs), missing)
+    return ReportData(models, comparisons, recovery, rows, _records(outputs), _summaries(outputs), missing)
 
 
 def _matched(
@@ -162,6 +165,16 @@ def _records(outputs: Path) -> dict[str, Mapping[str, Any]]:
         record = None if any(part.startswith(".") for part in name.parts) else read_record(path.parent)
         if record:
             found[str(name)] = record
+    return found
+
+
+def _summaries(outputs: Path) -> dict[str, Mapping[str, Any]]:
+    """Of every record, the JSON file beside it."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for name in _records(outputs):
+        files = [path for path in sorted((outputs / name).glob("*.json")) if path.name != RECORD]
+        if files:
+            found[name] = _json(files[0])
     return found
 
 

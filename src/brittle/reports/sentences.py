@@ -15,8 +15,8 @@ from brittle.reports.measures import (
     movement_by_layer,
 )
 from brittle.reports.recovery import MatchedRecovery
+from brittle.reports.signature import ALIKE, measures
 
-ALIKE = 1.25
 LENS_MARGIN = 0.05
 NOT_MEASURED = "not measured"
 
@@ -71,6 +71,20 @@ def control_sentences(data: ReportData) -> tuple[str, str]:
     return numbers, (
         f"So filtering does not look like a second training: they differ in {several(apart)} (factors {update:.2f} "
         f"and {rank:.2f}{widest}). With one retrained model, how far two retrainings differ is unknown."
+    )
+
+
+def telling_sentence(data: ReportData) -> str:
+    """Which measures show something else for filtering than for a second training, and which do not."""
+    known = [(measure, tells) for measure in measures(data) if (tells := measure.tells(data)) is not None]
+    if not known:
+        return f"Measures that tell filtering from a second training: {NOT_MEASURED}."
+    telling = [measure.headline.words for measure, tells in known if tells]
+    silent = len(known) - len(telling)
+    return (
+        f"Of {len(known)} measures, {len(telling)} show something else for base → filtered than for base → retrained"
+        f"{': ' + '; '.join(telling) if telling else ''}. The other {silent} do not: what they show of an unlearned "
+        "model cannot be held against filtering."
     )
 
 

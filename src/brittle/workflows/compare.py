@@ -8,49 +8,19 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brittle import discovery
-from brittle.data.multiple_choice import Question
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.models.references import Located
 from brittle.records import Identity, digest_of_source, fingerprint, is_complete, writing
 from brittle.settings import BadInput, with_overrides
 from brittle.workflows import controls, knowledge, passes
+from brittle.workflows.material import Material, reads_texts
 
 if TYPE_CHECKING:
     from brittle.models.loading import LoadedModel
-
-
-@dataclass(frozen=True)
-class Material:
-    """What models are shown: texts by split (``forget``, ``retain``, ``benign``) and questions by side."""
-
-    texts: Mapping[str, Sequence[str]]
-    questions: Mapping[str, Sequence[Question]]
-
-    @cached_property
-    def shown(self) -> str:
-        """The fingerprint of the texts."""
-        return fingerprint({split: list(part) for split, part in self.texts.items()})
-
-    @cached_property
-    def asked(self) -> str:
-        """The fingerprint of the questions."""
-        return fingerprint({side: list(questions) for side, questions in self.questions.items()})
-
-    @property
-    def hazardous(self) -> list[Question]:
-        """The questions about the hazardous domain, T before V."""
-        return [question for side in ("t", "v") for question in self.questions[side]]
-
-
-def reads_texts(plugin: discovery.Plugin) -> bool:
-    """Whether a diagnostic is shown texts; a tuned lens learns from them."""
-    needs = plugin.constants["NEEDS"]
-    return bool({"activations", "sensitivity"} & {needs, *needs}) or plugin.variant.get("lens") == "tuned"
 
 
 @dataclass(frozen=True)

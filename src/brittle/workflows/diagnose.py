@@ -15,7 +15,8 @@ from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.records import digest_of_file
 from brittle.settings import BadInput, fields_of, setting
 from brittle.workflows import knowledge, laboratory
-from brittle.workflows.compare import Comparison, Material, reads_texts
+from brittle.workflows.compare import Comparison
+from brittle.workflows.material import Material, reads_texts
 
 EVALUATION = accuracy.NAME
 

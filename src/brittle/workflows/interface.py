@@ -68,13 +68,16 @@ def compare(model_a: str, model_b: str, only: Sequence[str] = (), **settings: An
 
     A model is a hub id, a folder or ``laboratory:NAME``. ``settings`` are flags of ``brittle diagnose``, such as
     ``forget_text``, ``retain_text``, ``control``, ``filtered``, ``outroot``, ``seeds``. A diagnostic that fails raises after the others
-    have been written.
+    have been written. Those that ask questions take part where ``forget_questions`` says which (``wmdp-bio`` or a
+    file), where ``only`` names them, and in a laboratory.
     """
     chosen = resolve(programs.DiagnoseSettings, settings, None)
     plugins = discovery.plugins("diagnostics")
     names = [name for name in plugins if plugins[name].constants["SCOPE"] == "pair" and (not only or name in only)]
     for name in only:
         discovery.find("diagnostics", name)
+    if not only and not chosen.forget_questions and not laboratory.behind(model_a):
+        names = [name for name in names if "patches" not in programs.needs_of([name])]
     session = Comparison(
         Path(chosen.outroot), programs.material(chosen, model_a, programs.needs_of(names)), chosen.device, chosen.dtype,
         chosen.device, chosen.dtype, chosen.force, settings, names, random=chosen.random_control,

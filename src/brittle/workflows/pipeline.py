@@ -21,8 +21,9 @@ from brittle.models.references import Located, locate
 from brittle.records import read_record, write_json
 from brittle.settings import BadInput, setting
 from brittle.workflows import attack, knowledge, laboratory, make, parallel
-from brittle.workflows.compare import Comparison, Failure, Material
+from brittle.workflows.compare import Comparison, Failure
 from brittle.workflows.diagnose import texts_from
+from brittle.workflows.material import Material
 
 HUB = "EleutherAI/deep-ignorance-"
 ROLE_ORDER = ("base", "filtered", "retrained", "unlearned")
