@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from brittle.reports.gather import ReportData
-from brittle.reports.markup import Cell, Markup, model_name, paragraph, section, table
+from brittle.reports.markup import Cell, Markup, paragraph, section, table
 from brittle.reports.sentences import telling_sentence
 from brittle.reports.signature import Measure, Value, measures
 
@@ -18,8 +18,9 @@ def signature(data: ReportData) -> str:
     found = measures(data)
     if not found:
         return ""
-    names = [model.name for model in data.models if any(model.name in measure.values for measure in found)]
-    header: list[Cell] = ["measure", "unchanged", *(model_name(data, name) for name in names), "thesis: unlearned is"]
+    shown = [model for model in data.models if model.role != "base"]
+    names = [model.name for model in shown if any(model.name in measure.values for measure in found)]
+    header: list[Cell] = ["measure", "base", *(data.model(name).label for name in names), "thesis: unlearned is"]
     rows: list[list[Cell]] = []
     for measure in found:
         unchanged = "–" if measure.untouched != measure.untouched else number(measure.untouched)
@@ -31,7 +32,7 @@ def signature(data: ReportData) -> str:
         paragraph(telling_sentence(data), "meaning"),
         table(
             header, rows,
-            "Small: the same measure of a random update of the same size. ◆: filtered and retrained differ, so the "
+            "Base: the base itself, or a model that did not change. Small: the same measure of a random update of the same size. ◆: filtered and retrained differ, so the "
             "measure can speak of knowledge. ✓ and ✗: where the thesis puts an unlearned model beside the filtered one, "
             "borne out or not (alike, within a factor of 1.25 or within the intervals, is not).",
             words=(0, len(header) - 1), cards=True,
@@ -47,9 +48,9 @@ def number(value: float) -> str:
 def _cell(data: ReportData, measure: Measure, name: str) -> Markup | None:
     value: Value | None = measure.values.get(name)
     if value is None:
-        return Markup("–") if data.model(name).role == "base" else None
+        return None
     borne_out = measure.borne_out(data, name) if data.model(name).role == "unlearned" else None
     words = escape(f"{number(value.value)} {MARKS[borne_out]}".strip())
     if name in measure.random:
         words += f' <small class="control">{escape(number(measure.random[name].value))}</small>'
-    return Markup(words)
+    return Markup(f"<span>{words}</span>")
