@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery, tracking
-from brittle.settings import BadInput, as_dictionary, fields_of, resolve, setting
+from brittle.command_settings import DemoSettings, LaboratorySettings, MethodsSettings, SignatureSettings
+from brittle.settings import BadInput, as_dictionary, fields_of, resolve
 
 Given = dict[str, Any]
 Environment = Mapping[str, str] | None
@@ -31,52 +32,6 @@ class Command:
     positional: str = ""
     positional_help: str = ""
     required: bool = False
-
-
-@dataclass(frozen=True)
-class DemoSettings:
-    """The demonstration: the whole pipeline in the laboratory."""
-
-    size: str = setting("small", "size of the laboratory", environment="LABORATORY_SIZE")
-    world: int = setting(0, "seed of the laboratory's world", environment="LABORATORY_WORLD", minimum=0)
-    methods: str = setting("grad_diff,rmu,cb_lat,wt_dist", "unlearning methods to show", environment="METHODS")
-    outroot: str = setting("outputs", "folder for results", environment="OUTROOT")
-    force: bool = setting(False, "run everything again")
-
-
-@dataclass(frozen=True)
-class LaboratorySettings:
-    """Build a laboratory, or define a larger one for a GPU."""
-
-    size: str = setting("small", "embedded size or one defined with --name")
-    world: int = setting(0, "seed of the world", minimum=0)
-    models: str = setting("base,filtered,retrained", "models to build (also: reinitialised)")
-    name: str | None = setting(
-        None, "define a size of this name from the flags below, starting from --size, and build it"
-    )
-    width: int | None = setting(None, "width of the residual stream", minimum=8)
-    layers: int | None = setting(None, "transformer blocks", minimum=1)
-    heads: int | None = setting(None, "attention heads", minimum=1)
-    steps: int | None = setting(None, "training steps", minimum=1)
-    rows: int | None = setting(None, "rows of 128 tokens per step", minimum=1)
-    lr: float | None = setting(None, "peak learning rate", above=0)
-    vocabulary: int | None = setting(None, "largest number of tokens", minimum=300)
-    hazardous_entities: int | None = setting(None, "hazardous entities, six facts each; a multiple of 8", minimum=8)
-    benign_entities: int | None = setting(
-        None, "entities per benign subject, four facts each; a multiple of 6", minimum=6
-    )
-
-
-@dataclass(frozen=True)
-class MethodsSettings:
-    """List the unlearning methods, measure them in the laboratory, write their pages."""
-
-    measure: bool = setting(False, "run every method at its laboratory preset and write methods.csv (about 10 minutes)")
-    only: str = setting("", "measure these methods alone, with commas between them")
-    seeds: str = setting("42,123,456", "seeds of the measurement", environment="SEEDS")
-    outroot: str = setting("outputs/methods", "folder for the measurement")
-    page: str | None = setting(None, "write the methods' pages to this file")
-    results: str = setting("benchmarks/results/methods.csv", "table of the measurement that the pages show")
 
 
 def _demo(given: Given, environment: Environment) -> int:
@@ -273,6 +228,19 @@ def _report(given: Given, _environment: Environment) -> int:
     return 0
 
 
+def _signature(given: Given, _environment: Environment) -> int:
+    from brittle.records import write_text
+    from brittle.reports import signature_files
+
+    settings = resolve(SignatureSettings, {key: value for key, value in given.items() if key != "outputs"})
+    outputs = Path(given.get("outputs") or "outputs")
+    print(f"-> {signature_files.write_signature(outputs)}")
+    if settings.page:
+        write_text(Path(settings.page), signature_files.page(signature_files.gather(outputs)))
+        print(f"-> {settings.page}")
+    return 0
+
+
 COMMANDS: dict[str, Command] = {
     "demo": Command("the main job in the embedded laboratory: make, diagnose, attack, report", _demo, lambda: [(DemoSettings, {})]),
     "pipeline": Command("compare models, attack them, write the report (experiment/pipeline.sh)", _pipeline, _pipeline_settings),
@@ -282,6 +250,7 @@ COMMANDS: dict[str, Command] = {
     "create-datasets": Command("write data/forget.txt and data/retain.txt", _create_datasets, _create_datasets_settings),
     "laboratory": Command("build or define a laboratory", _laboratory, lambda: [(LaboratorySettings, {})]),
     "report": Command("write the report of an outputs folder again", _report, positional="outputs", positional_help="folder with results (outputs)"),
+    "signature": Command("one row per unlearned model: every measure, its controls, what came back", _signature, lambda: [(SignatureSettings, {})], "outputs", "folder with results (outputs)"),
     "methods": Command("list, measure and document the unlearning methods", _methods, lambda: [(MethodsSettings, {})]),
     "diagnostics": Command("list the diagnostics", _list("diagnostics")),
     "attacks": Command("list the attacks", _list("attacks")),

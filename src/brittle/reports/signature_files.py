@@ -1,0 +1,121 @@
+"""The signature as files: one row per unlearned model for whoever predicts brittleness, and a page for who reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+from brittle.records import write_text
+from brittle.reports.beside import EXPECTED, MARKS, number
+from brittle.reports.gather import ReportData, gather
+from brittle.reports.recovery import Estimate
+from brittle.reports.sentences import control_sentences, telling_sentence
+from brittle.reports.signature import Measure, flattened, measures
+from brittle.settings import BadInput
+
+
+def write_signature(outputs: Path) -> Path:
+    """Write ``signature.csv`` into the outputs folder and return its path. BadInput if no unlearned model is there."""
+    rows = list(rows_of(gather(outputs)))
+    if not rows:
+        raise BadInput(f"{outputs} holds no unlearned model; run the pipeline or brittle demo first")
+    path = Path(outputs) / "signature.csv"
+    write_text(path, pandas.DataFrame(rows).to_csv(index=False))
+    return path
+
+
+def rows_of(data: ReportData) -> Iterator[dict[str, Any]]:
+    """One row per unlearned model.
+
+    ``DIAGNOSTIC.KEY`` is a summary's number, ``anchored.…`` a headline on the gold-anchored scale (0 filtered, 1
+    untouched), ``random.…``, ``filtered.…`` and ``retrained.…`` its controls, ``recovery.ATTACK.…`` what came back.
+    """
+    found = measures(data)
+    for model in data.of_role("unlearned"):
+        row: dict[str, Any] = {"model": model.name, "method": model.method, "reference": model.reference}
+        folders = [model.name, *(c.folder for c in data.from_base() if c.b == model.name)]
+        for place, summary in data.summaries.items():
+            folder, _, diagnostic = place.rpartition("/")
+            if folder in folders:
+                row |= {f"{diagnostic}.{key}": value for key, value in flattened(summary)}
+        for measure in found:
+            if model.name in measure.values:
+                row |= _controls(data, measure, model.name)
+        for recovered in data.matched:
+            if recovered.model == model.name:
+                row |= dict(_plain(asdict(recovered), f"recovery.{recovered.attack}."))
+        yield row
+
+
+def _controls(data: ReportData, measure: Measure, name: str) -> dict[str, float]:
+    own = f"{measure.diagnostic}.{measure.headline.key}"
+    columns = {f"anchored.{own}": measure.anchored(data, name)}
+    controls = {role: measure.of_role(data, role) for role in ("filtered", "retrained")}
+    controls["random"] = measure.random.get(name)
+    return columns | {f"{kind}.{own}": control.value for kind, control in controls.items() if control}
+
+
+def _plain(content: dict[str, Any], start: str) -> Iterator[tuple[str, float]]:
+    """Numbers of a matched recovery by name; an estimate's mean has the name of the estimate."""
+    columns: dict[str, float] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            columns |= {f"{start}{key}{'' if part == 'mean' else '_' + part}": number for part, number in value.items()}
+        elif isinstance(value, int | float):
+            columns[f"{start}{key}"] = value
+    yield from ((key, value) for key, value in columns.items() if isinstance(value, int | float))
+
+
+def page(data: ReportData) -> str:
+    """Every measure over all models as Markdown, with the thesis's predictions marked."""
+    found = measures(data)
+    shown = [model for model in data.models if model.role != "base"]
+    unlearned = [model for model in shown if model.role == "unlearned"]
+    lines = [
+        "# What the diagnostics say in the laboratory",
+        "",
+        "Written by `uv run brittle signature OUTPUTS --page FILE` from records; nothing here is typed by hand.",
+        "",
+        f"{telling_sentence(data)} {' '.join(control_sentences(data))}",
+        "",
+        "◆ marks a measure that tells filtering from a second training. The base's column is the base itself or a model "
+        "that did not change; in brackets a random update of the same size in every matrix. ✓ and ✗ say whether an "
+        "unlearned model stands beside the filtered one where the specification's thesis puts it; alike (within a factor "
+        "of 1.25, or within the intervals) is not borne out.",
+        "",
+        "| measure | base | " + " | ".join(model.label for model in shown) + " | thesis: unlearned is | borne out |",
+        "|---" * (len(shown) + 4) + "|",
+    ]
+    for measure in found:
+        mark = " ◆" if measure.tells(data) else ""
+        base = "–" if math.isnan(measure.untouched) else number(measure.untouched)
+        marks = [measure.borne_out(data, model.name) for model in unlearned]
+        count = f"{sum(mark is True for mark in marks)} of {sum(mark is not None for mark in marks)}"
+        cells = [_cell(data, measure, model.name, model.role) for model in shown]
+        expected = EXPECTED[measure.headline.thesis]
+        lines.append(f"| {measure.headline.words}{mark} | {base} | {' | '.join(cells)} | {expected} | {count} |")
+    return "\n".join([*lines, "", *_recovery_lines(data)]) + "\n"
+
+
+def _cell(data: ReportData, measure: Measure, name: str, role: str) -> str:
+    if name not in measure.values:
+        return "not measured"
+    mark = MARKS[measure.borne_out(data, name)] if role == "unlearned" else ""
+    random = f" ({number(measure.random[name].value)})" if name in measure.random else ""
+    return f"{number(measure.values[name].value)}{random} {mark}".strip()
+
+
+def _recovery_lines(data: ReportData) -> list[str]:
+    if not data.matched:
+        return []
+    lines = ["## What came back", "", "| model | attack | V at matched T | excess recovery |", "|---|---|---|---|"]
+    for row in data.matched:
+        v: Estimate | None = row.v
+        excess = "–" if row.excess is None else f"{row.excess:.2f}"
+        lines.append(f"| {data.model(row.model).label} | {row.attack} | {v or row.status} | {excess} |")
+    return lines
