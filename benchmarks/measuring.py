@@ -75,15 +75,17 @@ class Benchmark:
     pair: Pair | None = None
 
 
-def seconds(pair: Pair, size: str, clock: Callable[[], float] = time.perf_counter) -> Measured:
+def seconds(
+    pair: Pair, size: str, clock: Callable[[], float] = time.perf_counter, turns: int | None = None
+) -> Measured:
     """Time of one run of each way, in turns. The first run of each warms up and is not timed; all values are compared."""
-    turns: list[tuple[float, float]] = []
+    spent_by_turn: list[tuple[float, float]] = []
     with contextlib.ExitStack() as open_ways:
         ways = []
         for build in (pair.ours, pair.other):
             ways.append(build(size))
             open_ways.callback(ways[-1].close)
-        for turn in range(TURNS[size] + 1):
+        for turn in range((turns or TURNS[size]) + 1):
             values, spent = [], []
             for way in ways:
                 start = clock()
@@ -91,10 +93,13 @@ def seconds(pair: Pair, size: str, clock: Callable[[], float] = time.perf_counte
                 spent.append(clock() - start)
             _same(pair.name, *values)
             if turn:
-                turns.append((spent[0], spent[1]))
-    ours, other = zip(*turns)
+                spent_by_turn.append((spent[0], spent[1]))
+    ours, other = zip(*spent_by_turn)
     return Measured(
-        statistics.median(there / here for here, there in turns), statistics.median(ours), statistics.median(other), "s"
+        statistics.median(there / here for here, there in spent_by_turn),
+        statistics.median(ours),
+        statistics.median(other),
+        "s",
     )
 
 

@@ -12,10 +12,33 @@ import torch
 from brittle.data.multiple_choice import Question
 from brittle.models.construction import new_gpt_neox, new_tokenizer, save
 
-WORDS = (
-    "amber badger cellar dawn ember falcon garden harbour island juniper kettle lantern meadow needle orchard pepper "
-    "quarry river saddle timber umbrella velvet willow yarrow zephyr"
-).split()
+WORDS = [
+    "amber",
+    "badger",
+    "cellar",
+    "dawn",
+    "ember",
+    "falcon",
+    "garden",
+    "harbour",
+    "island",
+    "juniper",
+    "kettle",
+    "lantern",
+    "meadow",
+    "needle",
+    "orchard",
+    "pepper",
+    "quarry",
+    "river",
+    "saddle",
+    "timber",
+    "umbrella",
+    "velvet",
+    "willow",
+    "yarrow",
+    "zephyr",
+]
 
 
 @dataclass(frozen=True)
@@ -34,8 +57,8 @@ class Shape:
 
 
 SHAPES = {
-    "full": Shape(50304, 768, 12, 12, 64, (20, 120), 120),
-    "quick": Shape(16384, 384, 4, 6, 32, (20, 120), 40),
+    "full": Shape(50304, 768, 12, 12, 32, (20, 120), 24),
+    "quick": Shape(16384, 384, 3, 6, 16, (20, 120), 16),
     "tiny": Shape(320, 32, 2, 2, 4, (3, 9), 6),
 }
 """``full`` has the shapes of Pythia-160M."""
