@@ -17,10 +17,20 @@ PAIR_FILES = (
     "weight_comparison/per_coarse_layer.csv", "param_plots/layer_locality.png", "param_plots/stable_rank.png",
     "activation_comparison/activation_comparison.csv", "activation_plots/activation_norms_forget.png",
     "activation_plots/activation_diffs_retain.png", "mlp_attn_analysis/mlp_attn_summary.csv",
+    "null_space_analysis/null_space_results.csv", "null_space_analysis/null_space_visualization.png",
+    "activation_separation/separation_metrics_model_a.csv", "activation_separation/separation_summary.json",
+    "activation_covariance/covariance_metrics.csv", "activation_covariance/covariance_spectra.png",
+    "mlp_nullspace/mlp_nullspace_metrics.csv", "mlp_nullspace/mlp_nullspace_alignment.png",
+    "row_space_projection/row_space_projections.csv", "row_space_projection/row_space_summary.json",
+    "lipschitzness/lipschitzness_summary.csv", "lipschitzness/lipschitzness_analysis.png",
+    "causal_depth/causal_depth.csv", "causal_depth/causal_depth.png", "singular_value_spectra/spectra.csv",
+    "representation_similarity/representation_similarity.csv", "weight_comparison/controls/random/per_matrix.csv",
 )  # fmt: skip
 MODEL_FILES = (
     "evals/summary.json", "evals/high_level_summary.md",
     "wmdp_logit_lens/wmdp_lens_results.csv", "wmdp_logit_lens/summary.json", "wmdp_logit_lens/wmdp_lens_analysis.png",
+    "wmdp_tuned_lens/wmdp_lens_results.csv", "wmdp_tuned_lens/summary.json", "linear_probes/probe_results.csv",
+    "linear_probes/summary.json",
 )  # fmt: skip
 ATTACKED = ("gpt_neox", "gpt2", "gemma")
 

@@ -121,7 +121,7 @@ class _Matrix:
     energy_share: float
 
 
-HEADLINES = (Headline("projection_ratio", "forget over retain inputs in the directions of ΔW", None, "above"),)
+HEADLINES = (Headline("projection_ratio", "forget over retain inputs in the directions of ΔW", None, "below"),)
 
 
 class Fitter:

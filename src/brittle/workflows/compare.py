@@ -189,7 +189,7 @@ class Comparison:
         chosen = self.material.hazardous[: settings.max_samples]
         common = {"batch_size": settings.batch_size, "max_length": settings.max_length}
         if settings.lens == "logit":
-            listener.fitter.update(score(loaded, chosen, "all", **common))
+            listener.fitter.update(score(loaded, chosen, "all", normalise=False, **common))
             return
         texts = [text for part in self.material.texts.values() for text in part]
         lens = tuned_lens.train(
@@ -201,7 +201,7 @@ class Comparison:
             settings.seeds[0],
             **common,
         )
-        scores = score(loaded, chosen, "all", **common, translate=lens.translate)
+        scores = score(loaded, chosen, "all", normalise=False, **common, translate=lens.translate)
         listener.fitter.update(replace(scores, lens_divergences=(lens.divergence, lens.divergence_untuned)))
 
     def _missing(self, scope: str, folder: Path, inputs: Mapping[str, Any]) -> list[passes.Listener]:
