@@ -83,6 +83,18 @@ def test_models_that_cannot_be_compared(place, capsys) -> None:
     assert "vocabular" in refused(capsys, "diagnose", *compare(place, "base", "words"))
 
 
+def test_layers_that_do_not_exist_and_too_few_texts(place, capsys) -> None:
+    models = ["--model-a", place / "base", "--model-b", place / "unlearned"]
+    texts = [*models, "--forget-text", place / "forget.txt", "--retain-text", place / "retain.txt"]
+    for diagnostic in ("row_space_projection", "activation_covariance"):
+        line = refused(capsys, "diagnose", diagnostic, *texts, "--layers-to-analyze", "0,7")
+        assert "--layers-to-analyze" in line and "7 is not among" in line
+    (place / "one.txt").write_text("The only text there is.\n")
+    for diagnostic in ("activation_comparison", "representation_similarity", "lipschitzness"):
+        few = [*models, "--forget-text", place / "one.txt", "--retain-text", place / "retain.txt"]
+        assert "at least two" in refused(capsys, "diagnose", diagnostic, *few)
+
+
 def test_broken_weights(place, capsys) -> None:
     broken = place / "unlearned" / "model.safetensors"
     weights = load_file(broken)

@@ -10,6 +10,7 @@ import pytest
 from tiny_models import ARCHITECTURES, tiny_model_folder
 
 from brittle.attacks.relearning import Settings as AttackSettings
+from brittle.command_line import main
 from brittle.workflows.pipeline import PipelineSettings, run
 
 PAIR_FILES = (
@@ -98,3 +99,22 @@ def test_changed_text_makes_the_activation_step_stale_and_leaves_the_weight_step
     again = {name: (pair / name / "record.json").stat().st_mtime_ns for name in times}
     assert again["weight_comparison"] == times["weight_comparison"]
     assert again["activation_comparison"] > times["activation_comparison"]
+
+
+@pytest.mark.end_to_end
+def test_steps_that_fail_are_listed_and_stop_no_other(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    settings = settings_for(tmp_path, "gpt_neox")
+    (tmp_path / "retain.txt").write_text((tmp_path / "forget.txt").read_text())
+    given = ("base", "unlearned", "forget_text", "retain_text", "forget_questions", "retain_questions", "outroot")
+    flags = [part for name in given for part in (f"--{name.replace('_', '-')}", str(getattr(settings, name)))]
+    with pytest.raises(SystemExit) as end:
+        main("pipeline", [*flags, "--filtered", "none", "--seeds", "42"])
+    assert end.value.code == 1
+    failed = [line for line in capsys.readouterr().err.splitlines() if line.startswith("no result: ")]
+    assert {line.split()[2] for line in failed} == {"linear_probes", "activation_separation"}
+    assert all("at least two different forget and retain texts" in line for line in failed)
+    pair = tmp_path / "outputs" / "base__to__unlearned"
+    assert not (pair / "activation_separation").exists()
+    assert (pair / "activation_covariance" / "covariance_metrics.csv").is_file()
+    assert (pair / "lipschitzness" / "lipschitzness_summary.csv").is_file()
+    assert (tmp_path / "outputs" / "report.html").is_file()

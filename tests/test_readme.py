@@ -16,7 +16,7 @@ ELSEWHERE = {
     "uv run brittle demo": ".ci/run and test_demo run it",
     "uv run tests/run_tests.py": "it is running",
 }
-SMALLER = (("laboratory:base", "laboratory:base@tiny-0"), ("laboratory:filtered", "laboratory:filtered@tiny-0"))
+IN_THE_LABORATORY = re.compile(r"laboratory:\w+\b(?!@)")
 
 
 def commands() -> list[str]:
@@ -48,8 +48,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(shutil.which("uv") is None, reason="the README's commands start with uv")
 @pytest.mark.parametrize("command", [c for c in commands() if c not in ELSEWHERE and not c.startswith("pip ")])
 def test_command_runs(command: str, workplace: Path) -> None:
-    for whole, small in SMALLER:
-        command = command.replace(whole, small)
+    command = IN_THE_LABORATORY.sub(r"\g<0>@tiny-0", command)
     command = command.replace("--laboratory", "--laboratory --size tiny")
     environment = os.environ | {
         "UV_NO_SYNC": "1",

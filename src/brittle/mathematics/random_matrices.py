@@ -20,25 +20,26 @@ def expected_top_share(rows: int, columns: int, count: int = 10) -> float:
 
     Its singular values are those of a bidiagonal matrix with independent chi entries (degrees of freedom L, L−1, …
     on the diagonal, S−1, S−2, … beside it; L and S the longer and the shorter side), so nothing of the matrix's size
-    is drawn. The leading vectors live in the first rows, about S^(1/3) of them, so a corner is enough.
-    Dumitriu and Edelman 2002; Edelman and Persson 2005.
+    is drawn; the Gram matrix of that is tridiagonal, and only its leading eigenvalues are computed.
+    Dumitriu and Edelman 2002.
     """
+    from scipy.linalg import eigvalsh_tridiagonal
+
     longer, shorter = max(rows, columns), min(rows, columns)
     if shorter <= count:
         return 1.0
-    corner = min(shorter, int(40 * shorter ** (1 / 3)) + 2 * count)
     degrees = torch.arange(shorter, dtype=torch.float64)
     shares = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         for _ in range(DRAWS):
-            diagonal = torch.distributions.Chi2(longer - degrees).sample()  # squares of the entries
-            beside = torch.distributions.Chi2(shorter - degrees[1:]).sample()
-            gram = torch.diag(diagonal[:corner].clone())
-            gram[1:, 1:] += torch.diag(beside[: corner - 1])
-            off = torch.diag((diagonal[: corner - 1] * beside[: corner - 1]).sqrt(), 1)
-            leading = torch.linalg.eigvalsh(gram + off + off.T)[-count:]
-            shares.append(float(leading.sum() / (diagonal.sum() + beside.sum())))
+            diagonal = torch.distributions.Chi2(longer - degrees).sample().numpy()  # squares of the entries
+            beside = torch.distributions.Chi2(shorter - degrees[1:]).sample().numpy()
+            gram = diagonal.copy()
+            gram[1:] += beside
+            off = (diagonal[:-1] * beside) ** 0.5
+            leading = eigvalsh_tridiagonal(gram, off, select="i", select_range=(shorter - count, shorter - 1))
+            shares.append(float(leading.sum() / gram.sum()))
     return sum(shares) / DRAWS
 
 
