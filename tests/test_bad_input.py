@@ -151,4 +151,5 @@ def test_other_commands(place, capsys) -> None:
     assert "nope" in refused(capsys, "pipeline", "--laboratory", "--methods", "nope")
     assert "gigantic" in refused(capsys, "laboratory", "--size", "gigantic")
     assert "nowhere.txt" in refused(capsys, "create-datasets", "--forget", "nowhere.txt", "--only", "forget")
+    assert "--benign" in refused(capsys, "create-datasets", "--laboratory", "--only", "benign")
     assert "nothing" in refused(capsys, "report", "nothing")

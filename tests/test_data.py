@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brittle.data.corpora import hub_forget_texts, hub_retain_texts, read_rows, read_texts, write_texts
+from brittle.data.corpora import (
+    hub_benign_texts,
+    hub_forget_texts,
+    hub_retain_texts,
+    matched_in_length,
+    read_rows,
+    read_texts,
+    write_texts,
+)
 from brittle.data.multiple_choice import Question, load_questions, question_of, read_questions, write_questions
 from brittle.settings import BadInput
 
@@ -127,6 +135,27 @@ def test_hub_rows_become_stems_and_lines_longer_than_headings() -> None:
     assert hub_forget_texts([{"question": " Which toxin? ", "answer": 1}]) == ["Which toxin?"]
     lines = ["", " = Heading = \n", "x" * 50, "y" * 51 + " \n"]
     assert hub_retain_texts([{"text": line} for line in lines]) == ["y" * 51]
+
+
+def test_benign_texts_are_harmless_biology_as_long_as_the_forget_texts() -> None:
+    rows = [{"question": "cell " * n, "subject": "anatomy"} for n in range(1, 41)]
+    rows += [{"question": "virus " * 3, "subject": "virology"}] * 9
+    chosen = [len(text.split()) for text in hub_benign_texts(["toxin " * n for n in (3, 4, 5, 6)], rows)]
+    assert chosen == list(range(1, 21))  # half of the forty, the shortest
+    assert not any("virus" in text for text in hub_benign_texts(["toxin " * 3], rows))
+
+
+@given(st.lists(st.integers(1, 30), min_size=2, max_size=30), st.lists(st.integers(1, 30), min_size=1, max_size=30))
+def test_texts_matched_in_length_are_half_of_the_candidates_each_once(candidates, like) -> None:
+    texts = [f"{place} " + "w " * length for place, length in enumerate(candidates)]
+    chosen = matched_in_length(texts, ["w " * length for length in like])
+    assert len(chosen) == len(set(chosen)) == len(texts) // 2
+    assert [text for text in texts if text in chosen] == chosen
+
+
+def test_matching_a_text_with_itself_finds_its_length() -> None:
+    texts = ["a " * length for length in (1, 5, 9, 14, 20, 27)]
+    assert [len(t.split()) for t in matched_in_length(texts, ["b " * 5, "b " * 14, "b " * 27])] == [5, 14, 27]
 
 
 # --- questions -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from brittle.command_line import main
 from brittle.reports.beside import signature
 from brittle.reports.gather import gather
-from brittle.reports.sentences import telling_sentence
+from brittle.reports.sentences import sensitivity_sentence, telling_sentence
 from brittle.reports.signature import Value, alike, flattened, measures, read
 
 MODELS = {"base": "base", "gold": "filtered", "again": "retrained", "rmu": "unlearned", "ga": "unlearned"}
@@ -65,6 +65,18 @@ def test_anchored_marks_and_controls(outputs):
     assert "Of 3 measures, 2 show something else" in telling_sentence(data)
     page = signature(data)
     assert page.count("✓") - 1 == page.count("✗") - 1 == 3  # one of each in the note
+
+
+def test_disagreeing_sensitivities_are_named(outputs):
+    for name, response, slope in (("rmu", 0.5, 3.0), ("ga", 2.0, 3.0), ("gold", 0.95, 3.0)):
+        folder = outputs / f"base__to__{name}" / "lipschitzness"
+        folder.mkdir()
+        (folder / "record.json").write_text(json.dumps({"status": "complete", "fingerprint": name}))
+        summary = {"forget_lipschitz_change": response, "forget_likelihood_gradient_change": slope}
+        (folder / "summary.json").write_text(json.dumps(summary))
+    sentence = sensitivity_sentence(gather(outputs))
+    assert "disagree for rmu (0.50 and 3.00 of the base's). The" in sentence
+    assert sentence in signature(gather(outputs)).replace("&#x27;", "'")
 
 
 @pytest.mark.parametrize(

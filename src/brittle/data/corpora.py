@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import csv
 import gzip
 import json
@@ -13,6 +14,8 @@ from brittle.records import write_text
 from brittle.settings import BadInput
 
 FORGET_SOURCE = ("cais/wmdp", "wmdp-bio", "test")
+BENIGN_SOURCE = ("cais/mmlu", "all", "test")
+BENIGN_SUBJECTS = ("anatomy", "college_biology", "high_school_biology", "human_aging", "medical_genetics", "nutrition")
 RETAIN_SOURCE = ("Salesforce/wikitext", "wikitext-2-raw-v1", "train")
 MOST_TEXTS = 10_000
 SHORTEST_RETAIN_TEXT = 50
@@ -86,6 +89,31 @@ def hub_retain_texts(rows: Sequence[Mapping[str, Any]] | None = None) -> list[st
     rows = hub_rows(*RETAIN_SOURCE) if rows is None else rows
     texts = (str(row["text"]).strip() for row in rows)
     return [text for text in texts if len(text) > SHORTEST_RETAIN_TEXT][:MOST_TEXTS]
+
+
+def hub_benign_texts(forget: Sequence[str], rows: Sequence[Mapping[str, Any]] | None = None) -> list[str]:
+    """Stems of MMLU's harmless biology questions, as long as the ``forget`` stems: what mere topic and form do."""
+    rows = hub_rows(*BENIGN_SOURCE) if rows is None else rows
+    return matched_in_length(
+        [str(row["question"]).strip() for row in rows if row["subject"] in BENIGN_SUBJECTS], forget
+    )
+
+
+def matched_in_length(candidates: Sequence[str], like: Sequence[str]) -> list[str]:
+    """Half of the candidates, so chosen that their lengths in words are spread as those of ``like``; in their order.
+
+    At evenly spaced ranks of ``like`` the candidate nearest in length is taken that is still there.
+    """
+    lengths = sorted(len(text.split()) for text in like)
+    left = sorted((len(text.split()), place) for place, text in enumerate(candidates))
+    number = len(candidates) // 2
+    chosen = []
+    for rank in range(number):
+        wanted = lengths[(2 * rank + 1) * len(lengths) // (2 * number)]
+        after = bisect.bisect_left(left, (wanted, -1))
+        near = min(range(max(after - 1, 0), min(after + 1, len(left))), key=lambda i: abs(left[i][0] - wanted))
+        chosen.append(left.pop(near)[1])
+    return [candidates[place] for place in sorted(chosen)]
 
 
 def _suffix(path: Path) -> str:

@@ -6,7 +6,7 @@ from html import escape
 
 from brittle.reports.gather import ReportData
 from brittle.reports.markup import Cell, Markup, paragraph, section, table
-from brittle.reports.sentences import telling_sentence
+from brittle.reports.sentences import sensitivity_sentence, telling_sentence
 from brittle.reports.signature import Measure, Value, measures
 
 MARKS = {True: "✓", False: "✗", None: ""}
@@ -29,7 +29,7 @@ def signature(data: ReportData) -> str:
         rows.append([measure.headline.words + mark, unchanged, *cells, EXPECTED[measure.headline.thesis]])
     return section(
         "Every measure beside its controls",
-        paragraph(telling_sentence(data), "meaning"),
+        paragraph(f"{telling_sentence(data)} {sensitivity_sentence(data)}".strip(), "meaning"),
         table(
             header, rows,
             "Base: the base itself, or a model that did not change. Small: the same measure of a random update of the same size. ◆: filtered and retrained differ, so the "

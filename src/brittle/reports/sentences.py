@@ -15,7 +15,7 @@ from brittle.reports.measures import (
     movement_by_layer,
 )
 from brittle.reports.recovery import MatchedRecovery
-from brittle.reports.signature import ALIKE, measures
+from brittle.reports.signature import ALIKE, Value, alike, measures
 
 LENS_MARGIN = 0.05
 NOT_MEASURED = "not measured"
@@ -85,6 +85,24 @@ def telling_sentence(data: ReportData) -> str:
         f"Of {len(known)} measures, {len(telling)} show something else for base → filtered than for base → retrained"
         f"{': ' + '; '.join(telling) if telling else ''}. The other {silent} do not: what they show of an unlearned "
         "model cannot be held against filtering."
+    )
+
+
+def sensitivity_sentence(data: ReportData) -> str:
+    """Where the documented response to noise and the slope of the likelihood move in opposite directions; else empty."""
+    by_key = {measure.headline.key: measure.values for measure in measures(data)}
+    response, slope = (by_key.get(f"forget_{name}_change", {}) for name in ("lipschitz", "likelihood_gradient"))
+    opposed = [
+        f"{data.model(name).label} ({response[name].value:.2f} and {slope[name].value:.2f} of the base's)"
+        for name in response
+        if name in slope and (response[name].value - 1) * (slope[name].value - 1) < 0
+        and not alike(response[name], Value(1.0)) and not alike(slope[name], Value(1.0))
+    ]  # fmt: skip
+    if not opposed:
+        return ""
+    return (
+        f"On forget texts the response to noise and the slope of the likelihood disagree for {several(opposed)}. The "
+        "first grows with the scale of hidden states and logits, the second is what an attack climbs: read that one."
     )
 
 

@@ -14,7 +14,7 @@ from brittle.records import write_text
 from brittle.reports.beside import EXPECTED, MARKS, number
 from brittle.reports.gather import ReportData, gather
 from brittle.reports.recovery import Estimate
-from brittle.reports.sentences import control_sentences, telling_sentence
+from brittle.reports.sentences import control_sentences, sensitivity_sentence, telling_sentence
 from brittle.reports.signature import Measure, flattened, measures
 from brittle.settings import BadInput
 
@@ -81,7 +81,7 @@ def page(data: ReportData) -> str:
         "",
         "Written by `uv run brittle signature OUTPUTS --page FILE` from records; nothing here is typed by hand.",
         "",
-        f"{telling_sentence(data)} {' '.join(control_sentences(data))}",
+        " ".join(filter(None, (telling_sentence(data), sensitivity_sentence(data), *control_sentences(data)))),
         "",
         "◆ marks a measure that tells filtering from a second training. The base's column is the base itself or a model "
         "that did not change; in brackets a random update of the same size in every matrix. ✓ and ✗ say whether an "

@@ -1,4 +1,4 @@
-"""Write the two text files that unlearning trains on and activation diagnostics look at."""
+"""Write the text files that unlearning trains on and activation diagnostics look at."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from brittle.data.corpora import hub_forget_texts, hub_retain_texts, read_texts, write_texts
+from brittle.data.corpora import hub_benign_texts, hub_forget_texts, hub_retain_texts, read_texts, write_texts
 from brittle.data.multiple_choice import write_questions
-from brittle.settings import setting
+from brittle.settings import BadInput, setting
 from brittle.workflows.laboratory import Laboratory
 
-SPLITS = ("forget", "retain")
+SPLITS = ("forget", "retain", "benign")
 
 
 @dataclass(frozen=True)
@@ -24,25 +24,35 @@ class DatasetSettings:
     world: int = setting(0, "seed of the laboratory's world", minimum=0)
     forget: str | None = setting(None, "local file of forget texts: txt, jsonl, json, csv or parquet")
     retain: str | None = setting(None, "local file of retain texts")
+    benign: str | None = setting(
+        None, "local file of benign texts of the forget texts' form and length, a control in steps 5 and 8"
+    )
     num_samples: int = setting(10_000, "most texts per file", minimum=1)
-    only: str | None = setting(None, "write one of the two", choices=SPLITS)
+    only: str | None = setting(None, "write one of the three", choices=SPLITS)
     force: bool = setting(False, "write again what is there")
 
 
 def create(settings: DatasetSettings) -> list[Path]:
-    """Write ``forget.txt`` and ``retain.txt`` (and, from the laboratory, the questions); returns what was written."""
+    """Write ``forget.txt``, ``retain.txt`` and ``benign.txt`` (from the laboratory, questions instead of the last).
+
+    Without ``--benign`` the benign texts are MMLU's biology questions, as long as the forget texts; these belong to the
+    hub's forget texts, so beside local ones nothing is written. Returns what was written.
+    """
     folder, written = Path(settings.outdir), []
-    for local in (settings.forget, settings.retain):
+    for local in (settings.forget, settings.retain, settings.benign):
         if local:
-            read_texts(local)  # refused before the other file is written
+            read_texts(local)  # refused before another file is written
+    if settings.only == "benign" and not settings.benign and (settings.forget or settings.laboratory):
+        raise BadInput("--only benign belongs to the hub's forget texts; for local ones name a file with --benign")
     for split in SPLITS:
         path = folder / f"{split}.txt"
-        if settings.only not in (None, split):
+        source = _source(settings, split, folder)
+        if settings.only not in (None, split) or source is None:
             continue
         if path.is_file() and not settings.force:
             print(f"kept {path} (--force writes it again)")
             continue
-        texts = _source(settings, split)()[: settings.num_samples]
+        texts = source()[: settings.num_samples]
         write_texts(path, texts)
         written.append(path)
         print(f"wrote {path}: {len(texts)} texts")
@@ -54,10 +64,13 @@ def create(settings: DatasetSettings) -> list[Path]:
     return written
 
 
-def _source(settings: DatasetSettings, split: str) -> Callable[[], list[str]]:
-    local = settings.forget if split == "forget" else settings.retain
+def _source(settings: DatasetSettings, split: str, folder: Path) -> Callable[[], list[str]] | None:
+    local = {"forget": settings.forget, "retain": settings.retain, "benign": settings.benign}[split]
     if local:
         return lambda: read_texts(local)
+    if split == "benign":
+        from_the_hub = not (settings.forget or settings.laboratory)
+        return (lambda: hub_benign_texts(read_texts(folder / "forget.txt"))) if from_the_hub else None
     if settings.laboratory:
         return lambda: Laboratory(settings.size, settings.world).texts()[split]
     return hub_forget_texts if split == "forget" else hub_retain_texts
