@@ -86,16 +86,7 @@ def _unlearn_settings() -> SettingsTypes:
     from brittle.training.hyperparameters import TrainingSettings
     from brittle.workflows.make import MakeSettings
 
-    methods = {name: plugin.load().Settings for name, plugin in discovery.plugins("methods").items()}
-    used_by: dict[str, list[str]] = {}
-    for name, settings_type in methods.items():
-        for field in fields_of(settings_type):
-            used_by.setdefault(field.name, []).append(name)
-    return [
-        (MakeSettings, {}),
-        (TrainingSettings, {}),
-        *((settings_type, used_by) for settings_type in methods.values()),
-    ]
+    return [(MakeSettings, {}), (TrainingSettings, {}), *_of_plugins("methods")]
 
 
 def _diagnose(given: Given, environment: Environment) -> int:
@@ -117,6 +108,33 @@ def _diagnose_settings(only: str | None = None) -> SettingsTypes:
         for field in fields_of(settings_type):
             used_by.setdefault(field.name, []).append(name)
     return [(DiagnoseSettings, {}), *((settings_type, {} if only else used_by) for settings_type in loaded.values())]
+
+
+def _attack(given: Given, environment: Environment) -> int:
+    from brittle.reports import gather, strongest
+    from brittle.workflows import attack_command
+
+    outputs = attack_command.run(resolve(attack_command.AttackSettings, given, environment), given)
+    for line in strongest.lines(gather.gather(outputs)):
+        print(line)
+    print(f"-> {outputs / 'recovery' / 'recovery.csv'}\nnext: uv run brittle report {outputs}")
+    return 0
+
+
+def _attack_settings() -> SettingsTypes:
+    from brittle.workflows.attack_command import AttackSettings
+
+    return [(AttackSettings, {}), *_of_plugins("attacks")]
+
+
+def _of_plugins(folder: str) -> SettingsTypes:
+    """The settings of all plugins, each with the plugins that read a flag."""
+    types = {name: plugin.load().Settings for name, plugin in discovery.plugins(folder).items()}
+    used_by: dict[str, list[str]] = {}
+    for name, settings_type in types.items():
+        for field in fields_of(settings_type):
+            used_by.setdefault(field.name, []).append(name)
+    return [(settings_type, used_by) for settings_type in types.values()]
 
 
 def _evaluate(given: Given, environment: Environment) -> int:
@@ -246,6 +264,7 @@ COMMANDS: dict[str, Command] = {
     "pipeline": Command("compare models, attack them, write the report (experiment/pipeline.sh)", _pipeline, _pipeline_settings),
     "unlearn": Command("make an unlearned model (unlearn/unlearn.py)", _unlearn, _unlearn_settings),
     "diagnose": Command("run one diagnostic by name", _diagnose, _diagnose_settings, "name", "see: brittle diagnostics", True),
+    "attack": Command("attack models and measure what comes back", _attack, _attack_settings),
     "evaluate": Command("published benchmarks of one model, through lm-eval (experiment/eval.py)", _evaluate, _evaluate_settings),
     "create-datasets": Command("write data/forget.txt and data/retain.txt", _create_datasets, _create_datasets_settings),
     "laboratory": Command("build or define a laboratory", _laboratory, lambda: [(LaboratorySettings, {})]),

@@ -12,14 +12,18 @@ for. With several needs, ``update`` first sees all of the first kind, then of th
 What rests on texts, splits or noise has a setting ``seeds = contracts.seeds()`` and columns with its spread
 (:func:`brittle.records.with_spread`) behind the documented ones; one pass serves all seeds.
 
-**An attack** (``attacks/*.py``): ``NAME``, ``Settings`` and ``attack(settings, target, seed, tick) -> list[Evaluation]``.
+**An attack** (``attacks/*.py``): ``NAME``, ``Settings``, ``attack(settings, target, seed, tick) -> list[Evaluation]`` and
+``TEACHES``. One that teaches ``"T"`` is read at the step where T is learned. One that teaches ``"nothing"`` tries the
+strengths in the setting named by ``STRENGTHS`` (``STRENGTH`` says in which unit) and is read at the strongest result that
+leaves benign answers alone, on ``SIDES`` (T and V by default); with ``NEEDS_BASE`` it is a yardstick that is given
+the base. ``RANDOM = False``: no chance in it, one seed is enough.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from brittle.settings import setting
 
@@ -122,6 +126,14 @@ class Evaluation:
     """Predicted choices by side: ``t``, ``v``, ``retain``."""
     accuracy: Mapping[str, float]
     """Share of right choices by side, 0 to 1."""
+    strength: float = 0.0
+    """How hard the attack tries here, in its own unit (``STRENGTH``); 0 for one that counts steps."""
+
+
+class Evaluate(Protocol):
+    """Asks the model under attack what it knows; ``prefix`` stands before every question."""
+
+    def __call__(self, step: int, examples_seen: int, strength: float = 0.0, prefix: str = "") -> Evaluation: ...
 
 
 @dataclass(frozen=True)
@@ -130,8 +142,11 @@ class AttackTarget:
 
     loaded: Any
     texts: Sequence[str]
-    evaluate: Callable[[int, int], Evaluation]
-    """Called with the step and the number of examples seen."""
+    evaluate: Evaluate
+    examples: Sequence[str] = ()
+    """Questions about T with their answers."""
+    base: Any = None
+    """The model that nothing was removed from, loaded likewise; None unless the attack declares ``NEEDS_BASE``."""
 
 
 @dataclass(frozen=True)
@@ -147,3 +162,4 @@ class RecoveryPoint:
     accuracy_t: float = field(metadata={"help": "accuracy on questions about T, which the attack trains on (0 to 1)"})
     accuracy_v: float = field(metadata={"help": "accuracy on questions about V, which it never shows (0 to 1)"})
     accuracy_retain: float = field(metadata={"help": "accuracy on benign questions (0 to 1)"})
+    strength: float = field(default=0.0, metadata={"help": "strength in the attack's unit; 0 where steps count"})

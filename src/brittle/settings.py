@@ -98,13 +98,19 @@ def check(settings: Any) -> None:
             raise BadInput(f"{flag_of(field)}: {value} is not a finite number")
         if rules["choices"] and value not in rules["choices"]:
             raise BadInput(f"{flag_of(field)}: '{value}' is not one of {', '.join(map(str, rules['choices']))}")
-        for rule, holds, words in (
-            ("minimum", lambda v, b: v >= b, "at least"),
-            ("above", lambda v, b: v > b, "above"),
-            ("below", lambda v, b: v < b, "below"),
-        ):
-            if rules[rule] is not None and not holds(value, rules[rule]):
-                raise BadInput(f"{flag_of(field)}: {value} is out of range; it must be {words} {rules[rule]}")
+        for item in value if isinstance(value, tuple) else (value,):
+            _check_bounds(field, item)
+
+
+def _check_bounds(field: dataclasses.Field, value: Any) -> None:
+    for rule, holds, words in (
+        ("minimum", lambda v, b: v >= b, "at least"),
+        ("above", lambda v, b: v > b, "above"),
+        ("below", lambda v, b: v < b, "below"),
+    ):
+        bound = field.metadata[rule]
+        if bound is not None and not holds(value, bound):
+            raise BadInput(f"{flag_of(field)}: {value} is out of range; it must be {words} {bound}")
 
 
 class Parser(argparse.ArgumentParser):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 NAME = "relearning"
+TEACHES = "T"
 
 
 @dataclass(frozen=True)

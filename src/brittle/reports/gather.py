@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas
 
+from brittle import discovery
 from brittle.contracts import ROLES
 from brittle.records import RECORD, read_record
 from brittle.reports.recovery import MatchedRecovery, matched
@@ -118,13 +119,18 @@ def gather(outputs: Path) -> ReportData:
     return ReportData(models, comparisons, recovery, rows, _records(outputs), _summaries(outputs), missing)
 
 
+def teaching() -> set[str]:
+    """The attacks that teach T, which are read at the step where T is learned."""
+    return {name for name, plugin in discovery.plugins("attacks").items() if plugin.constants["TEACHES"] == "T"}
+
+
 def _matched(
     models: tuple[ModelResult, ...], recovery: pandas.DataFrame | None, answers: pandas.DataFrame | None
 ) -> tuple[MatchedRecovery, ...]:
     if recovery is None:
         return ()
     order = {model.name: place for place, model in enumerate(models)}
-    rows = matched(recovery[recovery["model"].isin(order)], answers)
+    rows = matched(recovery[recovery["model"].isin(order) & recovery["attack"].isin(teaching())], answers)
     return tuple(sorted(rows, key=lambda row: order[row.model]))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 
 from brittle.records import fingerprint, write_text
-from brittle.reports import beside, changed, returned, sections
+from brittle.reports import beside, changed, returned, sections, strongest
 from brittle.reports.gather import ModelResult, ReportData, gather
 from brittle.reports.sentences import NOT_MEASURED, several, summary_lines
 
@@ -32,8 +32,8 @@ def page(data: ReportData) -> str:
     unlearned = [model.label for model in data.of_role("unlearned")]
     title = f"Brittle report: {several(unlearned) or several([model.label for model in data.models])}"
     parts = (
-        sections.summary, sections.models, returned.attack, beside.signature, changed.weights, changed.activations,
-        changed.lens, sections.limits, sections.records,
+        sections.summary, sections.models, returned.attack, strongest.without_teaching, beside.signature,
+        changed.weights, changed.activations, changed.lens, sections.limits, sections.records,
     )  # fmt: skip
     return Template((TEMPLATE / "page.html").read_text()).substitute(
         title=escape(title),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from brittle.reports import recovery
-from brittle.reports.gather import ReportData
+from brittle.reports.gather import ReportData, teaching
 from brittle.reports.measures import (
     Movement,
     activation_change,
@@ -122,8 +122,9 @@ def summary_lines(data: ReportData) -> list[str]:
 
 
 def attacks(data: ReportData) -> list[str]:
-    """The attacks that were carried out, in the order of the table."""
-    return [] if data.recovery is None else [str(name) for name in data.recovery["attack"].unique()]
+    """The attacks that teach T and were carried out, in the order of the table."""
+    done = [] if data.recovery is None else list(data.recovery["attack"].unique())
+    return [str(name) for name in done if name in teaching()]
 
 
 def matched_rows(data: ReportData, attack: str) -> list[MatchedRecovery]:

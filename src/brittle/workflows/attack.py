@@ -7,9 +7,10 @@ finished job is a record of its own, so a run that was killed goes on with the j
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,20 @@ from brittle import discovery
 from brittle.contracts import MATCHED_T, AttackTarget, Evaluation, RecoveryPoint
 from brittle.data.multiple_choice import Question
 from brittle.models.references import Located
-from brittle.records import Identity, digest_of_source, fingerprint, is_complete, write_text, writing
-from brittle.settings import as_dictionary
+from brittle.records import (
+    Identity,
+    digest_of_source,
+    fingerprint,
+    is_complete,
+    read_record,
+    write_json,
+    write_text,
+    writing,
+)
+from brittle.settings import BadInput, as_dictionary
 from brittle.workflows import parallel
 
+SIDES = ("t", "v", "retain")
 RETAIN_QUESTIONS = 144
 """Benign questions asked at every evaluation: enough to see damage (±4 %), few enough to ask often."""
 
@@ -46,6 +57,30 @@ class Battlefield:
         return fingerprint([self.texts, self.questions])
 
 
+def describe(outputs: Path, arms: Sequence[Arm], pairs: Sequence[tuple[Located, Located]] | None = None) -> None:
+    """Write ``comparison.json``: which models play which part, for whoever reads the folder later.
+
+    Without ``pairs`` the models join those that stand there already.
+    """
+    models = []
+    for arm in arms:
+        entry: dict[str, Any] = {"name": arm.located.name, "role": arm.role, "reference": arm.located.text}
+        record = read_record(arm.located.folder) or {}
+        if record.get("kind") == "unlearned model":
+            entry |= {
+                "method": record["settings"]["method"],
+                "settings": record["settings"],
+                "reference": arm.located.name,
+            }
+        models.append(entry)
+    path = outputs / "comparison.json"
+    there = json.loads(path.read_text()) if pairs is None and path.is_file() else {"models": [], "comparisons": []}
+    known = {entry["name"] for entry in there["models"]}
+    there["models"] += [entry for entry in models if entry["name"] not in known]
+    there["comparisons"] += [{"folder": f"{a.name}__to__{b.name}", "a": a.name, "b": b.name} for a, b in pairs or ()]
+    write_json(path, there)
+
+
 def battlefield(sides: dict[str, Sequence[Question]], texts: Sequence[str] | None = None) -> Battlefield:
     """Texts about T: of ``texts`` those that name an entity of T and none of V, or the T questions with their answers."""
     chosen = [question.text for question in sides["t"]]
@@ -65,39 +100,62 @@ def attack(
     seeds: Sequence[int],
     outputs: Path,
     force: bool = False,
+    base: Located | None = None,
 ) -> Path:
-    """Run the attack on every arm and seed that has no record yet; write ``recovery/recovery.csv`` and the answers."""
-    module = discovery.find("attacks", name).load()
+    """Run the attack on every arm and seed that has no record yet; write ``recovery/recovery.csv`` and the answers.
+
+    Rows of other attacks and of other models that stand in these tables stay. ``base``: for an attack that needs it.
+
+    Raises:
+        BadInput: the attack needs a base, and there is none.
+    """
+    check_needs([name], base)
+    plugin = discovery.find("attacks", name)
+    module = plugin.load()
+    base = base if plugin.constants.get("NEEDS_BASE") else None
+    seeds = seeds if plugin.constants.get("RANDOM", True) else seeds[:1]
     runs = outputs / "recovery" / "runs"
     jobs, folders = [], []
+    size = len(getattr(settings, module.STRENGTHS)) if hasattr(module, "STRENGTHS") else settings.attack_steps
     for arm in arms:
         for seed in seeds:
             inputs = {"model": arm.located.digest, "field": field.digest, "source": digest_of_source(module)}
+            inputs |= {"base": base.digest} if base else {}
             identity = Identity(
                 "attack", inputs, as_dictionary(settings) | {"attack": name, "seed": seed, "role": arm.role}
             )
             folder = runs / f"{arm.located.name}__{name}__seed{seed}"
             folders.append(folder)
             if force or not is_complete(folder, identity):
-                size = getattr(settings, "attack_steps", 1)
-                jobs.append(parallel.Job(_attack_one, (name, settings, arm, field, seed, folder, identity), size))
+                jobs.append(parallel.Job(_attack_one, (name, settings, arm, field, seed, folder, identity, base), size))
     parallel.run(jobs, f"{name} attack: {len(arms)} models x {len(seeds)} seeds")
-    _combine(folders, outputs / "recovery")
+    _combine(name, [arm.located.name for arm in arms], folders, outputs / "recovery")
     return outputs / "recovery"
 
 
-def _combine(folders: Sequence[Path], target: Path) -> None:
-    """Join the tables of the runs, which stay beside them with a record each."""
+def check_needs(names: Sequence[str], base: Located | None) -> None:
+    """Refuse, before any work, attacks that look at the update where the base is not known."""
+    for name in names:
+        if base is None and discovery.find("attacks", name).constants.get("NEEDS_BASE"):
+            raise BadInput(f"{name} looks at the update from the base; name it with --base")
+
+
+def _combine(name: str, models: Sequence[str], folders: Sequence[Path], target: Path) -> None:
+    """Put the runs' tables, which stay beside them with a record each, in the place of the same models' older rows."""
     import pandas
 
     for table in ("recovery", "recovery_answers"):
-        frame = pandas.concat([pandas.read_csv(folder / f"{table}.csv") for folder in folders], ignore_index=True)
-        write_text(target / f"{table}.csv", frame.to_csv(index=False))
+        path = target / f"{table}.csv"
+        parts = [pandas.read_csv(folder / f"{table}.csv") for folder in folders]
+        if path.is_file():
+            older = pandas.read_csv(path)
+            parts.insert(0, older[(older["attack"] != name) | ~older["model"].isin(models)])
+        write_text(path, pandas.concat(parts, ignore_index=True).to_csv(index=False))
 
 
 def _attack_one(
     name: str, settings: Any, arm: Arm, field: Battlefield, seed: int, folder: Path, identity: Identity,
-    tick: Callable[[int], None],
+    base: Located | None, tick: Callable[[int], None],
 ) -> None:  # fmt: skip
     """One attack on one model, in a worker."""
     import torch
@@ -105,19 +163,25 @@ def _attack_one(
     from brittle.models.likelihood import prepare, score
     from brittle.models.loading import load
 
-    loaded = load(arm.located, "auto" if torch.cuda.is_available() else "cpu", "fp32")
-    prepared = {side: prepare(loaded.tokenizer, questions) for side, questions in field.questions.items()}
+    device = "auto" if torch.cuda.is_available() else "cpu"
+    loaded = load(arm.located, device, "fp32")
 
-    def evaluate(step: int, examples_seen: int) -> Evaluation:
+    @functools.lru_cache(maxsize=1)
+    def prepared(prefix: str) -> dict[str, Any]:
+        asked = {side: [replace(q, question=prefix + q.question) for q in field.questions[side]] for side in SIDES}
+        return {side: prepare(loaded.tokenizer, questions) for side, questions in asked.items()}
+
+    def evaluate(step: int, examples_seen: int, strength: float = 0.0, prefix: str = "") -> Evaluation:
         predictions = {
             side: score(loaded, questions, normalise=False).predictions[-1].tolist()
-            for side, questions in prepared.items()
+            for side, questions in prepared(prefix).items()
         }
-        accuracy = {side: _share_right(predictions[side], questions) for side, questions in field.questions.items()}
-        return Evaluation(step, examples_seen, predictions, accuracy)
+        accuracy = {side: _share_right(predictions[side], field.questions[side]) for side in SIDES}
+        return Evaluation(step, examples_seen, predictions, accuracy, strength)
 
     module = discovery.find("attacks", name).load()
-    target = AttackTarget(loaded, field.texts, evaluate)
+    examples = [question.text for question in field.questions["t"]]
+    target = AttackTarget(loaded, field.texts, evaluate, examples, load(base, device, "fp32") if base else None)
     with writing(folder, identity) as draft:
         evaluations = module.attack(settings, target, seed, tick)
         draft.table("recovery", [dataclasses.asdict(_point(evaluation, arm, name, seed)) for evaluation in evaluations])
@@ -130,8 +194,10 @@ def _share_right(predictions: Sequence[int], questions: Sequence[Question]) -> f
 
 
 def _point(evaluation: Evaluation, arm: Arm, name: str, seed: int) -> RecoveryPoint:
-    accuracy = [evaluation.accuracy[side] for side in ("t", "v", "retain")]
-    return RecoveryPoint(arm.located.name, arm.role, name, seed, evaluation.step, evaluation.examples_seen, *accuracy)
+    t, v, retain = (evaluation.accuracy[side] for side in SIDES)
+    return RecoveryPoint(
+        arm.located.name, arm.role, name, seed, evaluation.step, evaluation.examples_seen, t, v, retain, evaluation.strength,
+    )  # fmt: skip
 
 
 def _answers(evaluation: Evaluation, arm: Arm, name: str, seed: int, field: Battlefield) -> list[dict[str, Any]]:

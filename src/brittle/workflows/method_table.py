@@ -103,7 +103,7 @@ def _relearn(folder: Path, seed: int) -> float:
     loaded = load(locate(str(folder)), "cpu", "fp32")
     asked = prepare(loaded.tokenizer, field.questions["v"])
 
-    def evaluate(step: int, examples_seen: int) -> Evaluation:
+    def evaluate(step: int, examples_seen: int, strength: float = 0.0, prefix: str = "") -> Evaluation:
         correct = score(loaded, asked, normalise=False).correct[-1] if step else [0]
         return Evaluation(step, examples_seen, {}, {"t": 0.0, "v": float(sum(correct)) / len(correct)})
 

@@ -6,7 +6,7 @@ them; 3 to 6 are opt-in. In the laboratory the unlearned models are made on the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from brittle.attacks import relearning
 from brittle.data.multiple_choice import Question, load_questions
 from brittle.evaluation.multiple_choice_accuracy import sample_uniformly
 from brittle.models.references import Located, locate
-from brittle.records import read_record, write_json
 from brittle.settings import BadInput, setting
 from brittle.workflows import attack, knowledge, laboratory, make, parallel
 from brittle.workflows.compare import Comparison, Failure
@@ -101,6 +100,9 @@ class PipelineSettings:
     enable_attacks: bool = setting(
         False, "relearn T on every model and measure V (always on in the laboratory)", environment="ENABLE_ATTACKS"
     )
+    attacks: str = setting(
+        relearning.NAME, "the attacks, with commas between them (see: brittle attacks)", environment="ATTACKS"
+    )
     laboratory: bool = setting(
         False, "use the embedded laboratory: builds its models and unlearns with --methods", environment="LABORATORY"
     )
@@ -133,14 +135,17 @@ def run(settings: PipelineSettings, attack_settings: Any = None) -> tuple[Path, 
     )  # fmt: skip
     pairs = _pairs(settings, arms)
     check(settings, pairs)
-    write_json(outputs / "comparison.json", _description(arms, pairs))
+    _attacks(settings)
+    attack.describe(outputs, arms, pairs)
     _compare(session, arms, pairs)
     if settings.laboratory or settings.enable_attacks:
         field = attack.battlefield(dict(material.questions), field_texts)
-        try:
-            attack.attack(relearning.NAME, attack_settings, arms, field, seeds, outputs, settings.force)
-        except Exception as problem:  # what was measured before is reported all the same
-            session.failures.append(Failure(relearning.NAME, "attacks", problem))
+        for name in _attacks(settings):
+            own = attack_settings if name == relearning.NAME else discovery.find("attacks", name).load().Settings()
+            try:
+                attack.attack(name, own, arms, field, seeds, outputs, settings.force, arms[0].located)
+            except Exception as problem:  # what was measured before is reported all the same
+                session.failures.append(Failure(name, "attacks", problem))
     from brittle.reports.page import write_report
 
     return write_report(outputs), session.failures
@@ -157,6 +162,10 @@ def _compare(session: Comparison, arms: Sequence[attack.Arm], pairs: Sequence[tu
             session.pair(*part) if len(part) > 1 else session.model(*part)
             session.forget_loaded(keep=[model for later in parts[number + 1 :] for model in later])
             bar.update(1)
+
+
+def _attacks(settings: PipelineSettings) -> list[str]:
+    return [discovery.find("attacks", name).name for name in settings.attacks.replace(",", " ").split()]
 
 
 def _pair_alone(settings: PipelineSettings) -> PipelineSettings:
@@ -259,25 +268,6 @@ def _overrides(settings: PipelineSettings, seeds: Sequence[int]) -> dict[str, An
     if settings.layers_to_analyze:
         overrides["layers_to_analyze"] = settings.layers_to_analyze
     return overrides | ({"batch_size": 32} if settings.laboratory else {})
-
-
-def _description(arms: Sequence[attack.Arm], pairs: Sequence[tuple[Located, Located]]) -> Mapping[str, Any]:
-    """``comparison.json``: which models play which part, for whoever reads the folder later."""
-    models = []
-    for arm in arms:
-        entry: dict[str, Any] = {"name": arm.located.name, "role": arm.role, "reference": arm.located.text}
-        record = read_record(arm.located.folder) or {}
-        if record.get("kind") == "unlearned model":
-            entry |= {
-                "method": record["settings"]["method"],
-                "settings": record["settings"],
-                "reference": arm.located.name,
-            }
-        models.append(entry)
-    return {
-        "models": models,
-        "comparisons": [{"folder": f"{a.name}__to__{b.name}", "a": a.name, "b": b.name} for a, b in pairs],
-    }
 
 
 def summary_of(report: Path) -> list[str]:

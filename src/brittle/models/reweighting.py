@@ -1,0 +1,56 @@
+"""Other weights for a loaded model, one strength after another, always from the weights that it came with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from brittle.contracts import AttackTarget, Evaluation
+from brittle.models.loading import LoadedModel
+
+Change = Callable[[str, Tensor, float], Tensor]
+"""From a parameter's name, its values and the strength to the values that take their place."""
+
+
+def block_matrices(loaded: LoadedModel) -> dict[str, Tensor]:
+    """The weight matrices of all blocks by name, as ``[outputs, inputs]`` views."""
+    turned = loaded.anatomy.transposed
+    return {
+        name: parameter.detach().T if turned else parameter.detach()
+        for name, parameter in loaded.model.named_parameters()
+        if loaded.anatomy.place(name)
+    }
+
+
+def all_parameters(loaded: LoadedModel) -> dict[str, Tensor]:
+    """Every parameter by name; tied ones once."""
+    return {name: parameter.detach() for name, parameter in loaded.model.named_parameters()}
+
+
+@torch.no_grad()
+def sweep(
+    target: AttackTarget,
+    strengths: Sequence[float],
+    change: Change,
+    tick: Callable[[int], None],
+    chosen: Callable[[LoadedModel], dict[str, Tensor]] = block_matrices,
+) -> list[Evaluation]:
+    """Ask the model as it is, then once at every strength; in the end it has its own weights again.
+
+    Only one matrix at a time is held twice, beside one copy of all that change (on the CPU).
+    """
+    evaluations = [target.evaluate(0, 0)]
+    parameters = chosen(target.loaded)
+    kept = {name: parameter.to("cpu", copy=True) for name, parameter in parameters.items()}
+    try:
+        for number, strength in enumerate(strengths, 1):
+            for name, parameter in parameters.items():
+                parameter.copy_(change(name, kept[name].to(parameter.device), strength))
+            evaluations.append(target.evaluate(number, 0, strength))
+            tick(1)
+    finally:
+        for name, parameter in parameters.items():
+            parameter.copy_(kept[name])
+    return evaluations

@@ -1,0 +1,88 @@
+"""``brittle attack``: attacks on models that were made or diagnosed elsewhere, beside base and filtered where there are such."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brittle import discovery
+from brittle.data.corpora import read_texts
+from brittle.settings import BadInput, fields_of, resolve, setting
+from brittle.workflows import attack, laboratory
+from brittle.workflows.diagnose import DiagnoseSettings, material
+from brittle.workflows.pipeline import seeds_of
+
+
+@dataclass(frozen=True)
+class AttackSettings:
+    """Which attacks on which models, and what they are asked."""
+
+    kind: str = setting("relearning", "attacks, with commas between them (see: brittle attacks)")
+    model: str | None = setting(None, "unlearned models under attack, with commas between them")
+    base: str | None = setting(None, "the model that nothing was removed from: the top of the scale")
+    filtered: str | None = setting(None, "the model that never saw the data: what the attack alone brings")
+    control: str | None = setting(None, "an independent retraining of the base, attacked likewise")
+    forget_text: str | None = setting(None, "texts about the removed facts; those of T teach (default: T's questions)")
+    forget_questions: str | None = setting(None, "hazardous questions: wmdp-bio or a file")
+    retain_questions: str | None = setting(None, "benign questions: mmlu or a file")
+    seeds: str = setting(
+        "42,123,456", "seeds of data order and noise; an attack without chance runs once", environment="SEEDS"
+    )
+    outroot: str = setting("outputs", "folder for results", environment="OUTROOT")
+    force: bool = setting(False, "run again even if the records are complete")
+
+
+def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
+    """Carry the attacks out and return the outputs folder; a complete record is not made again.
+
+    Raises:
+        BadInput: no such attack, a flag that none of the attacks uses, no model, or a base that is needed and not named.
+    """
+    names = settings.kind.replace(",", " ").split()
+    chosen = {name: discovery.find("attacks", name).load() for name in names}
+    own = {field.name for module in chosen.values() for field in fields_of(module.Settings)}
+    if unused := sorted(given.keys() - own - vars(settings).keys()):
+        raise BadInput(
+            f"--{unused[0].replace('_', '-')} is not used by {', '.join(names)} (see: brittle attack --help)"
+        )
+    arms = _arms(settings)
+    base = next((arm.located for arm in arms if arm.role == "base"), None)
+    attack.check_needs(names, base)
+    seeds = seeds_of(settings.seeds)
+    reference = settings.base or arms[-1].located.text
+    asked = DiagnoseSettings(forget_questions=settings.forget_questions, retain_questions=settings.retain_questions)
+    shown = material(asked, reference, {"questions"})
+    texts = read_texts(settings.forget_text) if settings.forget_text else shown.texts.get("forget")
+    field = attack.battlefield(dict(shown.questions), texts)
+    ready = {name: resolve(module.Settings, _of(module.Settings, given)) for name, module in chosen.items()}
+    outputs = Path(settings.outroot)
+    attack.describe(outputs, arms)
+    for name in names:
+        attack.attack(name, ready[name], arms, field, seeds, outputs, settings.force, base)
+    return outputs
+
+
+def _of(settings_type: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields_of(settings_type)}
+    return {name: value for name, value in given.items() if name in names}
+
+
+def _arms(settings: AttackSettings) -> list[attack.Arm]:
+    """Base, filtered and retrained as far as they are named, then the models under attack; each once."""
+    models = (settings.model or "").replace(",", " ").split()
+    if not models:
+        raise BadInput(
+            "attack needs --model: a hub id, a folder or laboratory:NAME, or several with commas between them"
+        )
+    roles: Sequence[tuple[str | None, str]] = [
+        (settings.base, "base"), (settings.filtered, "filtered"), (settings.control, "retrained"),
+        *((model, "unlearned") for model in models),
+    ]  # fmt: skip
+    arms: dict[str, attack.Arm] = {}
+    for reference, role in roles:
+        if reference and reference != "none":
+            located = laboratory.find(reference)
+            arms.setdefault(located.name, attack.Arm(located, role))
+    return list(arms.values())
