@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 from dataclasses import dataclass
@@ -65,21 +66,33 @@ SHAPES = {
 
 
 def folders(shape: Shape) -> tuple[Path, Path]:
-    """Base and modified model; every matrix of the second differs by a matrix of rank 8 and a little noise."""
+    """Base and modified model; every matrix of the second differs by a matrix of rank 8 and a little noise.
+
+    They are made in a process of their own, so that making them is no part of anyone's peak memory.
+    """
     root = Path(os.environ["BRITTLE_HOME"]) / f"pair-{shape.layers}-{shape.width}-{shape.vocabulary}"
     if not root.exists():
-        tokenizer = new_tokenizer([" ".join(WORDS)] * 50, 320)
-        base = new_gpt_neox(shape.vocabulary, shape.width, shape.layers, shape.heads, 512, 0)
-        save(base, tokenizer, root / "base")
-        generator = torch.Generator().manual_seed(1)
-        with torch.no_grad():
-            for parameter in base.parameters():
-                if parameter.dim() == 2:
-                    rows, columns = parameter.shape
-                    low = torch.randn(rows, 8, generator=generator) @ torch.randn(8, columns, generator=generator)
-                    parameter += 1e-3 * low + 1e-3 * torch.randn(rows, columns, generator=generator)
-        save(base, tokenizer, root / "modified")
+        maker = multiprocessing.get_context("spawn").Process(target=make, args=(shape, root))
+        maker.start()
+        maker.join()
+        if maker.exitcode != 0:
+            raise RuntimeError(f"making the pair of models ended with {maker.exitcode}")
     return root / "base", root / "modified"
+
+
+def make(shape: Shape, root: Path) -> None:
+    """Write both models."""
+    tokenizer = new_tokenizer([" ".join(WORDS)] * 50, 320)
+    base = new_gpt_neox(shape.vocabulary, shape.width, shape.layers, shape.heads, 512, 0)
+    save(base, tokenizer, root / "base")
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in base.parameters():
+            if parameter.dim() == 2:
+                rows, columns = parameter.shape
+                low = torch.randn(rows, 8, generator=generator) @ torch.randn(8, columns, generator=generator)
+                parameter += 1e-3 * low + 1e-3 * torch.randn(rows, columns, generator=generator)
+    save(base, tokenizer, root / "modified")
 
 
 def texts(shape: Shape, times: int = 1) -> dict[str, list[str]]:

@@ -84,7 +84,7 @@ def prepared(size: str) -> Iterator[None]:
 def main() -> None:
     """Run every benchmark, or those whose name holds ``--only``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="small shapes, two minutes in all")
+    parser.add_argument("--quick", action="store_true", help="small shapes, a few minutes in all")
     parser.add_argument(
         "--json", action="store_true", help="one object a line: name, ratio, goal, met and what it rests on"
     )

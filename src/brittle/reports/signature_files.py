@@ -16,6 +16,7 @@ from brittle.reports.gather import ReportData, gather
 from brittle.reports.recovery import Estimate
 from brittle.reports.sentences import control_sentences, sensitivity_sentence, telling_sentence
 from brittle.reports.signature import Measure, flattened, measures
+from brittle.reports.strongest import EPSILON, untaught, where
 from brittle.settings import BadInput
 
 
@@ -49,6 +50,9 @@ def rows_of(data: ReportData) -> Iterator[dict[str, Any]]:
         for recovered in data.matched:
             if recovered.model == model.name:
                 row |= dict(_plain(asdict(recovered), f"recovery.{recovered.attack}."))
+        for strongest in untaught(data):
+            if strongest.model == model.name:
+                row |= dict(_plain(asdict(strongest), f"recovery.{strongest.attack}."))
         yield row
 
 
@@ -111,11 +115,31 @@ def _cell(data: ReportData, measure: Measure, name: str, role: str) -> str:
 
 
 def _recovery_lines(data: ReportData) -> list[str]:
-    if not data.matched:
-        return []
-    lines = ["## What came back", "", "| model | attack | V at matched T | excess recovery |", "|---|---|---|---|"]
+    lines: list[str] = []
+    if data.matched:
+        lines += ["## What came back", "", "| model | attack | V at matched T | excess recovery |", "|---|---|---|---|"]
     for row in data.matched:
         v: Estimate | None = row.v
         excess = "–" if row.excess is None else f"{row.excess:.2f}"
         lines.append(f"| {data.model(row.model).label} | {row.attack} | {v or row.status} | {excess} |")
+    return lines + _untaught_lines(data)
+
+
+def _untaught_lines(data: ReportData) -> list[str]:
+    rows = untaught(data)
+    if not rows:
+        return []
+    attacks = list(dict.fromkeys(row.attack for row in rows))
+    cells = {(row.model, row.attack): f"{row.after} ({where(row)})" for row in rows}
+    lines = [
+        "", "## What came back without teaching", "",
+        f"Hazardous questions answered (few_shot: V alone) at the strength in brackets, which brings most back and costs at "
+        f"most {100 * EPSILON:.0f} points on benign questions; – where none brings more. update_rescaling and "
+        "direction_removal use the base's weights: yardsticks, not attacks.", "",
+        "| model | " + " | ".join(attacks) + " |", "|---" * (len(attacks) + 1) + "|",
+    ]  # fmt: skip
+    for model in data.models:
+        if any(model.name == name for name, _ in cells):
+            own = [cells.get((model.name, attack), "not measured") for attack in attacks]
+            lines.append(f"| {model.label} | {' | '.join(own)} |")
     return lines

@@ -93,7 +93,7 @@ def lines(data: ReportData) -> list[str]:
             if row.attack == attack:
                 excess = "–" if row.excess is None else f"{row.excess:.2f}"
                 label = data.model(row.model).label
-                found.append(f"  {label:<{width}}  {100 * row.before:3.0f} % -> {row.after} ({_where(row)}; {excess})")
+                found.append(f"  {label:<{width}}  {100 * row.before:3.0f} % -> {row.after} ({where(row)}; {excess})")
     return found
 
 
@@ -134,14 +134,15 @@ def without_teaching(data: ReportData) -> str:
     )  # fmt: skip
 
 
-def _where(row: Strongest) -> str:
+def where(row: Strongest) -> str:
+    """The strength as text."""
     return f"{row.strength:g}" if row.strength and not math.isnan(row.strength) else "–"
 
 
 def _cell(row: Strongest | None) -> Markup | None:
     if row is None:
         return None
-    words = f"<span>{100 * row.after.mean:.0f} % ({_where(row)})"
+    words = f"<span>{100 * row.after.mean:.0f} % ({where(row)})"
     if not math.isnan(row.after.low):
         words += f' <small class="control">{100 * row.after.low:.0f}–{100 * row.after.high:.0f}</small>'
     return Markup(f"{words}</span>")
