@@ -274,7 +274,7 @@ def test_a_plugin_loads_as_what_it_was_listed_as(folder) -> None:
 
 @pytest.mark.parametrize(
     ("folder", "name", "near"),
-    [("methods", "cb_latt", "cb_lat"), ("diagnostics", "weight_comparson", "weight_comparison"), ("attacks", "", "relearning")],
+    [("methods", "cb_latt", "cb_lat"), ("diagnostics", "weight_comparson", "weight_comparison"), ("attacks", "relearnin", "relearning")],
 )  # fmt: skip
 def test_an_unknown_plugin_is_refused_with_near_names_and_where_all_are_listed(folder, name, near) -> None:
     line = refused(discovery.find, folder, name)
