@@ -18,7 +18,7 @@ from typing import Any
 import numpy
 import pair_of_models
 import torch
-from measuring import Benchmark, Measured, Pair, Way, allocated_memory, peak_memory, seconds
+from measuring import Benchmark, Measured, Pair, Way, peak_memory, seconds
 from pair_of_models import SHAPES, Shape
 from torch import Tensor
 
@@ -336,12 +336,6 @@ scoring_pair = Pair(
 BENCHMARKS = [
     Benchmark(f"{weight_pair.name}: seconds", 10, functools.partial(seconds, weight_pair, turns=TURNS), weight_pair),
     Benchmark(f"{weight_pair.name}: peak memory", 4, functools.partial(peak_memory, weight_pair), weight_pair),
-    Benchmark(
-        f"{weight_pair.name}: peak memory without mapped files",
-        4,
-        functools.partial(allocated_memory, weight_pair),
-        weight_pair,
-    ),
     Benchmark(
         f"{activation_pair.name}: seconds",
         6,

@@ -22,7 +22,7 @@ from typing import Any
 import numpy
 
 SIZES = ("full", "quick", "tiny")
-"""The shape that counts, one for two minutes in all, one for tests of agreement."""
+"""The shape that counts, one for a few minutes in all, one for tests of agreement."""
 TURNS = {"full": 5, "quick": 4, "tiny": 1}
 TOLERANCE = 1e-3
 """Largest relative difference of two values that count as the same; both sides go through many float32 updates."""
@@ -113,11 +113,6 @@ def peak_memory(pair: Pair, size: str) -> Measured:
     return _bytes(pair, size, "peak")
 
 
-def allocated_memory(pair: Pair, size: str) -> Measured:
-    """Peak resident memory of three runs without pages of mapped files, what stood there before taken off."""
-    return _bytes(pair, size, "allocated")
-
-
 def tensor_memory(pair: Pair, size: str) -> Measured:
     """Bytes of all tensors alive after building, before the first run: models, references, batches."""
     return _bytes(pair, size, "tensors")
@@ -150,7 +145,6 @@ def _server() -> subprocess.Popen[str]:
 def rows(pair: Pair, **goals: float) -> Sequence[Benchmark]:
     """One benchmark per measure and goal: ``rows(pair, seconds=2.0, peak_memory=1.0)``."""
     measures = {"seconds": seconds, "peak_memory": peak_memory, "tensor_memory": tensor_memory}
-    measures["allocated_memory"] = allocated_memory
     return [
         Benchmark(f"{pair.name}: {measure.replace('_', ' ')}", goal, functools.partial(measures[measure], pair), pair)
         for measure, goal in goals.items()

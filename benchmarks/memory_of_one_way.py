@@ -11,7 +11,6 @@ import json
 import os
 import resource
 import sys
-import threading
 import traceback
 from pathlib import Path
 
@@ -33,35 +32,6 @@ def peak() -> int:
     return largest if sys.platform == "darwin" else largest * 1024
 
 
-class Allocated(threading.Thread):
-    """By how much resident memory without pages of mapped files rises, sampled every two milliseconds; 0 without /proc.
-
-    A safetensors file is mapped, not read: its pages count as resident, but the system takes them back when it needs them.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.before = self.largest = self.now()
-        self.ended = threading.Event()
-
-    def now(self) -> int:
-        """Bytes at this moment."""
-        status = Path("/proc/self/status")
-        lines = status.read_text().splitlines() if status.exists() else []
-        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:")), 0)
-
-    def run(self) -> None:
-        """Sample until ended."""
-        while not self.ended.wait(0.002):
-            self.largest = max(self.largest, self.now())
-
-    def end(self) -> int:
-        """Stop sampling; the rise in bytes."""
-        self.ended.set()
-        self.join()
-        return self.largest - self.before
-
-
 def tensors() -> int:
     """Bytes of the storages of all tensors alive, each storage once."""
     gc.collect()
@@ -78,13 +48,11 @@ def measure(name: str, side: str, size: str) -> dict[str, int]:
     pairs = {benchmark.pair.name: benchmark.pair for benchmark in find() if benchmark.pair}
     with prepared(size):
         before = peak()
-        sampled = Allocated()
-        sampled.start()
         way = getattr(pairs[name], side)(size)
         held = tensors()
         for _ in range(3):
             way.run()
-        found = {"tensors": held, "peak": peak() - before, "allocated": sampled.end()}
+        found = {"tensors": held, "peak": peak() - before}
         way.close()
     return found
 
