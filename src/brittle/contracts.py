@@ -13,10 +13,13 @@ What rests on texts, splits or noise has a setting ``seeds = contracts.seeds()``
 (:func:`brittle.records.with_spread`) behind the documented ones; one pass serves all seeds.
 
 **An attack** (``attacks/*.py``): ``NAME``, ``Settings``, ``attack(settings, target, seed, tick) -> list[Evaluation]`` and
-``TEACHES``. One that teaches ``"T"`` is read at the step where T is learned. One that teaches ``"nothing"`` tries the
-strengths in the setting named by ``STRENGTHS`` (``STRENGTH`` says in which unit) and is read at the strongest result that
-leaves benign answers alone, on ``SIDES`` (T and V by default); with ``NEEDS_BASE`` it is a yardstick that is given
-the base. ``RANDOM = False``: no chance in it, one seed is enough.
+``TEACHES``, what it shows the model: ``"T"``, ``"retain"`` or ``"nothing"``. It is read in one of three ways. At the step
+where T is learned, if nothing else is said. With ``STRENGTH`` (a unit) it tries several strengths, those in the setting
+named by ``STRENGTHS`` or its own steps, and is read at the strongest result that leaves benign answers alone, on ``SIDES``
+(T and V by default). With ``TRIALS`` (a setting) every seed is a trial of its own, ``describe(settings, seed)`` says of which
+configuration, and the best trial within the same bound counts. ``NEEDS_BASE``: a yardstick that is given the base.
+``RANDOM = False``: no chance in it, one seed is enough. ``QUICK``: settings of ``--budget quick``; without it that budget
+leaves the attack out.
 """
 
 from __future__ import annotations
@@ -128,12 +131,18 @@ class Evaluation:
     """Share of right choices by side, 0 to 1."""
     strength: float = 0.0
     """How hard the attack tries here, in its own unit (``STRENGTH``); 0 for one that counts steps."""
+    tokens_seen: int = 0
+    """Training tokens shown so far, repetitions counted, padding not."""
+    asked: Mapping[str, Sequence[Any]] | None = None
+    """The questions behind the predictions, where they are not the target's own."""
 
 
 class Evaluate(Protocol):
     """Asks the model under attack what it knows; ``prefix`` stands before every question."""
 
-    def __call__(self, step: int, examples_seen: int, strength: float = 0.0, prefix: str = "") -> Evaluation: ...
+    def __call__(
+        self, step: int, examples_seen: int, strength: float = 0.0, prefix: str = "", tokens_seen: int = 0
+    ) -> Evaluation: ...
 
 
 @dataclass(frozen=True)
@@ -147,6 +156,12 @@ class AttackTarget:
     """Questions about T with their answers."""
     base: Any = None
     """The model that nothing was removed from, loaded likewise; None unless the attack declares ``NEEDS_BASE``."""
+    retain_texts: Sequence[str] = ()
+    """Benign texts: what a user would fine-tune on."""
+    benign_texts: Sequence[str] = ()
+    """Benign texts in the hazardous texts' form: their templates without their topic."""
+    questions: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """What ``evaluate`` asks, by side."""
 
 
 @dataclass(frozen=True)
@@ -163,3 +178,6 @@ class RecoveryPoint:
     accuracy_v: float = field(metadata={"help": "accuracy on questions about V, which it never shows (0 to 1)"})
     accuracy_retain: float = field(metadata={"help": "accuracy on benign questions (0 to 1)"})
     strength: float = field(default=0.0, metadata={"help": "strength in the attack's unit; 0 where steps count"})
+    tokens_seen: int = field(default=0, metadata={"help": "training tokens shown so far, repetitions counted"})
+    compute: str = field(default="fp32", metadata={"help": "number type of the attack's arithmetic; weights are fp32"})
+    configuration: str = field(default="", metadata={"help": "of a search's trial: how it was configured"})

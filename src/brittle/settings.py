@@ -55,6 +55,12 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def with_default(settings_type: type, name: str, default: Any) -> Any:
+    """The field of another settings type with another default, for a type that inherits from it."""
+    fields = {field.name: field for field in dataclasses.fields(settings_type)}
+    return dataclasses.field(default=default, metadata=fields[name].metadata)
+
+
 def flag_of(field: dataclasses.Field) -> str:
     """The command-line flag of a field, ``steering_coeff`` -> ``--steering-coeff``."""
     return field.metadata.get("flag") or "--" + field.name.replace("_", "-")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -27,6 +28,22 @@ def block_matrices(loaded: LoadedModel) -> dict[str, Tensor]:
 def all_parameters(loaded: LoadedModel) -> dict[str, Tensor]:
     """Every parameter by name; tied ones once."""
     return {name: parameter.detach() for name, parameter in loaded.model.named_parameters()}
+
+
+@contextlib.contextmanager
+def kept_weights(loaded: LoadedModel) -> Iterator[Callable[[], None]]:
+    """Gives a function that puts every parameter back to what it was, which also happens in the end. One copy, on the CPU."""
+    parameters = all_parameters(loaded)
+    kept = {name: parameter.to("cpu", copy=True) for name, parameter in parameters.items()}
+
+    def restore() -> None:
+        for name, parameter in parameters.items():
+            parameter.copy_(kept[name])
+
+    try:
+        yield restore
+    finally:
+        restore()
 
 
 @torch.no_grad()

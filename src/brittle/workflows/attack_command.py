@@ -11,6 +11,7 @@ from brittle import discovery
 from brittle.data.corpora import read_texts
 from brittle.settings import BadInput, fields_of, resolve, setting
 from brittle.workflows import attack, laboratory
+from brittle.workflows.battlefield import Arm, prepare
 from brittle.workflows.diagnose import DiagnoseSettings, material
 from brittle.workflows.pipeline import seeds_of
 
@@ -19,12 +20,20 @@ from brittle.workflows.pipeline import seeds_of
 class AttackSettings:
     """Which attacks on which models, and what they are asked."""
 
-    kind: str = setting("relearning", "attacks, with commas between them (see: brittle attacks)")
+    kind: str | None = setting(
+        None, "attacks, with commas between them (see: brittle attacks; default: all that the budget has)"
+    )
+    budget: str = setting(
+        "full", "full: every attack as documented; quick: fewer, shorter ones with the first seed, for a first look",
+        choices=("quick", "full"),
+    )  # fmt: skip
     model: str | None = setting(None, "unlearned models under attack, with commas between them")
     base: str | None = setting(None, "the model that nothing was removed from: the top of the scale")
     filtered: str | None = setting(None, "the model that never saw the data: what the attack alone brings")
     control: str | None = setting(None, "an independent retraining of the base, attacked likewise")
     forget_text: str | None = setting(None, "texts about the removed facts; those of T teach (default: T's questions)")
+    retain_text: str | None = setting(None, "benign texts for attacks that teach no hazard (default: benign questions)")
+    benign_text: str | None = setting(None, "benign texts in the hazardous texts' form (default: benign questions)")
     forget_questions: str | None = setting(None, "hazardous questions: wmdp-bio or a file")
     retain_questions: str | None = setting(None, "benign questions: mmlu or a file")
     seeds: str = setting(
@@ -40,7 +49,7 @@ def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
     Raises:
         BadInput: no such attack, a flag that none of the attacks uses, no model, or a base that is needed and not named.
     """
-    names = settings.kind.replace(",", " ").split()
+    names = attack.names_of(settings.kind, settings.budget, bool(settings.base))
     chosen = {name: discovery.find("attacks", name).load() for name in names}
     own = {field.name for module in chosen.values() for field in fields_of(module.Settings)}
     if unused := sorted(given.keys() - own - vars(settings).keys()):
@@ -54,9 +63,15 @@ def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
     reference = settings.base or arms[-1].located.text
     asked = DiagnoseSettings(forget_questions=settings.forget_questions, retain_questions=settings.retain_questions)
     shown = material(asked, reference, {"questions"})
-    texts = read_texts(settings.forget_text) if settings.forget_text else shown.texts.get("forget")
-    field = attack.battlefield(dict(shown.questions), texts)
-    ready = {name: resolve(module.Settings, _of(module.Settings, given)) for name, module in chosen.items()}
+    field = prepare(dict(shown.questions), **_texts(settings, reference))
+    quick = settings.budget == "quick"
+    seeds = seeds[:1] if quick else seeds
+    ready = {
+        name: resolve(
+            module.Settings, _of(module.Settings, given), preset=getattr(module, "QUICK", {}) if quick else {}
+        )
+        for name, module in chosen.items()
+    }
     outputs = Path(settings.outroot)
     attack.describe(outputs, arms)
     for name in names:
@@ -64,12 +79,20 @@ def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
     return outputs
 
 
+def _texts(settings: AttackSettings, reference: str) -> dict[str, Sequence[str]]:
+    """Texts of the files that were named; otherwise of the laboratory, if it is one of its models."""
+    own = laboratory.behind(reference)
+    found: dict[str, Sequence[str]] = dict(own.attack_texts()) if own else {}
+    named = {"texts": settings.forget_text, "retain": settings.retain_text, "benign": settings.benign_text}
+    return found | {part: read_texts(path) for part, path in named.items() if path}
+
+
 def _of(settings_type: type, given: Mapping[str, Any]) -> dict[str, Any]:
     names = {field.name for field in fields_of(settings_type)}
     return {name: value for name, value in given.items() if name in names}
 
 
-def _arms(settings: AttackSettings) -> list[attack.Arm]:
+def _arms(settings: AttackSettings) -> list[Arm]:
     """Base, filtered and retrained as far as they are named, then the models under attack; each once."""
     models = (settings.model or "").replace(",", " ").split()
     if not models:
@@ -80,9 +103,9 @@ def _arms(settings: AttackSettings) -> list[attack.Arm]:
         (settings.base, "base"), (settings.filtered, "filtered"), (settings.control, "retrained"),
         *((model, "unlearned") for model in models),
     ]  # fmt: skip
-    arms: dict[str, attack.Arm] = {}
+    arms: dict[str, Arm] = {}
     for reference, role in roles:
         if reference and reference != "none":
             located = laboratory.find(reference)
-            arms.setdefault(located.name, attack.Arm(located, role))
+            arms.setdefault(located.name, Arm(located, role))
     return list(arms.values())

@@ -136,6 +136,13 @@ class Laboratory:
         parts = {"benign": chosen.__contains__, "retain": lambda text: text not in chosen}
         return {"forget": texts["forget"]} | {split: [*filter(keep, texts["retain"])] for split, keep in parts.items()}
 
+    def attack_texts(self) -> dict[str, list[str]]:
+        """What attacks teach: ``texts`` about T and V, ``retain`` benign paragraphs and stories as in the models' training,
+        ``benign`` texts in the hazardous ones' form."""
+        texts = self.texts()
+        prose = list(itertools.islice(self.world.documents("attack", hazardous=False), len(texts["retain"])))
+        return {"texts": texts["forget"], "retain": prose, "benign": texts["retain"]}
+
     def build(self, names: Sequence[str] = ("base", "filtered", "retrained")) -> dict[str, Path]:
         """Train the models that are not there yet, side by side; return their folders."""
         if unknown := [name for name in names if name not in ROLES]:

@@ -17,7 +17,7 @@ from brittle.attacks import relearning
 from brittle.contracts import AttackTarget, Evaluation
 from brittle.models.references import locate
 from brittle.records import Identity, column, is_complete, read_record, writing
-from brittle.workflows import attack, knowledge, laboratory, make, parallel
+from brittle.workflows import battlefield, knowledge, laboratory, make, parallel
 
 PRESET = "laboratory"
 RELEARNING_STEPS = 40
@@ -99,11 +99,13 @@ def _relearn(folder: Path, seed: int) -> float:
     chosen = laboratory.Laboratory()
     questions = chosen.questions()
     sides = knowledge.questions_by_side(questions["forget"], questions["retain"])
-    field = attack.battlefield(sides, chosen.texts()["forget"])
+    field = battlefield.prepare(sides, chosen.texts()["forget"])
     loaded = load(locate(str(folder)), "cpu", "fp32")
     asked = prepare(loaded.tokenizer, field.questions["v"])
 
-    def evaluate(step: int, examples_seen: int, strength: float = 0.0, prefix: str = "") -> Evaluation:
+    def evaluate(
+        step: int, examples_seen: int, strength: float = 0.0, prefix: str = "", tokens_seen: int = 0
+    ) -> Evaluation:
         correct = score(loaded, asked, normalise=False).correct[-1] if step else [0]
         return Evaluation(step, examples_seen, {}, {"t": 0.0, "v": float(sum(correct)) / len(correct)})
 
@@ -112,6 +114,7 @@ def _relearn(folder: Path, seed: int) -> float:
         attack_steps=RELEARNING_STEPS,
         attack_eval_interval=RELEARNING_STEPS,
         attack_schedule="constant",
+        attack_eval_early=(),
     )
     evaluations = relearning.attack(settings, AttackTarget(loaded, field.texts, evaluate), seed, lambda _: None)
     return evaluations[-1].accuracy["v"]

@@ -6,7 +6,7 @@ them; 3 to 6 are opt-in. In the laboratory the unlearned models are made on the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from brittle.evaluation.multiple_choice_accuracy import sample_uniformly
 from brittle.models.references import Located, locate
 from brittle.settings import BadInput, setting
 from brittle.workflows import attack, knowledge, laboratory, make, parallel
+from brittle.workflows.battlefield import Arm, prepare
 from brittle.workflows.compare import Comparison, Failure
 from brittle.workflows.diagnose import texts_from
 from brittle.workflows.material import Material
@@ -126,7 +127,7 @@ def run(settings: PipelineSettings, attack_settings: Any = None) -> tuple[Path, 
     settings = _pair_alone(settings)
     outputs = Path(settings.outroot)
     seeds = seeds_of(settings.seeds)
-    arms, field_texts, material = _laboratory(settings) if settings.laboratory else _models(settings)
+    arms, attack_texts, material = _laboratory(settings) if settings.laboratory else _models(settings)
     session = Comparison(
         outputs, material, settings.param_device, settings.param_dtype, settings.activation_device,
         settings.activation_dtype, settings.force, _overrides(settings, seeds), random=settings.random_control,
@@ -139,7 +140,7 @@ def run(settings: PipelineSettings, attack_settings: Any = None) -> tuple[Path, 
     attack.describe(outputs, arms, pairs)
     _compare(session, arms, pairs)
     if settings.laboratory or settings.enable_attacks:
-        field = attack.battlefield(dict(material.questions), field_texts)
+        field = prepare(dict(material.questions), **attack_texts)
         for name in _attacks(settings):
             own = attack_settings if name == relearning.NAME else discovery.find("attacks", name).load().Settings()
             try:
@@ -151,7 +152,7 @@ def run(settings: PipelineSettings, attack_settings: Any = None) -> tuple[Path, 
     return write_report(outputs), session.failures
 
 
-def _compare(session: Comparison, arms: Sequence[attack.Arm], pairs: Sequence[tuple[Located, Located]]) -> None:
+def _compare(session: Comparison, arms: Sequence[Arm], pairs: Sequence[tuple[Located, Located]]) -> None:
     """All comparisons and models, each model loaded once and freed after the last part that needs it."""
     parts: list[tuple[Located, ...]] = []
     for arm in sorted(arms, key=lambda arm: arm.role != "retrained"):  # the control stands beside the others
@@ -198,7 +199,7 @@ def check(settings: PipelineSettings, pairs: Sequence[tuple[Located, Located]]) 
         check_same_vocabulary(a, b)
 
 
-def _laboratory(settings: PipelineSettings) -> tuple[list[attack.Arm], Sequence[str], Material]:
+def _laboratory(settings: PipelineSettings) -> tuple[list[Arm], Mapping[str, Sequence[str]], Material]:
     """Build the laboratory and its unlearned models."""
     names = [name for name in settings.methods.replace(",", " ").split() if name]
     for name in names:
@@ -206,7 +207,7 @@ def _laboratory(settings: PipelineSettings) -> tuple[list[attack.Arm], Sequence[
     chosen = laboratory.Laboratory(settings.size, settings.world)
     suffix = "" if (settings.size, settings.world) == ("small", 0) else f"@{settings.size}-{settings.world}"
     chosen.build()
-    arms = [attack.Arm(laboratory.find(f"{laboratory.PREFIX}{name}{suffix}"), name) for name in ROLE_ORDER[:3]]
+    arms = [Arm(laboratory.find(f"{laboratory.PREFIX}{name}{suffix}"), name) for name in ROLE_ORDER[:3]]
     flags = {"model": f"{laboratory.PREFIX}base{suffix}", "preset": "laboratory", "device": settings.activation_device}
     plans = [make.plan(flags | {"method": name, "force": settings.force}) for name in names]
     missing = [plan for plan in plans if settings.force or not make.finished(plan)]
@@ -217,16 +218,16 @@ def _laboratory(settings: PipelineSettings) -> tuple[list[attack.Arm], Sequence[
         for p in missing
     ]
     parallel.run(jobs, "unlearning: " + ", ".join(plan.make.method for plan in missing))
-    arms += [attack.Arm(locate(str(plan.folder)), "unlearned") for plan in plans]
-    texts, questions = chosen.texts(), chosen.questions()
+    arms += [Arm(locate(str(plan.folder)), "unlearned") for plan in plans]
+    questions = chosen.questions()
     return (
         arms,
-        texts["forget"],
+        chosen.attack_texts(),
         Material(chosen.probes(), knowledge.questions_by_side(questions["forget"], questions["retain"])),
     )
 
 
-def _models(settings: PipelineSettings) -> tuple[list[attack.Arm], Sequence[str] | None, Material]:
+def _models(settings: PipelineSettings) -> tuple[list[Arm], Mapping[str, Sequence[str]], Material]:
     """Locate the named models and read texts and questions."""
     own = laboratory.behind(settings.base) if settings.model_a != "none" else None
     texts = own.probes() if own else texts_from(settings.forget_text, settings.retain_text, settings.benign_text)
@@ -238,7 +239,7 @@ def _models(settings: PipelineSettings) -> tuple[list[attack.Arm], Sequence[str]
         named.append((settings.pretrain, "pretraining"))
     if settings.enable_cb_comparisons:
         named.append((settings.cb_only, "unlearned"))
-    arms = [attack.Arm(laboratory.find(text), role) for text, role in named if text and text != "none"]
+    arms = [Arm(laboratory.find(text), role) for text, role in named if text and text != "none"]
     names = [arm.located.name for arm in arms]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise BadInput(f"two models would both be written as '{twice}'; give their folders different names")
@@ -246,10 +247,12 @@ def _models(settings: PipelineSettings) -> tuple[list[attack.Arm], Sequence[str]
     forget: list[Question] = asked.get("forget") or load_questions(settings.forget_questions)
     retain = asked.get("retain") or load_questions(settings.retain_questions)
     retain = sample_uniformly(retain, 1000, 42) if len(retain) > 1000 else retain
-    return arms, None, Material(texts, knowledge.questions_by_side(forget, retain))
+    attack_texts: Mapping[str, Sequence[str]]
+    attack_texts = own.attack_texts() if own else {"retain": texts["retain"], "benign": texts.get("benign", ())}
+    return arms, attack_texts, Material(texts, knowledge.questions_by_side(forget, retain))
 
 
-def _pairs(settings: PipelineSettings, arms: Sequence[attack.Arm]) -> list[tuple[Located, Located]]:
+def _pairs(settings: PipelineSettings, arms: Sequence[Arm]) -> list[tuple[Located, Located]]:
     """Base against every other model; with the opt-in flag also the chain of circuit breakers."""
     base = arms[0].located
     pairs = [(base, arm.located) for arm in arms[1:]]

@@ -1,0 +1,40 @@
+"""Relearning with low-rank adapters: is a change of a few directions per matrix enough to bring V back?
+
+The weights are frozen; adapters of rank r on every matrix of the blocks learn from texts about T. It is what an attacker
+with one GPU does. Adapters need a higher learning rate than weights. A filtered model may never learn T from so little:
+it is no control then, and the report says so.
+Source: Łucki et al. 2024 (rank 128); Hu et al. 2022.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from brittle.contracts import AttackTarget, Evaluation
+from brittle.settings import setting, with_default
+from brittle.training.teaching import TeachingSettings, teach
+
+NAME = "lora_relearning"
+TEACHES = "T"
+
+
+@dataclass(frozen=True)
+class Settings(TeachingSettings):
+    """How hard the attack tries, and with how large adapters."""
+
+    attack_lr: float = with_default(TeachingSettings, "attack_lr", 5e-3)
+    attack_lora_rank: int = setting(16, "rank of the attack's adapters", minimum=1)
+    attack_lora_alpha: float = setting(32.0, "scale of the attack's adapters, divided by their rank", above=0)
+
+
+def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[int], None]) -> list[Evaluation]:
+    """Add adapters to the target's model and train them alone."""
+    import torch
+
+    from brittle.models.adapters import add_adapters
+
+    torch.manual_seed(seed)
+    loaded = target.loaded
+    add_adapters(loaded.model, loaded.anatomy, settings.attack_lora_rank, settings.attack_lora_alpha)
+    return teach(settings, target, target.texts, seed, tick)

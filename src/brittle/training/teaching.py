@@ -1,0 +1,103 @@
+"""Teaching a model under attack: fine-tuning on texts, asked what it knows along the way.
+
+Weights are float32 whatever the compute type. The same seed gives every arm the same texts in the same order. Models
+are asked early and often at first, because knowledge that was only hidden may return within ten steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from brittle.contracts import MATCHED_T, AttackTarget, Evaluation
+from brittle.settings import setting
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from brittle.training.step import LossTerms, Step
+
+
+@dataclass(frozen=True)
+class TeachingSettings:
+    """How hard an attack that trains tries."""
+
+    attack_lr: float = setting(1.25e-3, "peak learning rate of the attack", above=0)
+    attack_steps: int = setting(300, "optimizer steps of the attack", minimum=1)
+    attack_batch_size: int = setting(16, "texts per step of the attack", minimum=1)
+    attack_eval_interval: int = setting(20, "steps between evaluations during the attack", minimum=1)
+    attack_eval_early: tuple[int, ...] = setting((5, 10), "further steps at which the model is asked", minimum=1)
+    attack_loss_tokens: str = setting("all", "which tokens the attack's loss covers", choices=("all", "answer"))
+    attack_patience: int = setting(
+        3, "evaluations with T learned (95 %) after which an arm's attack ends; 0: never", minimum=0
+    )
+    attack_schedule: str = setting(
+        "constant", "learning rate over the attack", choices=("constant", "linear", "cosine")
+    )
+    attack_warmup_steps: int = setting(0, "steps over which the attack's learning rate rises", minimum=0)
+    attack_max_length: int = setting(512, "longest text of the attack in tokens", minimum=2)
+    attack_optimizer: str = setting(
+        "adamw", "optimizer of the attack", choices=("adamw", "sgd", "sign_sgd", "lion", "muon", "adafactor")
+    )
+    attack_dtype: str = setting(
+        "fp32", "number type of the attack's arithmetic; the weights stay fp32", choices=("fp32", "bf16", "fp16")
+    )
+    trajectory_steps: tuple[int, ...] = setting(
+        (0, 20, 80), "steps at which weights, activations and lens are compared with the base (first seed; none: never)",
+        minimum=0,
+    )  # fmt: skip
+
+
+def teach(
+    settings: TeachingSettings,
+    target: AttackTarget,
+    texts: Sequence[str],
+    seed: int,
+    tick: Callable[[int], None],
+    steps: int | None = None,
+    start: Sequence[Evaluation] = (),
+) -> list[Evaluation]:
+    """Train the target's model in place, all parameters that are not frozen.
+
+    Returns evaluations before, early, at every interval and after the last step. ``start``: those of what came before;
+    counting goes on there, and they stand first in the result.
+    """
+    from brittle.training.batches import Sampler, Supply, tokenise
+    from brittle.training.loop import LoopSettings, train
+
+    steps = settings.attack_steps if steps is None else steps
+    tokenizer = target.loaded.tokenizer
+    examples = tokenise(tokenizer, texts, settings.attack_max_length, settings.attack_loss_tokens)
+    sampler = Sampler("attack", examples, settings.attack_batch_size, tokenizer.pad_token_id, seed)
+    evaluations = list(start) or [target.evaluate(0, 0)]
+    past, tokens = evaluations[-1], [evaluations[-1].tokens_seen]
+    first = len(evaluations) if start else 0
+
+    def loss(step: Step) -> LossTerms:
+        tokens[0] += int(step.batches["attack"].attention_mask.sum())
+        return {"attack": step.negative_log_likelihood("attack")}
+
+    def listen(number: int, model: nn.Module, _terms: dict[str, float]) -> bool:
+        tick(1)
+        if number % settings.attack_eval_interval == 0 or number == steps or number in settings.attack_eval_early:
+            model.eval()
+            seen = past.examples_seen + number * settings.attack_batch_size
+            evaluations.append(target.evaluate(past.step + number, seen, tokens_seen=tokens[0]))
+            model.train()
+        learned = sum(evaluation.accuracy["t"] >= MATCHED_T for evaluation in evaluations[first:])
+        return 0 < settings.attack_patience <= learned
+
+    precision = "no" if settings.attack_dtype == "fp32" else settings.attack_dtype
+    loop = LoopSettings(
+        steps, settings.attack_lr, settings.attack_optimizer, settings.attack_schedule, settings.attack_warmup_steps,
+        mixed_precision=precision, seed=seed,
+    )  # fmt: skip
+    model = target.loaded.model
+    train(model, Supply([sampler]), loss, loop, device=str(target.loaded.device), listeners=[listen])
+    return evaluations
+
+
+def by_steps(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """The same evaluations with the number of steps as their strength."""
+    return [replace(evaluation, strength=float(evaluation.step)) for evaluation in evaluations]
