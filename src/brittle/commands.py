@@ -54,6 +54,18 @@ def _pipeline(given: Given, environment: Environment) -> int:
     return 1 if failures else 0
 
 
+def _compare(given: Given, environment: Environment) -> int:
+    from brittle.reports.signature_files import write_signature
+
+    models = (given.pop("models", None) or "").replace(",", " ").split()
+    if len(models) < 2:
+        raise BadInput("compare needs at least two models with commas between them; the first is compared with the others")
+    others = {"base": models[0], "unlearned": ",".join(models[1:])}
+    code = _pipeline({"filtered": "none", "laboratory": False} | given | others, environment)
+    print(f"signature: {write_signature(Path(given.get('outroot') or 'outputs'))}")
+    return code
+
+
 def _pipeline_settings() -> SettingsTypes:
     from brittle.workflows.pipeline import PipelineSettings
 
@@ -114,8 +126,9 @@ def _attack(given: Given, environment: Environment) -> int:
     from brittle.reports import gather, strongest
     from brittle.workflows import attack_command
 
-    outputs = attack_command.run(resolve(attack_command.AttackSettings, given, environment), given)
-    for line in strongest.lines(gather.gather(outputs)):
+    settings = resolve(attack_command.AttackSettings, given, environment)
+    outputs = attack_command.run(settings, given)
+    for line in [*strongest.lines(gather.gather(outputs)), *attack_command.cannot_conclude(settings)]:
         print(line)
     print(f"-> {outputs / 'recovery' / 'recovery.csv'}\nnext: uv run brittle report {outputs}")
     return 0
@@ -262,6 +275,7 @@ def _signature(given: Given, _environment: Environment) -> int:
 COMMANDS: dict[str, Command] = {
     "demo": Command("the main job in the embedded laboratory: make, diagnose, attack, report", _demo, lambda: [(DemoSettings, {})]),
     "pipeline": Command("compare models, attack them, write the report (experiment/pipeline.sh)", _pipeline, _pipeline_settings),
+    "compare": Command("diagnose the first of several models against each of the others", _compare, _pipeline_settings, "models", "references with commas between them: the base, then the others", True),
     "unlearn": Command("make an unlearned model (unlearn/unlearn.py)", _unlearn, _unlearn_settings),
     "diagnose": Command("run one diagnostic by name", _diagnose, _diagnose_settings, "name", "see: brittle diagnostics", True),
     "attack": Command("attack models and measure what comes back", _attack, _attack_settings),

@@ -6,8 +6,9 @@ finished job is a record of its own, so a run that was killed goes on with the j
 
 from __future__ import annotations
 
+import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,7 @@ def describe(outputs: Path, arms: Sequence[Arm], pairs: Sequence[tuple[Located, 
 
 
 def attack(
-    name: str,
-    settings: Any,
+    chosen: Mapping[str, Any],
     arms: Sequence[Arm],
     field: Battlefield,
     seeds: Sequence[int],
@@ -54,32 +54,48 @@ def attack(
     force: bool = False,
     base: Located | None = None,
 ) -> Path:
-    """Run the attack on every arm and seed that has no record yet; write ``recovery/recovery.csv`` and the answers.
+    """Run attacks on every arm and seed that have no record yet; write ``recovery/recovery.csv`` and what goes with it.
 
-    Rows of other attacks and of other models that stand in these tables stay. ``base``: for an attack that needs it.
+    Rows of other attacks and of other models that stand in these tables stay.
+
+    Args:
+        chosen: settings by the attack's name.
+        base: for attacks that need it, and for trajectories, which the first seed of an attack leaves.
 
     Raises:
-        BadInput: the attack needs a base, and there is none.
+        BadInput: an attack needs a base, and there is none.
     """
-    check_needs([name], base)
-    plugin = discovery.find("attacks", name)
-    walks = bool(getattr(settings, "trajectory_steps", ()))
-    base = base if plugin.constants.get("NEEDS_BASE") or walks else None
-    if trials := plugin.constants.get("TRIALS"):
-        seeds = range(getattr(settings, trials))
-    elif not plugin.constants.get("RANDOM", True):
-        seeds = seeds[:1]
-    jobs, folders = [], []
-    for arm in arms:
-        for number, seed in enumerate(seeds):
-            along = base if number == 0 or not walks else None
-            run = Run(name, settings, arm, field, seed, outputs / "recovery" / "runs", along)
-            folders.append(run.folder)
-            if force or not is_complete(run.folder, run.identity):
-                jobs.append(parallel.Job(run.carry_out, (), run.size))
-    parallel.run(jobs, f"{name} attack: {len(arms)} models x {len(seeds)} {'trials' if trials else 'seeds'}")
-    _combine(name, [arm.located.name for arm in arms], folders, outputs / "recovery")
+    check_needs(chosen, base)
+    runs = {name: _runs(name, settings, arms, field, seeds, outputs, base) for name, settings in chosen.items()}
+    missing = [run for each in runs.values() for run in each if force or not is_complete(run.folder, run.identity)]
+    models = f"{len(arms)} model{'s' if len(arms) > 1 else ''}"
+    title = f"{', '.join(chosen)} attack" if len(chosen) == 1 else f"{len(chosen)} attacks"
+    try:
+        parallel.run([parallel.Job(run.carry_out, (), run.size) for run in missing], f"{title} on {models}")
+    finally:  # a failure or an interruption loses nothing that is done
+        for name, each in runs.items():
+            done = [run.folder for run in each if is_complete(run.folder, run.identity)]
+            _combine(name, arms, done, outputs / "recovery")
     return outputs / "recovery"
+
+
+def _runs(
+    name: str, settings: Any, arms: Sequence[Arm], field: Battlefield, seeds: Sequence[int], outputs: Path,
+    base: Located | None,
+) -> list[Run]:  # fmt: skip
+    """One per arm and seed; of a search per trial; without chance one per arm."""
+    constants = discovery.find("attacks", name).constants
+    walks = bool(getattr(settings, "trajectory_steps", ()))
+    needed = base if constants.get("NEEDS_BASE") else None
+    if trials := constants.get("TRIALS"):
+        seeds = range(getattr(settings, trials))
+    elif not constants.get("RANDOM", True):
+        seeds = seeds[:1]
+    return [
+        Run(name, settings, arm, field, seed, outputs / "recovery" / "runs", base if walks and not number else needed)
+        for arm in arms
+        for number, seed in enumerate(seeds)
+    ]
 
 
 def names_of(kind: str | None, budget: str = "full", base: bool = True) -> list[str]:
@@ -89,21 +105,32 @@ def names_of(kind: str | None, budget: str = "full", base: bool = True) -> list[
     return [
         name
         for name, plugin in discovery.plugins("attacks").items()
-        if (budget == "full" or "QUICK" in plugin.constants) and (base or not plugin.constants.get("NEEDS_BASE"))
+        if (budget == "full" or "QUICK" in plugin.constants)
+        and (base or not plugin.constants.get("NEEDS_BASE"))
+        and not missing_package(name)
     ]
 
 
-def check_needs(names: Sequence[str], base: Located | None) -> None:
-    """Refuse, before any work, attacks that look at the update where the base is not known."""
+def missing_package(name: str) -> str | None:
+    """The package that an attack needs and that is not installed."""
+    package = discovery.find("attacks", name).constants.get("NEEDS_PACKAGE")
+    return package if package and importlib.util.find_spec(package) is None else None
+
+
+def check_needs(names: Iterable[str], base: Located | None) -> None:
+    """Refuse, before any work, attacks that look at the update where the base is not known or lack a package."""
     for name in names:
+        if package := missing_package(name):
+            raise BadInput(f"{name} needs the package {package}; install it (uv pip install {package})")
         if base is None and discovery.find("attacks", name).constants.get("NEEDS_BASE"):
             raise BadInput(f"{name} looks at the update from the base; name it with --base")
 
 
-def _combine(name: str, models: Sequence[str], folders: Sequence[Path], target: Path) -> None:
+def _combine(name: str, arms: Sequence[Arm], folders: Sequence[Path], target: Path) -> None:
     """Put the runs' tables, which stay beside them with a record each, in the place of the same models' older rows."""
     import pandas
 
+    models = [arm.located.name for arm in arms]
     for table in ("recovery", "recovery_answers", "trajectory"):
         path = target / f"{table}.csv"
         parts = [pandas.read_csv(folder / f"{table}.csv") for folder in folders if (folder / f"{table}.csv").is_file()]

@@ -74,9 +74,23 @@ def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
     }
     outputs = Path(settings.outroot)
     attack.describe(outputs, arms)
-    for name in names:
-        attack.attack(name, ready[name], arms, field, seeds, outputs, settings.force, base)
+    attack.attack(ready, arms, field, seeds, outputs, settings.force, base)
     return outputs
+
+
+def cannot_conclude(settings: AttackSettings) -> list[str]:
+    """What stays open because a reference is missing."""
+    lines = []
+    if not settings.filtered:
+        lines.append(
+            "no --filtered model: what comes back is not compared with a model that never knew, so it cannot be told "
+            "from what the attack teaches or from guessing that improves"
+        )
+    if not settings.base:
+        lines.append(
+            "no --base: there is no top of the scale (excess recovery), no trajectory, and no attack on the update"
+        )
+    return lines
 
 
 def _texts(settings: AttackSettings, reference: str) -> dict[str, Sequence[str]]:

@@ -144,7 +144,7 @@ def run(settings: PipelineSettings, attack_settings: Any = None) -> tuple[Path, 
         for name in _attacks(settings):
             own = attack_settings if name == relearning.NAME else discovery.find("attacks", name).load().Settings()
             try:
-                attack.attack(name, own, arms, field, seeds, outputs, settings.force, arms[0].located)
+                attack.attack({name: own}, arms, field, seeds, outputs, settings.force, arms[0].located)
             except Exception as problem:  # what was measured before is reported all the same
                 session.failures.append(Failure(name, "attacks", problem))
     from brittle.reports.page import write_report
