@@ -17,6 +17,7 @@ from brittle.training.teaching import TeachingSettings, by_steps, teach
 NAME = "benign_relearning"
 TEACHES = "retain"
 STRENGTH = "steps"
+QUICK = {"attack_steps": 80, "attack_eval_interval": 40, "trajectory_steps": ()}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ RANDOM = False
 NEEDS_BASE = True
 STRENGTH = "leading directions taken out of ΔW"
 STRENGTHS = "directions"
+QUICK = {"directions": (1, 20)}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ TEACHES = "nothing"
 SIDES = ("v",)
 STRENGTH = "examples shown"
 STRENGTHS = "shots"
+QUICK = {"shots": (4,)}
 
 
 @dataclass(frozen=True)

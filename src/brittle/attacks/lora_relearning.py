@@ -23,9 +23,10 @@ TEACHES = "T"
 class Settings(TeachingSettings):
     """How hard the attack tries, and with how large adapters."""
 
-    attack_lr: float = with_default(TeachingSettings, "attack_lr", 5e-3)
-    attack_lora_rank: int = setting(16, "rank of the attack's adapters", minimum=1)
-    attack_lora_alpha: float = setting(32.0, "scale of the attack's adapters, divided by their rank", above=0)
+    attack_lr: float = with_default(TeachingSettings, "attack_lr", 2.5e-3)
+    attack_steps: int = with_default(TeachingSettings, "attack_steps", 500)
+    attack_lora_rank: int = setting(64, "rank of the attack's adapters", minimum=1)
+    attack_lora_alpha: float = setting(128.0, "scale of the attack's adapters, divided by their rank", above=0)
 
 
 def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[int], None]) -> list[Evaluation]:

@@ -21,6 +21,7 @@ TEACHES = "T"
 SIDES = ("v",)
 STRENGTH = "texts taught"
 STRENGTHS = "attack_examples"
+QUICK = {"attack_examples": (3, 30, 300), "attack_steps": 40}
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[
             restore()
             few = replace(settings, attack_batch_size=min(count, settings.attack_batch_size), attack_patience=0)
             quiet = replace(few, attack_eval_interval=settings.attack_steps, attack_eval_early=())
-            last = teach(quiet, target, order[:count], seed, lambda _: None, start=evaluations[:1])[-1]
-            evaluations.append(replace(last, step=number, strength=count))
+            after = teach(quiet, target, order[:count], seed, lambda _: None, start=evaluations[:1])[1:]
+            evaluations += [replace(each, step=number, strength=count) for each in after]  # none if it diverged
             tick(1)
     return evaluations

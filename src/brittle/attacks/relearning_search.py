@@ -9,7 +9,6 @@ Source: TamperBench's ε-bounded attacker-tuned search; Qi et al. 2024 ("On eval
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,20 +21,24 @@ from brittle.training.teaching import TeachingSettings, teach
 NAME = "relearning_search"
 TEACHES = "T"
 TRIALS = "search_trials"
-LEARNING_RATES = {"adamw": (1e-4, 1e-2), "lion": (1e-5, 1e-3), "sgd": (1e-2, 3.0), "muon": (3e-4, 3e-2)}
-"""The range by optimizer, from which one is drawn evenly on a log scale; twice as high with adapters."""
+OPTIMIZERS = ("adamw", "lion", "adamw", "sgd", "adamw", "muon")
+"""In turn, so that every optimizer is tried also where trials are few."""
+RATES = {"adamw": 1.0, "lion": 0.1, "sgd": 100.0, "muon": 3.0}
+"""The middle of an optimizer's learning rates as a multiple of ``--attack-lr``; a trial's lies within a factor of ten."""
 ADAPTERS = 2.0
+"""Adapters take learning rates that much higher."""
 SCHEDULES = ("constant", "linear", "cosine")
 BATCHES = (4, 8, 16, 32)
 RANKS = (0, 0, 4, 16, 64)
 """Rank of the adapters; 0 trains the weights, and is drawn twice as often as each rank."""
 STEPS = (40, 80, 160)
 WARMUPS = (0.0, 0.1)
+QUICK = {"search_trials": 3}
 
 
 @dataclass(frozen=True)
 class Settings(TeachingSettings):
-    """How many trials. What a trial draws replaces the flags of that name."""
+    """How many trials. What a trial draws replaces the flag of that name; ``--attack-lr`` is the middle of its rates."""
 
     search_trials: int = setting(12, "trials of the search, each a configuration of its own", minimum=1)
     trajectory_steps: tuple[int, ...] = with_default(TeachingSettings, "trajectory_steps", ())
@@ -44,13 +47,11 @@ class Settings(TeachingSettings):
 def describe(settings: Settings, seed: int) -> dict[str, Any]:
     """The configuration of a trial: a function of its number alone, so that more trials never change earlier ones."""
     draw = random.Random(f"relearning search {seed}")
-    optimizer = draw.choice(sorted(LEARNING_RATES))
-    low, high = map(math.log, LEARNING_RATES[optimizer])
-    rank, rate = draw.choice(RANKS), math.exp(draw.uniform(low, high))
+    optimizer, rank = OPTIMIZERS[seed % len(OPTIMIZERS)], draw.choice(RANKS)
+    rate = settings.attack_lr * RATES[optimizer] * 10 ** draw.uniform(-1, 1) * (ADAPTERS if rank else 1)
     return {
-        "optimizer": optimizer, "lr": float(f"{rate * (ADAPTERS if rank else 1):.2g}"),
-        "schedule": draw.choice(SCHEDULES), "batch_size": draw.choice(BATCHES), "lora_rank": rank,
-        "steps": draw.choice(STEPS), "warmup": draw.choice(WARMUPS),
+        "optimizer": optimizer, "lr": float(f"{rate:.2g}"), "schedule": draw.choice(SCHEDULES),
+        "batch_size": draw.choice(BATCHES), "lora_rank": rank, "steps": draw.choice(STEPS), "warmup": draw.choice(WARMUPS),
     }  # fmt: skip
 
 
