@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -211,3 +212,11 @@ def test_half_precision_is_of_the_arithmetic_alone(name) -> None:
     watched.run(module, attack_dtype="bf16")
     moved = all_parameters(watched.loaded).values()
     assert all(weight.dtype == torch.float32 and math.isfinite(float(weight.sum())) for weight in moved)
+
+
+def test_the_attacks_pages_are_those_of_their_files() -> None:
+    from brittle.workflows.attack_pages import page
+
+    written = (Path(__file__).parent.parent / "docs" / "attacks.md").read_text()
+    assert written == page(), "uv run brittle attacks --page docs/attacks.md"
+    assert all(f"\n## {name}\n" in written for name in discovery.plugins("attacks"))

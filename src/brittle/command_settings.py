@@ -15,6 +15,13 @@ class SignatureSettings:
 
 
 @dataclass(frozen=True)
+class AttacksSettings:
+    """List the attacks, write their pages."""
+
+    page: str | None = setting(None, "write the attacks' pages to this file")
+
+
+@dataclass(frozen=True)
 class DemoSettings:
     """The demonstration: the whole pipeline in the laboratory."""
 

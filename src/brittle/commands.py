@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery, tracking
-from brittle.command_settings import DemoSettings, LaboratorySettings, MethodsSettings, SignatureSettings
+from brittle import page_commands as pages
+from brittle.command_settings import (
+    AttacksSettings,
+    DemoSettings,
+    LaboratorySettings,
+    MethodsSettings,
+    SignatureSettings,
+)
 from brittle.settings import BadInput, as_dictionary, fields_of, resolve
 
 Given = dict[str, Any]
@@ -59,7 +66,9 @@ def _compare(given: Given, environment: Environment) -> int:
 
     models = (given.pop("models", None) or "").replace(",", " ").split()
     if len(models) < 2:
-        raise BadInput("compare needs at least two models with commas between them; the first is compared with the others")
+        raise BadInput(
+            "compare needs at least two models with commas between them; the first is compared with the others"
+        )
     others = {"base": models[0], "unlearned": ",".join(models[1:])}
     code = _pipeline({"filtered": "none", "laboratory": False} | given | others, environment)
     print(f"signature: {write_signature(Path(given.get('outroot') or 'outputs'))}")
@@ -223,55 +232,6 @@ def _laboratory(given: Given, _environment: Environment) -> int:
     return 0
 
 
-def _list(folder: str) -> Callable[[Given, Environment], int]:
-    def show(_given: Given, _environment: Environment) -> int:
-        found = discovery.plugins(folder)
-        width = max(map(len, found))
-        for name, plugin in sorted(found.items(), key=lambda item: (item[1].constants.get("STEP", 0), item[0])):
-            print(f"{name:<{width}}  {plugin.summary}")
-        return 0
-
-    return show
-
-
-def _methods(given: Given, environment: Environment) -> int:
-    settings = resolve(MethodsSettings, given, environment)
-    if settings.measure:
-        from brittle.workflows.method_table import measure
-        from brittle.workflows.pipeline import seeds_of
-
-        names = settings.only.replace(",", " ").split()
-        print(f"-> {measure(names, seeds_of(settings.seeds), Path(settings.outroot))}")
-    if settings.page:
-        from brittle.records import write_text
-        from brittle.workflows.method_pages import page
-
-        write_text(Path(settings.page), page(Path(settings.results)))
-        print(f"-> {settings.page}")
-    return 0 if settings.measure or settings.page else _list("methods")(given, environment)
-
-
-def _report(given: Given, _environment: Environment) -> int:
-    from brittle.reports.page import write_report
-
-    path = write_report(Path(given.get("outputs") or "outputs"))
-    print(path.resolve())
-    return 0
-
-
-def _signature(given: Given, _environment: Environment) -> int:
-    from brittle.records import write_text
-    from brittle.reports import signature_files
-
-    settings = resolve(SignatureSettings, {key: value for key, value in given.items() if key != "outputs"})
-    outputs = Path(given.get("outputs") or "outputs")
-    print(f"-> {signature_files.write_signature(outputs)}")
-    if settings.page:
-        write_text(Path(settings.page), signature_files.page(signature_files.gather(outputs)))
-        print(f"-> {settings.page}")
-    return 0
-
-
 COMMANDS: dict[str, Command] = {
     "demo": Command("the main job in the embedded laboratory: make, diagnose, attack, report", _demo, lambda: [(DemoSettings, {})]),
     "pipeline": Command("compare models, attack them, write the report (experiment/pipeline.sh)", _pipeline, _pipeline_settings),
@@ -282,9 +242,9 @@ COMMANDS: dict[str, Command] = {
     "evaluate": Command("published benchmarks of one model, through lm-eval (experiment/eval.py)", _evaluate, _evaluate_settings),
     "create-datasets": Command("write data/forget.txt and data/retain.txt", _create_datasets, _create_datasets_settings),
     "laboratory": Command("build or define a laboratory", _laboratory, lambda: [(LaboratorySettings, {})]),
-    "report": Command("write the report of an outputs folder again", _report, positional="outputs", positional_help="folder with results (outputs)"),
-    "signature": Command("one row per unlearned model: every measure, its controls, what came back", _signature, lambda: [(SignatureSettings, {})], "outputs", "folder with results (outputs)"),
-    "methods": Command("list, measure and document the unlearning methods", _methods, lambda: [(MethodsSettings, {})]),
-    "diagnostics": Command("list the diagnostics", _list("diagnostics")),
-    "attacks": Command("list the attacks", _list("attacks")),
+    "report": Command("write the report of an outputs folder again", pages.report, positional="outputs", positional_help="folder with results (outputs)"),
+    "signature": Command("one row per unlearned model: every measure, its controls, what came back", pages.signature, lambda: [(SignatureSettings, {})], "outputs", "folder with results (outputs)"),
+    "methods": Command("list, measure and document the unlearning methods", pages.methods, lambda: [(MethodsSettings, {})]),
+    "diagnostics": Command("list the diagnostics", pages.listing("diagnostics")),
+    "attacks": Command("list and document the attacks", pages.attacks, lambda: [(AttacksSettings, {})]),
 }  # fmt: skip

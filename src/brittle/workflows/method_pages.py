@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +85,11 @@ def _results(results: Path | None) -> dict[str, str]:
 
 def _method(name: str, plugin: discovery.Plugin, result: str) -> str:
     module = plugin.load()
-    summary, *paragraphs = (ast.get_docstring(ast.parse(plugin.path.read_text())) or "").split("\n\n")
+    summary, paragraphs = docstring(plugin)
     blocks = [f"```\n{text}\n```" if _is_formula(text) else text for text in paragraphs]
-    rows = [
-        f"| `{flag_of(field)}` | {_plain(field.default)} | {field.metadata['help']} |"
-        for field in fields_of(module.Settings)
-    ]
-    table = "\n".join(["| flag | default | meaning |", "|---|---|---|", *rows]) if rows else "No settings of its own."
+    table = settings_table(fields_of(module.Settings)) or "No settings of its own."
     preset = module.PRESETS.get("laboratory", {})
-    flags = " ".join(f"--{key.replace('_', '-')} {_plain(value)}" for key, value in preset.items())
+    flags = " ".join(f"--{key.replace('_', '-')} {plain(value)}" for key, value in preset.items())
     adapters = "" if module.NEEDS.adapters else "\n\nWorks on the weights themselves: no adapters."
     return (
         f"## {name}\n\n{summary}\n\n" + "\n\n".join(blocks) + f"\n\n{table}\n\n"
@@ -100,11 +98,24 @@ def _method(name: str, plugin: discovery.Plugin, result: str) -> str:
     )
 
 
+def docstring(plugin: discovery.Plugin) -> tuple[str, list[str]]:
+    """The first line of a plugin's docstring, and the paragraphs after it."""
+    summary, *paragraphs = (ast.get_docstring(ast.parse(plugin.path.read_text())) or "").split("\n\n")
+    return summary, paragraphs
+
+
+def settings_table(fields: Iterable[dataclasses.Field]) -> str:
+    """Flag, default and meaning, a row per field; nothing for no fields."""
+    rows = [f"| `{flag_of(field)}` | {plain(field.default)} | {field.metadata['help']} |" for field in fields]
+    return "\n".join(["| flag | default | meaning |", "|---|---|---|", *rows]) if rows else ""
+
+
 def _is_formula(paragraph: str) -> bool:
     """An equation stands in a paragraph of its own, with an equals sign in its first line and no full stop at its end."""
     first = paragraph.splitlines()[0]
     return "=" in first.split("(")[0][:24] or "←" in first[:8] or first.startswith(("even steps", "θ_0"))
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
+    """A default as one would type it."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
