@@ -229,7 +229,8 @@ def _laboratory(settings: PipelineSettings) -> tuple[list[Arm], Mapping[str, Seq
 
 def _models(settings: PipelineSettings) -> tuple[list[Arm], Mapping[str, Sequence[str]], Material]:
     """Locate the named models and read texts and questions."""
-    own = laboratory.behind(settings.base) if settings.model_a != "none" else None
+    unwritten = not Path(settings.forget_text).exists()
+    own = laboratory.behind(settings.base) if settings.model_a != "none" or unwritten else None
     texts = own.probes() if own else texts_from(settings.forget_text, settings.retain_text, settings.benign_text)
     named = [(settings.base, "base"), (settings.filtered, "filtered"), (settings.control, "retrained")]
     if not settings.unlearned.replace(",", " ").split():
