@@ -19,6 +19,7 @@ TEACHES = "nothing"
 RANDOM = False
 STRENGTH = "bits per weight"
 STRENGTHS = "bits"
+QUICK = {"bits": (4,)}
 
 
 @dataclass(frozen=True)

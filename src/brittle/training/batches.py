@@ -51,19 +51,25 @@ class Batch:
 
 
 def tokenise(
-    tokenizer: Any, texts: Sequence[str], max_length: int, loss_tokens: str = "all", marker: str = MARKER
+    tokenizer: Any,
+    texts: Sequence[str],
+    max_length: int,
+    loss_tokens: str = "all",
+    marker: str = MARKER,
+    prefix: str = "",
 ) -> list[Example]:
     """Turn texts into examples of at most ``max_length`` tokens; texts with fewer than two tokens are dropped.
 
     ``loss_tokens="all"`` counts every token but the first. ``"answer"`` counts only the tokens after the last
-    ``marker`` of a text; a text without the marker counts whole.
+    ``marker`` of a text; a text without the marker counts whole. ``prefix`` stands before every text and never counts.
     """
-    encoded = tokenizer(list(texts), truncation=True, max_length=max_length, return_offsets_mapping=True)
+    texts = [prefix + text for text in texts]
+    encoded = tokenizer(texts, truncation=True, max_length=max_length, return_offsets_mapping=True)
     examples = []
     for text, tokens, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"]):
         if len(tokens) < 2:
             continue
-        start = text.rfind(marker) + len(marker) if loss_tokens == "answer" and marker in text else 0
+        start = text.rfind(marker) + len(marker) if loss_tokens == "answer" and marker in text else len(prefix)
         counted = [position > 0 and end > start for position, (_, end) in enumerate(offsets)]
         if any(counted):
             examples.append(Example(tuple(tokens), tuple(counted)))

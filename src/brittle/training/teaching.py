@@ -6,6 +6,7 @@ are asked early and often at first, because knowledge that was only hidden may r
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -57,20 +58,25 @@ def teach(
     tick: Callable[[int], None],
     steps: int | None = None,
     start: Sequence[Evaluation] = (),
+    prefix: str = "",
 ) -> list[Evaluation]:
     """Train the target's model in place, all parameters that are not frozen.
 
     Returns evaluations before, early, at every interval and after the last step. ``start``: those of what came before;
-    counting goes on there, and they stand first in the result.
+    counting goes on there, and they stand first in the result. ``prefix`` stands before every text, where it is not
+    learned, and before every question.
     """
+    from functools import partial
+
     from brittle.training.batches import Sampler, Supply, tokenise
-    from brittle.training.loop import LoopSettings, train
+    from brittle.training.loop import LoopSettings, NotFinite, train
 
     steps = settings.attack_steps if steps is None else steps
     tokenizer = target.loaded.tokenizer
-    examples = tokenise(tokenizer, texts, settings.attack_max_length, settings.attack_loss_tokens)
+    examples = tokenise(tokenizer, texts, settings.attack_max_length, settings.attack_loss_tokens, prefix=prefix)
+    ask = partial(target.evaluate, prefix=prefix) if prefix else target.evaluate
     sampler = Sampler("attack", examples, settings.attack_batch_size, tokenizer.pad_token_id, seed)
-    evaluations = list(start) or [target.evaluate(0, 0)]
+    evaluations = list(start) or [ask(0, 0)]
     past, tokens = evaluations[-1], [evaluations[-1].tokens_seen]
     first = len(evaluations) if start else 0
 
@@ -83,7 +89,7 @@ def teach(
         if number % settings.attack_eval_interval == 0 or number == steps or number in settings.attack_eval_early:
             model.eval()
             seen = past.examples_seen + number * settings.attack_batch_size
-            evaluations.append(target.evaluate(past.step + number, seen, tokens_seen=tokens[0]))
+            evaluations.append(ask(past.step + number, seen, tokens_seen=tokens[0]))
             model.train()
         learned = sum(evaluation.accuracy["t"] >= MATCHED_T for evaluation in evaluations[first:])
         return 0 < settings.attack_patience <= learned
@@ -94,7 +100,10 @@ def teach(
         mixed_precision=precision, seed=seed,
     )  # fmt: skip
     model = target.loaded.model
-    train(model, Supply([sampler]), loss, loop, device=str(target.loaded.device), listeners=[listen])
+    try:
+        train(model, Supply([sampler]), loss, loop, device=str(target.loaded.device), listeners=[listen])
+    except NotFinite as problem:  # a learning rate too high is a result: the curve ends where it was still a number
+        print(f"the attack diverged after step {evaluations[-1].step}: {problem}", file=sys.stderr)
     return evaluations
 
 

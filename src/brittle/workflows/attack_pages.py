@@ -59,6 +59,8 @@ def _attack(name: str, plugin: discovery.Plugin) -> str:
         plugin.constants["TEACHES"]
     ]
     facts = f"*Shows the model* {shows}. *Read* {_reading(plugin)}.{base}"
+    if package := plugin.constants.get("NEEDS_PACKAGE"):
+        facts += f" Needs `uv sync --extra {package}`; left out where it is not installed."
     also = "\n\nBesides these, what all attacks that train share." if shared else ""
     return f"## {name}\n\n{summary}\n\n" + "\n\n".join([*paragraphs, facts, table]) + f"{also}\n"
 
