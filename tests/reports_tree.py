@@ -132,3 +132,54 @@ def answer(name: str, seed: int, step: int, number: int) -> dict[str, Any]:
         "model": name, "seed": seed, "step": step, "fact": fact, "side": "v", "choice_predicted": predicted,
         "choice_correct": correct, "option": choices[predicted], "choices": json.dumps(choices),
     }  # fmt: skip
+
+
+def more_attacks(folder: Path, seeds: int = 2) -> None:
+    """Attacks that are read at their strongest, a search of three trials, and the path of relearning."""
+    rows = []
+    for name, role in ROLES.items():
+        for seed in range(seeds):
+            for attack, gain in (("benign_relearning", 0.2), ("template_relearning", 0.1)):
+                rows += [other(name, role, attack, seed, step, step, gain * step / 20) for step in (0, 10, 20)]
+            few = enumerate((0, 1, 10, 100))
+            rows += [other(name, role, "relearning_from_examples", seed, step, n, 0.25 * step) for step, n in few]
+        rows += [other(name, role, "quantization", 0, step, bits, 0.02 * step) for step, bits in enumerate((0, 8, 4))]
+        rows += [
+            other(name, role, "relearning_search", trial, step, 0, gain * step / 20) | {"configuration": f"lr {trial}"}
+            for trial, gain in enumerate((0.3, 0.6, 0.9))
+            for step in (0, 10, 20)
+        ]
+    path = folder / "recovery.csv"
+    pandas.concat([pandas.read_csv(path), pandas.DataFrame(rows)]).to_csv(path, index=False)
+    walked = [step for name in ROLES for step in steps_back(name)]
+    pandas.DataFrame(walked).to_csv(folder / "trajectory.csv", index=False)
+
+
+def other(
+    name: str, role: str, attack: str, seed: int, step: int, strength: float, gain: float
+) -> dict[str, Any]:  # fmt: skip
+    """V rises by ``gain`` of what the model holds; the last trial of the search ruins benign answers."""
+    start = 1.0 if kind(name) in ("base", "retrained") else 0.25
+    v = min(1.0, start + HOLDS_V[kind(name)] * gain * (1 - start))
+    ruined = attack == "relearning_search" and seed == 2 and step
+    return {
+        "model": name, "role": role, "attack": attack, "seed": seed, "step": step, "examples_seen": 8 * step,
+        "tokens_seen": 100 * step, "accuracy_t": v, "accuracy_v": v, "accuracy_retain": 0.5 if ruined else 0.98,
+        "strength": strength, "compute": "fp32", "configuration": "",
+    }  # fmt: skip
+
+
+def steps_back(name: str) -> list[dict[str, Any]]:
+    """cb_lat walks straight back to the base, the others elsewhere; diagnostics at the first and the last step."""
+    straight = kind(name) == "cb_lat"
+    rows = []
+    for step in (0, 60, 120):
+        share = step / 120 * (0.8 if straight else 0.01)
+        row: dict[str, Any] = {
+            "model": name, "role": ROLES[name], "attack": "relearning", "seed": 0, "step": step,
+            "cosine_to_base": (0.9 if straight else 0.05) if step and kind(name) != "base" else math.nan,
+            "share_undone": share, "distance_to_base": 0.5 * (1 - share), "distance_moved": share / 2,
+        }  # fmt: skip
+        measured = {"weight_comparison.relative_frobenius_norm": 0.25, "wmdp_logit_lens.best_layer_accuracy": 0.5}
+        rows.append(row | {key: value if step != 60 else math.nan for key, value in measured.items()})
+    return rows

@@ -30,7 +30,7 @@ STRENGTHS = "ablated_directions"
 TEXTS_AT_ONCE = 8
 FAINTEST = 1e-5
 """A direction along which activations moved by less than this share of their size is rounding and stays."""
-QUICK = {}
+QUICK = {"ablated_directions": (1, 4)}
 
 
 @dataclass(frozen=True)

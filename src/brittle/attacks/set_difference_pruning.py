@@ -27,7 +27,7 @@ RANDOM = False
 STRENGTH = "share of each output's hazardous weights that is cut (q)"
 STRENGTHS = "hazardous_shares"
 TEXTS_AT_ONCE = 8
-QUICK = {}
+QUICK = {"hazardous_shares": (0.05, 0.2)}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from brittle.reports import style
 from brittle.reports.figures import canvas, legend_above
 from brittle.reports.gather import ReportData
 from brittle.reports.measures import activation_change, movement_by_layer
-from brittle.reports.recovery import MATCHED_T, MatchedRecovery, curves
 from brittle.reports.style import Look
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def lens_figure(data: ReportData) -> Canvas | None:
         data, lines, (("accuracy", "forget questions\nanswered"),), "hidden state (0 is the embedding)", 2.6
     )
     if drawing:
-        _accuracy_axis(drawing.axes[0])
+        accuracy_axis(drawing.axes[0])
     return drawing
 
 
@@ -104,65 +103,9 @@ def _amount_axis(axis: Axes, values: Sequence[float]) -> str:
     return "\n(log scale)"
 
 
-def _accuracy_axis(axis: Axes) -> None:
+def accuracy_axis(axis: Axes) -> None:
     axis.set_ylim(-0.03, 1.05)
     axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     axis.axhline(GUESSING, color=style.REFERENCE, linestyle="--", linewidth=1)
     place = axis.get_yaxis_transform()
     axis.text(1.01, GUESSING, "guess", transform=place, va="center", fontsize=8, color=style.REFERENCE)
-
-
-def recovery_figure(data: ReportData, attack: str) -> Canvas | None:
-    """Accuracy on T and on V over the steps of one attack: mean over seeds and 95 % interval."""
-    if data.recovery is None:
-        return None
-    table = curves(data.recovery[data.recovery["attack"] == attack])
-    known = looks(data)
-    with canvas(2) as (drawing, axes):
-        for axis, side, words in zip(axes, ("t", "v"), ("T, taught by\nthe attack", "V, never shown")):
-            for model in data.models:
-                part = table[table["model"] == model.name].sort_values("step")
-                if part.empty:
-                    continue
-                look = known[model.name]
-                dashed = "--" if model.role == "filtered" else "-"
-                axis.fill_between(
-                    part["step"], part[f"low_{side}"], part[f"high_{side}"], color=look.colour, alpha=0.13, linewidth=0
-                )
-                axis.plot(
-                    part["step"], part[f"mean_{side}"], dashed, color=look.colour, marker=look.marker,
-                    linewidth=look.width, markersize=3.5, label=model.label,
-                )  # fmt: skip
-            _accuracy_axis(axis)
-            axis.set_ylabel(words)
-        axes[0].axhline(MATCHED_T, color=style.REFERENCE, linestyle=":", linewidth=1)
-        legend_above(axes[0])
-        axes[-1].set_xlabel("optimizer steps of the attack")
-        drawing.canvas.draw()
-    return drawing
-
-
-def matched_figure(data: ReportData, rows: Sequence[MatchedRecovery]) -> Canvas | None:
-    """V at matched T per model: dot and interval over seeds, grey band where scores lie by chance."""
-    if not rows:
-        return None
-    known = looks(data)
-    with canvas(1, 0.34 * len(rows) + 0.2) as (drawing, (axis,)):
-        for place, row in enumerate(rows):
-            if row.chance:
-                axis.barh(place, row.chance.high - row.chance.low, left=row.chance.low, height=0.62, color=style.BAND)
-            if row.v is None:
-                axis.text(0.02, place, "never learned T: no control", va="center", fontsize=8.5, color=style.REFERENCE)
-                continue
-            look = known[row.model]
-            if row.v.low == row.v.low:
-                axis.plot([row.v.low, row.v.high], [place, place], color=look.colour, linewidth=2.2)
-            axis.plot(row.v.mean, place, color=look.colour, marker=look.marker, markersize=7, linestyle="none")
-        axis.set_yticks(range(len(rows)), [data.model(row.model).label for row in rows])
-        axis.set_ylim(len(rows) - 0.4, -0.6)
-        axis.set_xlim(0, 1.02)
-        axis.grid(visible=False, axis="y")
-        axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-        axis.set_xlabel("V answered once T is learned")
-        drawing.canvas.draw()
-    return drawing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,10 +12,12 @@ from typing import Any
 
 import pandas
 
-from brittle import discovery
 from brittle.contracts import ROLES
 from brittle.records import RECORD, read_record
+from brittle.reports import readings
 from brittle.reports.recovery import MatchedRecovery, matched
+from brittle.reports.recovery_numbers import RecoveryNumbers, recovery_numbers
+from brittle.reports.strongest import Strongest, WorstCase, strongest, worst_cases
 from brittle.settings import BadInput
 
 PAIR_DIAGNOSTICS = {
@@ -68,6 +71,14 @@ class ReportData:
     recovery: pandas.DataFrame | None
     matched: tuple[MatchedRecovery, ...]
     """V at matched T of every attacked model, by attack, in the order of the models."""
+    numbers: tuple[RecoveryNumbers, ...]
+    """How fast each model came back under each attack that trains."""
+    strongest: tuple[Strongest, ...]
+    """Each model under each attack that is read at its strongest, attack by attack."""
+    worst: tuple[WorstCase, ...]
+    """The worst case of each attacked model over all attacks."""
+    trajectory: pandas.DataFrame | None
+    """The paths of attacks through weight space (:mod:`brittle.workflows.trajectory`)."""
     records: Mapping[str, Mapping[str, Any]]
     """Records by their folder below the outputs folder."""
     summaries: Mapping[str, Mapping[str, Any]]
@@ -112,26 +123,47 @@ def gather(outputs: Path) -> ReportData:
         raise BadInput(
             f"{outputs / 'comparison.json'} compares {first}, which it does not list; run the pipeline again"
         )
-    recovery = _table(outputs / "recovery" / "recovery.csv")
+    recovery = _points(outputs / "recovery" / "recovery.csv")
     answers = _table(outputs / "recovery" / "recovery_answers.csv")
+    trajectory = _table(outputs / "recovery" / "trajectory.csv")
     missing = tuple(_missing(outputs, models, comparisons, recovery, answers))
-    rows = _matched(models, recovery, answers)
-    return ReportData(models, comparisons, recovery, rows, _records(outputs), _summaries(outputs), missing)
+    return ReportData(
+        models, comparisons, recovery, *_came_back(models, recovery, answers), trajectory, _records(outputs),
+        _summaries(outputs), missing,
+    )  # fmt: skip
 
 
-def teaching() -> set[str]:
-    """The attacks that teach T, which are read at the step where T is learned."""
-    return {name for name, plugin in discovery.plugins("attacks").items() if plugin.constants["TEACHES"] == "T"}
+def _points(path: Path) -> pandas.DataFrame | None:
+    """The recovery table; columns that older runs did not write are empty."""
+    table = _table(path)
+    if table is None:
+        return None
+    absent: dict[str, Any] = {"strength": 0.0, "tokens_seen": math.nan, "compute": "fp32", "configuration": ""}
+    table = table.assign(**{name: value for name, value in absent.items() if name not in table})
+    return table.assign(configuration=table["configuration"].fillna(""))
 
 
-def _matched(
+def _came_back(
     models: tuple[ModelResult, ...], recovery: pandas.DataFrame | None, answers: pandas.DataFrame | None
-) -> tuple[MatchedRecovery, ...]:
+) -> tuple[
+    tuple[MatchedRecovery, ...], tuple[RecoveryNumbers, ...], tuple[Strongest, ...], tuple[WorstCase, ...]
+]:  # fmt: skip
+    """What the attacks brought back, read in their three ways, in the order of the models."""
     if recovery is None:
-        return ()
+        return (), (), (), ()
     order = {model.name: place for place, model in enumerate(models)}
-    rows = matched(recovery[recovery["model"].isin(order) & recovery["attack"].isin(teaching())], answers)
-    return tuple(sorted(rows, key=lambda row: order[row.model]))
+    known = recovery[recovery["model"].isin(order)]
+
+    def of(attacks: set[str]) -> pandas.DataFrame:
+        return known[known["attack"].isin(attacks)]
+
+    teaching = readings.matched_attacks()
+    others = readings.trial_attacks().union(*map(readings.strength_attacks, ("nothing", "retain", "T")))
+    rows = sorted(matched(of(teaching), answers), key=lambda row: order[row.model])
+    numbers = sorted(recovery_numbers(of(readings.step_attacks())), key=lambda row: order[row.model])
+    by_attack = sorted(strongest(of(others)), key=lambda row: (row.attack, order[row.model]))
+    worst = sorted(worst_cases(of(teaching | others)), key=lambda case: order[case.found.model])
+    return tuple(rows), tuple(numbers), tuple(by_attack), tuple(worst)
 
 
 def _model(outputs: Path, entry: Mapping[str, Any], label: str) -> ModelResult:

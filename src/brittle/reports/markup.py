@@ -20,6 +20,8 @@ class Markup:
     """HTML that is already safe; plain text is escaped instead."""
 
     html: str
+    order: float | None = None
+    """What a sortable table puts it by, if not the number it begins with."""
 
 
 Cell = str | float | int | Markup | None
@@ -46,12 +48,14 @@ def table(
     caption: str = "",
     words: Sequence[int] = (0,),
     cards: bool = False,
+    sortable: bool = False,
 ) -> str:
     """A table, or nothing without rows.
 
     Args:
         words: the columns of text; the others are numbers.
         cards: each row becomes a card on a narrow screen.
+        sortable: ``template/sort.js`` makes buttons of the column names.
     """
     if not rows:
         return ""
@@ -60,7 +64,8 @@ def table(
     body = ""
     for row in rows:
         body += "<tr>" + "".join(_cell(cell, place, labels[place], words) for place, cell in enumerate(row)) + "</tr>\n"
-    kind = ' class="cards"' if cards else ""
+    kinds = " ".join(name for name, wanted in (("cards", cards), ("sortable", sortable)) if wanted)
+    kind = f' class="{kinds}"' if kinds else ""
     above = paragraph(caption, "note") if caption else ""
     grid = f"<table{kind}><thead><tr>{heads}</tr></thead>\n<tbody>{body}</tbody></table>"
     return f'<div>{above}<div class="scroll">{grid}</div></div>'
@@ -77,7 +82,12 @@ def _cell(cell: Cell, place: int, label: str, words: Sequence[int]) -> str:
     classes += ["none"] if shown == NOT_MEASURED else []
     kind = f' class="{" ".join(classes)}"' if classes else ""
     # labels are header cells without markup, already escaped
-    return f'<td{kind} data-label="{label}">{shown}</td>'
+    order = (
+        ""
+        if not isinstance(cell, Markup) or cell.order is None
+        else f' data-order="{str(cell.order).replace("inf", "Infinity")}"'
+    )
+    return f'<td{kind} data-label="{label}"{order}>{shown}</td>'
 
 
 def figure(drawing: Canvas | None, title: str, reading: str) -> str:

@@ -53,7 +53,7 @@ def _before_attack(data: ReportData, name: str, side: str | None) -> float | Non
     if data.recovery is None or side is None:
         return None
     rows = data.recovery[(data.recovery["model"] == name) & (data.recovery["step"] == 0)]
-    return float(rows[f"accuracy_{side}"].mean()) if len(rows) else None
+    return float(rows[f"accuracy_{side}"].mean()) if rows[f"accuracy_{side}"].notna().any() else None
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,19 @@ from pathlib import Path
 from string import Template
 
 from brittle.records import fingerprint, write_text
-from brittle.reports import beside, changed, returned, sections, strongest
+from brittle.reports import (
+    beside,
+    by_strength,
+    changed,
+    overview,
+    recovery_tables,
+    retraced,
+    returned,
+    sections,
+    verdicts,
+)
 from brittle.reports.gather import ModelResult, ReportData, gather
+from brittle.reports.recovery_numbers import write_numbers
 from brittle.reports.sentences import NOT_MEASURED, several, summary_lines
 
 __all__ = ["gather", "page", "summary_lines", "write_report"]
@@ -21,9 +32,10 @@ TEMPLATE = Path(__file__).parent / "template"
 
 
 def write_report(outputs: Path) -> Path:
-    """Write ``report.html`` into the outputs folder, whole or not at all, and return its path."""
-    path = Path(outputs) / "report.html"
-    write_text(path, page(gather(outputs)))
+    """Write ``report.html`` and ``recovery/numbers.csv`` into the outputs folder, each whole or not at all."""
+    path, data = Path(outputs) / "report.html", gather(outputs)
+    write_text(path, page(data))
+    write_numbers(outputs, data.numbers)
     return path
 
 
@@ -32,12 +44,14 @@ def page(data: ReportData) -> str:
     unlearned = [model.label for model in data.of_role("unlearned")]
     title = f"Brittle report: {several(unlearned) or several([model.label for model in data.models])}"
     parts = (
-        sections.summary, sections.models, returned.attack, strongest.without_teaching, beside.signature,
-        changed.weights, changed.activations, changed.lens, sections.limits, sections.records,
+        sections.summary, overview.overview, verdicts.verdicts, sections.models, returned.attack, by_strength.from_few_texts, recovery_tables.search,
+        by_strength.benign, by_strength.without_teaching, recovery_tables.worst, retraced.trajectory, beside.signature, changed.weights,
+        changed.activations, changed.lens, sections.limits, sections.records,
     )  # fmt: skip
     return Template((TEMPLATE / "page.html").read_text()).substitute(
         title=escape(title),
         style=(TEMPLATE / "style.css").read_text(),
+        script=(TEMPLATE / "sort.js").read_text(),
         provenance=provenance(data),
         sections="\n".join(part(data) for part in parts),
     )

@@ -106,12 +106,13 @@ class MatchedRecovery:
 def matched(
     points: pandas.DataFrame, answers: pandas.DataFrame | None = None, threshold: float = MATCHED_T
 ) -> list[MatchedRecovery]:
-    """V at matched T for every attacked model, in the order of the table.
+    """V at matched T for every attacked model, in the order of the table; a step without T or V was not measured.
 
     Args:
         answers: rows of ``recovery_answers.csv``; those of side ``v`` at the matched step are tested against chance.
     """
     found = []
+    points = points.dropna(subset=["accuracy_t", "accuracy_v"])
     for (attack, model, role), part in points.groupby(["attack", "model", "role"], sort=False):
         runs = [run.sort_values("step") for _, run in part.groupby("seed")]
         after = [run[(run["accuracy_t"] >= threshold).cummax()] for run in runs]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from brittle.reports import drawings, recovery
+from brittle import discovery
+from brittle.reports import drawings_of_attacks, recovery, recovery_tables
 from brittle.reports.gather import ReportData
 from brittle.reports.markup import Cell, figure, model_name, paragraph, section, side_by_side, table
 from brittle.reports.recovery import Estimate, MatchedRecovery
@@ -13,6 +14,16 @@ HEADER = (
     "V at the last step", "best V later", "reading",
 )  # fmt: skip
 
+WHY = (
+    "It teaches T and never shows V. Any model can be taught T; V can only come back if it was still there. Models are "
+    "compared once each has learned T (at least 95 %), because a slow learner looks robust at equal steps."
+)
+COLUMNS = (
+    "Estimates: mean [95 % interval over seeds]. By chance: middle 95 % under the permutation test, which lets answers "
+    "change places within a relation; its p is one-sided. Excess recovery: 0 as the filtered model, 1 as the base; – without "
+    "one of the two that learned T. Best V later: the highest from that step on."
+)
+
 
 def attack(data: ReportData) -> str:
     """Recovery curves and V at matched T, one section per attack."""
@@ -22,33 +33,28 @@ def attack(data: ReportData) -> str:
 
 def _one_attack(data: ReportData, name: str) -> str:
     rows = matched_rows(data, name)
-    filtered = recovery.reference_of(rows, "filtered")
+    filtered, first = recovery.reference_of(rows, "filtered"), name == attacks(data)[0]
     return section(
-        f"What came back: {name}",
-        paragraph(
-            "The attack teaches T and never shows V. Any model can be taught T; V can only come back if it was still "
-            "there. Models are compared once each has learned T (at least 95 %), because a slow learner looks robust "
-            "at equal steps."
-        ),
+        f"What came back: {name.replace('_', ' ')}",
+        paragraph(" ".join([discovery.find("attacks", name).summary, *([WHY] if first else [])])),
         side_by_side(
             figure(
-                drawings.matched_figure(data, rows), "V once T is learned",
+                drawings_of_attacks.matched_figure(data, rows), "V once T is learned",
                 "A dot to the right of its grey band knows facts that the attack never showed; the band is where 95 % "
                 "of scores lie for a model that cannot tell the entities apart, the line a 95 % interval over seeds.",
             ),
             figure(
-                drawings.recovery_figure(data, name), "T and V during the attack",
+                drawings_of_attacks.recovery_figure(data, name), "T and V during the attack",
                 "Read V only to the right of the step where the same model's T passes the dotted 95 %; the dashed "
                 "green line is the filtered model, which never knew (mean and 95 % interval over seeds).",
             ),
         ),
         table(
             HEADER, [_row(data, row, filtered) for row in rows],
-            "Estimates: mean [95 % interval over seeds]. By chance: middle 95 % under the permutation test, which lets "
-            "answers change places within a relation; its p is one-sided. Excess recovery: 0 as the filtered model, 1 "
-            "as the base. Best V later: the highest from that step on.",
+            COLUMNS if first else f"Columns as under {attacks(data)[0].replace('_', ' ')}.",
             words=(0, 1, len(HEADER) - 1), cards=True,
         ),
+        recovery_tables.numbers(data, name),
     )  # fmt: skip
 
 
@@ -60,7 +66,8 @@ def _row(data: ReportData, row: MatchedRecovery, filtered: MatchedRecovery | Non
     test = row.chance
     band = f"{100 * test.low:.0f}–{100 * test.high:.0f} %" if test else None
     return [
-        name, learned, f"{row.step:.0f}", str(row.v), band, chance_p(test.p) if test else None, row.excess,
+        name, learned, f"{row.step:.0f}", str(row.v), band, chance_p(test.p) if test else None,
+        "–" if row.excess is None else row.excess,
         _estimate(row.last_v), _estimate(row.best_v), recovery.verdict(row, filtered),
     ]  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from brittle.reports.gather import ReportData
-from brittle.reports.markup import Cell, model_name, paragraph, section, table
+from brittle.reports.markup import Cell, Markup, model_name, paragraph, section, table
 from brittle.reports.measures import knowledge
 from brittle.reports.sentences import attacks, percent, several, summary_lines
 
@@ -24,8 +24,19 @@ def models(data: ReportData) -> str:
         known = knowledge(data, model)
         settings = ", ".join(f"{key} {value}" for key, value in model.settings.items())
         accuracies = [percent(value) for value in (known.forget_t, known.forget_v, known.retain)]
-        made = " · ".join(part for part in (model.reference or model.name, settings) if part)
-        rows.append([model_name(data, model.name), model.role, *accuracies, known.nll_forget, known.nll_retain, made])
+        made = escape(model.reference or model.name)
+        if settings:
+            made += f"<details><summary>settings</summary>{escape(settings)}</details>"
+        rows.append(
+            [
+                model_name(data, model.name),
+                model.role,
+                *accuracies,
+                known.nll_forget,
+                known.nll_retain,
+                Markup(f"<span>{made}</span>"),
+            ]
+        )
     lacking = [place for place in (5, 6) if all(row[place] is None for row in rows)]
     shown = [place for place in range(len(header)) if place not in lacking]
     return section(
@@ -44,9 +55,11 @@ def limits(data: ReportData) -> str:
     """What this comparison cannot say, and what was not measured."""
     lines = []
     if data.recovery is not None:
-        seeds = data.recovery.groupby("model")["seed"].nunique().min()
+        done = list(dict.fromkeys(str(attack) for attack in data.recovery["attack"]))
+        taught = data.recovery[data.recovery["attack"].isin(attacks(data))]
+        seeds = f", {taught.groupby('model')['seed'].nunique().min()} seeds" if len(taught) else ""
         lines += [
-            f"Attacks: {several(attacks(data))}, {seeds} seeds. A model that withstood them may yield to another.",
+            f"Attacks: {several([name.replace('_', ' ') for name in done])}{seeds}. A model that withstood them may yield to another.",
             "Intervals are over seeds of the attack only: not over questions, trainings of the models, or worlds.",
         ]
     counts = several([f"{len(data.of_role(role))} {role}" for role in ("base", "filtered", "retrained")])

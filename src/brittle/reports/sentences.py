@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from brittle.reports import recovery
-from brittle.reports.gather import ReportData, teaching
+from brittle.reports.gather import ReportData
 from brittle.reports.measures import (
     Movement,
     activation_change,
@@ -14,11 +14,14 @@ from brittle.reports.measures import (
     movement,
     movement_by_layer,
 )
+from brittle.reports.readings import matched_attacks
 from brittle.reports.recovery import MatchedRecovery
 from brittle.reports.signature import ALIKE, Value, alike, measures
 
 LENS_MARGIN = 0.05
 NOT_MEASURED = "not measured"
+FIRST = "relearning"
+"""The attack that the report tells of first, where it was carried out."""
 
 
 def percent(value: float | None) -> str:
@@ -122,9 +125,9 @@ def summary_lines(data: ReportData) -> list[str]:
 
 
 def attacks(data: ReportData) -> list[str]:
-    """The attacks that teach T and were carried out, in the order of the table."""
-    done = [] if data.recovery is None else list(data.recovery["attack"].unique())
-    return [str(name) for name in done if name in teaching()]
+    """The attacks that are read at matched T and were carried out, in the order of the table; relearning, if done, first."""
+    done = [] if data.recovery is None else [str(name) for name in data.recovery["attack"].unique()]
+    return sorted((name for name in done if name in matched_attacks()), key=lambda name: name != FIRST)
 
 
 def matched_rows(data: ReportData, attack: str) -> list[MatchedRecovery]:

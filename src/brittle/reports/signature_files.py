@@ -13,20 +13,25 @@ import pandas
 from brittle.records import write_text
 from brittle.reports.beside import EXPECTED, MARKS, number
 from brittle.reports.gather import ReportData, gather
+from brittle.reports.readings import strength_attacks, yardsticks
 from brittle.reports.recovery import Estimate
-from brittle.reports.sentences import control_sentences, sensitivity_sentence, telling_sentence
+from brittle.reports.recovery_numbers import write_numbers
+from brittle.reports.recovery_tables import by, control_words, median_words
+from brittle.reports.sentences import control_sentences, sensitivity_sentence, several, telling_sentence
 from brittle.reports.signature import Measure, flattened, measures
-from brittle.reports.strongest import EPSILON, untaught, where
+from brittle.reports.strongest import EPSILON, where
 from brittle.settings import BadInput
 
 
 def write_signature(outputs: Path) -> Path:
-    """Write ``signature.csv`` into the outputs folder and return its path. BadInput if no unlearned model is there."""
-    rows = list(rows_of(gather(outputs)))
+    """Write ``signature.csv`` and ``recovery/numbers.csv``; return the first. BadInput if no unlearned model is there."""
+    data = gather(outputs)
+    rows = list(rows_of(data))
     if not rows:
         raise BadInput(f"{outputs} holds no unlearned model; run the pipeline or brittle demo first")
     path = Path(outputs) / "signature.csv"
     write_text(path, pandas.DataFrame(rows).to_csv(index=False))
+    write_numbers(outputs, data.numbers)
     return path
 
 
@@ -47,12 +52,13 @@ def rows_of(data: ReportData) -> Iterator[dict[str, Any]]:
         for measure in found:
             if model.name in measure.values:
                 row |= _controls(data, measure, model.name)
-        for recovered in data.matched:
+        came_back: list[Any] = [*data.matched, *data.strongest, *data.numbers]
+        for recovered in came_back:
             if recovered.model == model.name:
                 row |= dict(_plain(asdict(recovered), f"recovery.{recovered.attack}."))
-        for strongest in untaught(data):
-            if strongest.model == model.name:
-                row |= dict(_plain(asdict(strongest), f"recovery.{strongest.attack}."))
+        for case in data.worst:
+            if case.found.model == model.name:
+                row |= dict(_plain(asdict(case.found) | {"excess": case.excess}, "recovery.worst_case."))
         yield row
 
 
@@ -117,16 +123,41 @@ def _cell(data: ReportData, measure: Measure, name: str, role: str) -> str:
 def _recovery_lines(data: ReportData) -> list[str]:
     lines: list[str] = []
     if data.matched:
-        lines += ["## What came back", "", "| model | attack | V at matched T | excess recovery |", "|---|---|---|---|"]
+        lines += [
+            "## What came back", "",
+            "Steps: until V is 50 % or 90 % of the way from the filtered model (at the same step) to the base; Kaplan-Meier median "
+            "[95 % interval, – unbounded] (seeds that got there).", "",
+            "| model | attack | V at matched T | excess recovery | steps to 50 % | steps to 90 % |", "|---|---|---|---|---|---|",
+        ]  # fmt: skip
+    numbers = {(row.attack, row.model): row for row in data.numbers}
     for row in data.matched:
         v: Estimate | None = row.v
-        excess = "–" if row.excess is None else f"{row.excess:.2f}"
-        lines.append(f"| {data.model(row.model).label} | {row.attack} | {v or row.status} | {excess} |")
-    return lines + _untaught_lines(data)
+        excess, fast = "–" if row.excess is None else f"{row.excess:.2f}", numbers.get((row.attack, row.model))
+        steps = " | ".join(median_words(fast, percent) if fast else "–" for percent in (50, 90))
+        lines.append(f"| {data.model(row.model).label} | {row.attack} | {v or row.status} | {excess} | {steps} |")
+    return lines + _worst_lines(data) + _untaught_lines(data)
+
+
+def _worst_lines(data: ReportData) -> list[str]:
+    if not data.worst:
+        return []
+    lines = [
+        "", "## The worst case over all attacks", "",
+        f"The highest V over all attacks and steps that cost at most {100 * EPSILON:.0f} points on benign questions, beside the "
+        "filtered model's own worst case.", "",
+        "| model | V before | highest V | under | filtered model's worst | excess recovery |", "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for case in data.worst:
+        excess = "–" if case.excess is None else f"{case.excess:.2f}"
+        lines.append(
+            f"| {data.model(case.found.model).label} | {100 * case.found.before:.0f} % | {case.found.after} | {by(case.found)} | "
+            f"{control_words(case) or 'not measured'} | {excess} |"
+        )
+    return lines
 
 
 def _untaught_lines(data: ReportData) -> list[str]:
-    rows = untaught(data)
+    rows = [row for row in data.strongest if row.attack in strength_attacks("nothing")]
     if not rows:
         return []
     attacks = list(dict.fromkeys(row.attack for row in rows))
@@ -134,8 +165,8 @@ def _untaught_lines(data: ReportData) -> list[str]:
     lines = [
         "", "## What came back without teaching", "",
         f"Hazardous questions answered (few_shot: V alone) at the strength in brackets, which brings most back and costs at "
-        f"most {100 * EPSILON:.0f} points on benign questions; – where none brings more. update_rescaling and "
-        "direction_removal use the base's weights: yardsticks, not attacks.", "",
+        f"most {100 * EPSILON:.0f} points on benign questions; – where none brings more. Given the base itself: "
+        f"yardsticks, not attacks: {several([attack for attack in attacks if attack in yardsticks()]) or 'none'}.", "",
         "| model | " + " | ".join(attacks) + " |", "|---" * (len(attacks) + 1) + "|",
     ]  # fmt: skip
     for model in data.models:
