@@ -244,3 +244,16 @@ def test_numbers_and_signature_are_written(finished: Path, tmp_path: Path) -> No
 def test_the_terminal_lists_what_is_read_at_its_strongest(data: ReportData) -> None:
     shown = "\n".join(lines(data))
     assert "relearning_search: hazardous questions answered" in shown and "70 % (step 20; 0.60)" in shown
+
+
+def test_the_documentations_page_has_every_reading(finished: Path) -> None:
+    from brittle.reports import recovery_page
+
+    found = recovery_page.page(gather(finished))
+    titles = [
+        "## At matched T",
+        "## The worst case over all attacks",
+        *(f"## {t}" for t in recovery_page.TITLES.values()),
+    ]
+    assert [line for line in found.splitlines() if line.startswith("## ")] == titles
+    assert "| cb_lat | relearning | 97 %" in found and "not within 120 (0 of 3)" in found

@@ -12,6 +12,7 @@ class SignatureSettings:
     """One row per unlearned model, and a page of all measures."""
 
     page: str | None = setting(None, "also write the table of all measures to this Markdown file")
+    attacks_page: str | None = setting(None, "also write the tables of what came back to this Markdown file")
 
 
 @dataclass(frozen=True)

@@ -70,12 +70,14 @@ def report(given: Given, _environment: Environment) -> int:
 def signature(given: Given, _environment: Environment) -> int:
     """Write the signature, and its page if one is named."""
     from brittle.records import write_text
-    from brittle.reports import signature_files
+    from brittle.reports import recovery_page, signature_files
 
     settings = resolve(SignatureSettings, {key: value for key, value in given.items() if key != "outputs"})
     outputs = Path(given.get("outputs") or "outputs")
     print(f"-> {signature_files.write_signature(outputs)}")
-    if settings.page:
-        write_text(Path(settings.page), signature_files.page(signature_files.gather(outputs)))
-        print(f"-> {settings.page}")
+    data = signature_files.gather(outputs)
+    for file, page in ((settings.page, signature_files.page), (settings.attacks_page, recovery_page.page)):
+        if file:
+            write_text(Path(file), page(data))
+            print(f"-> {file}")
     return 0

@@ -13,13 +13,9 @@ import pandas
 from brittle.records import write_text
 from brittle.reports.beside import EXPECTED, MARKS, number
 from brittle.reports.gather import ReportData, gather
-from brittle.reports.readings import strength_attacks, yardsticks
-from brittle.reports.recovery import Estimate
 from brittle.reports.recovery_numbers import write_numbers
-from brittle.reports.recovery_tables import by, control_words, median_words
-from brittle.reports.sentences import control_sentences, sensitivity_sentence, several, telling_sentence
+from brittle.reports.sentences import control_sentences, sensitivity_sentence, telling_sentence
 from brittle.reports.signature import Measure, flattened, measures
-from brittle.reports.strongest import EPSILON, where
 from brittle.settings import BadInput
 
 
@@ -109,7 +105,7 @@ def page(data: ReportData) -> str:
         cells = [_cell(data, measure, model.name, model.role) for model in shown]
         expected = EXPECTED[measure.headline.thesis]
         lines.append(f"| {measure.headline.words}{mark} | {base} | {' | '.join(cells)} | {expected} | {count} |")
-    return "\n".join([*lines, "", *_recovery_lines(data)]) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def _cell(data: ReportData, measure: Measure, name: str, role: str) -> str:
@@ -118,59 +114,3 @@ def _cell(data: ReportData, measure: Measure, name: str, role: str) -> str:
     mark = MARKS[measure.borne_out(data, name)] if role == "unlearned" else ""
     random = f" ({number(measure.random[name].value)})" if name in measure.random else ""
     return f"{number(measure.values[name].value)}{random} {mark}".strip()
-
-
-def _recovery_lines(data: ReportData) -> list[str]:
-    lines: list[str] = []
-    if data.matched:
-        lines += [
-            "## What came back", "",
-            "Steps: until V is 50 % or 90 % of the way from the filtered model (at the same step) to the base; Kaplan-Meier median "
-            "[95 % interval, – unbounded] (seeds that got there).", "",
-            "| model | attack | V at matched T | excess recovery | steps to 50 % | steps to 90 % |", "|---|---|---|---|---|---|",
-        ]  # fmt: skip
-    numbers = {(row.attack, row.model): row for row in data.numbers}
-    for row in data.matched:
-        v: Estimate | None = row.v
-        excess, fast = "–" if row.excess is None else f"{row.excess:.2f}", numbers.get((row.attack, row.model))
-        steps = " | ".join(median_words(fast, percent) if fast else "–" for percent in (50, 90))
-        lines.append(f"| {data.model(row.model).label} | {row.attack} | {v or row.status} | {excess} | {steps} |")
-    return lines + _worst_lines(data) + _untaught_lines(data)
-
-
-def _worst_lines(data: ReportData) -> list[str]:
-    if not data.worst:
-        return []
-    lines = [
-        "", "## The worst case over all attacks", "",
-        f"The highest V over all attacks and steps that cost at most {100 * EPSILON:.0f} points on benign questions, beside the "
-        "filtered model's own worst case.", "",
-        "| model | V before | highest V | under | filtered model's worst | excess recovery |", "|---|---|---|---|---|---|",
-    ]  # fmt: skip
-    for case in data.worst:
-        excess = "–" if case.excess is None else f"{case.excess:.2f}"
-        lines.append(
-            f"| {data.model(case.found.model).label} | {100 * case.found.before:.0f} % | {case.found.after} | {by(case.found)} | "
-            f"{control_words(case) or 'not measured'} | {excess} |"
-        )
-    return lines
-
-
-def _untaught_lines(data: ReportData) -> list[str]:
-    rows = [row for row in data.strongest if row.attack in strength_attacks("nothing")]
-    if not rows:
-        return []
-    attacks = list(dict.fromkeys(row.attack for row in rows))
-    cells = {(row.model, row.attack): f"{row.after} ({where(row)})" for row in rows}
-    lines = [
-        "", "## What came back without teaching", "",
-        f"Hazardous questions answered (few_shot: V alone) at the strength in brackets, which brings most back and costs at "
-        f"most {100 * EPSILON:.0f} points on benign questions; – where none brings more. Given the base itself: "
-        f"yardsticks, not attacks: {several([attack for attack in attacks if attack in yardsticks()]) or 'none'}.", "",
-        "| model | " + " | ".join(attacks) + " |", "|---" * (len(attacks) + 1) + "|",
-    ]  # fmt: skip
-    for model in data.models:
-        if any(model.name == name for name, _ in cells):
-            own = [cells.get((model.name, attack), "not measured") for attack in attacks]
-            lines.append(f"| {model.label} | {' | '.join(own)} |")
-    return lines
