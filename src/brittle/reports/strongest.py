@@ -138,6 +138,22 @@ def worst_cases(points: pandas.DataFrame, epsilon: float = EPSILON) -> list[Wors
     return cases
 
 
+def matched_lines(data: ReportData) -> list[str]:
+    """For the terminal: the attacks that teach T, a block each with a line per model."""
+    width = max((len(data.model(row.model).label) for row in data.matched), default=0)
+    found = []
+    for attack in dict.fromkeys(row.attack for row in data.matched):
+        found.append(f"{attack}: V before and once T is learned (at which step; excess recovery)")
+        for row in data.matched:
+            if row.attack == attack:
+                excess = "–" if row.excess is None else f"{row.excess:.2f}"
+                after = (
+                    f"{row.v} ({row.step:.0f}; {excess})" if row.v else f"{row.status} (best {100 * row.best_t:.0f} %)"
+                )
+                found.append(f"  {data.model(row.model).label:<{width}}  {100 * row.first_v:3.0f} % -> {after}")
+    return found
+
+
 def lines(data: ReportData) -> list[str]:
     """For the terminal: a block per attack with a line per model."""
     width = max((len(data.model(row.model).label) for row in data.strongest), default=0)
