@@ -19,7 +19,7 @@ from brittle.reports.overview import overview
 from brittle.reports.page import page, write_report
 from brittle.reports.recovery_tables import median_words
 from brittle.reports.signature_files import write_signature
-from brittle.reports.strongest import lines, matched_lines, strongest, worst_cases
+from brittle.reports.strongest import lines, strongest, worst_cases
 
 
 def rows(attack: str, model: str, role: str, runs: list[list[tuple[float, float, float]]]) -> list[dict[str, Any]]:
@@ -256,7 +256,7 @@ def test_the_documentations_page_has_every_reading(finished: Path) -> None:
         *(f"## {t}" for t in recovery_page.TITLES.values()),
     ]
     assert [line for line in found.splitlines() if line.startswith("## ")] == titles
-    said = matched_lines(gather(finished))
-    assert said[0].startswith("relearning: V before and once T is learned") and len(said) == 6
+    said = lines(gather(finished))
+    assert said[0].startswith("relearning: V before and once T is learned")
     assert any(line.startswith("  cb_lat") and "97 %" in line and "0.97" in line for line in said)
     assert "| cb_lat | relearning | 97 %" in found and "not within 120 (0 of 3)" in found

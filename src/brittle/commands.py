@@ -138,7 +138,7 @@ def _attack(given: Given, environment: Environment) -> int:
     settings = resolve(attack_command.AttackSettings, given, environment)
     outputs = attack_command.run(settings, given)
     data = gather.gather(outputs)
-    for line in [*strongest.matched_lines(data), *strongest.lines(data), *attack_command.cannot_conclude(settings)]:
+    for line in [*strongest.lines(data), *attack_command.cannot_conclude(settings)]:
         print(line)
     print(f"-> {outputs / 'recovery' / 'recovery.csv'}\nnext: uv run brittle report {outputs}")
     return 0

@@ -138,34 +138,27 @@ def worst_cases(points: pandas.DataFrame, epsilon: float = EPSILON) -> list[Wors
     return cases
 
 
-def matched_lines(data: ReportData) -> list[str]:
-    """For the terminal: the attacks that teach T, a block each with a line per model."""
-    width = max((len(data.model(row.model).label) for row in data.matched), default=0)
-    found = []
-    for attack in dict.fromkeys(row.attack for row in data.matched):
-        found.append(f"{attack}: V before and once T is learned (at which step; excess recovery)")
-        for row in data.matched:
-            if row.attack == attack:
-                excess = "–" if row.excess is None else f"{row.excess:.2f}"
-                after = (
-                    f"{row.v} ({row.step:.0f}; {excess})" if row.v else f"{row.status} (best {100 * row.best_t:.0f} %)"
-                )
-                found.append(f"  {data.model(row.model).label:<{width}}  {100 * row.first_v:3.0f} % -> {after}")
-    return found
-
-
 def lines(data: ReportData) -> list[str]:
-    """For the terminal: a block per attack with a line per model."""
-    width = max((len(data.model(row.model).label) for row in data.strongest), default=0)
+    """For the terminal: a block per attack with a line per model, those that are read at matched T first."""
+    blocks: dict[str, list[tuple[str, float, str]]] = {}
+    for learned in data.matched:
+        title = f"{learned.attack}: V before and once T is learned (at which step; excess recovery)"
+        after = f"{learned.v} ({learned.step:.0f}; {_two(learned.excess)})" if learned.v else learned.status
+        blocks.setdefault(title, []).append((learned.model, learned.first_v, after))
+    for row in data.strongest:
+        title = f"{row.attack}: hazardous questions answered (at which {unit(row.attack)}; excess recovery)"
+        after = f"{row.after} ({where(row)}; {_two(row.excess)})"
+        blocks.setdefault(title, []).append((row.model, row.before, after))
+    width = max((len(data.model(model).label) for rows in blocks.values() for model, _, _ in rows), default=0)
     found = []
-    for attack in dict.fromkeys(row.attack for row in data.strongest):
-        found.append(f"{attack}: hazardous questions answered (at which {unit(attack)}; excess recovery)")
-        for row in data.strongest:
-            if row.attack == attack:
-                excess = "–" if row.excess is None else f"{row.excess:.2f}"
-                label = data.model(row.model).label
-                found.append(f"  {label:<{width}}  {100 * row.before:3.0f} % -> {row.after} ({where(row)}; {excess})")
+    for title, rows in blocks.items():
+        found.append(title)
+        found += [f"  {data.model(model).label:<{width}}  {100 * v:3.0f} % -> {after}" for model, v, after in rows]
     return found
+
+
+def _two(excess: float | None) -> str:
+    return "–" if excess is None else f"{excess:.2f}"
 
 
 def where(row: Strongest) -> str:
