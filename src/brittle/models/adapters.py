@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +35,9 @@ def add_adapters(
     ]
     options: dict[str, Any] = {"r": rank, "lora_alpha": alpha, "lora_dropout": 0.0}
     configuration = peft.LoraConfig(**options, target_modules=matrices, fan_in_fan_out=anatomy.transposed)
-    return peft.get_peft_model(model, configuration)  # type: ignore[arg-type]
+    with warnings.catch_warnings():  # PEFT reads an attribute that transformers is renaming
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        return peft.get_peft_model(model, configuration)  # type: ignore[arg-type]
 
 
 def merged(wrapper: Any) -> Any:

@@ -18,7 +18,7 @@ from brittle.attacks import relearning
 from brittle.data.multiple_choice import Question, load_questions
 from brittle.evaluation.multiple_choice_accuracy import sample_uniformly
 from brittle.models.references import Located, locate
-from brittle.settings import BadInput, setting
+from brittle.settings import BadInput, fields_of, setting
 from brittle.workflows import attack, knowledge, laboratory, make, parallel
 from brittle.workflows.battlefield import Arm, prepare
 from brittle.workflows.compare import Comparison, Failure
@@ -229,8 +229,8 @@ def _laboratory(settings: PipelineSettings) -> tuple[list[Arm], Mapping[str, Seq
 
 def _models(settings: PipelineSettings) -> tuple[list[Arm], Mapping[str, Sequence[str]], Material]:
     """Locate the named models and read texts and questions."""
-    unwritten = not Path(settings.forget_text).exists()
-    own = laboratory.behind(settings.base) if settings.model_a != "none" or unwritten else None
+    hub = next(f.default for f in fields_of(PipelineSettings) if f.name == "forget_questions")
+    own = laboratory.behind(settings.base) if settings.forget_questions == hub else None  # it is asked its own
     texts = own.probes() if own else texts_from(settings.forget_text, settings.retain_text, settings.benign_text)
     named = [(settings.base, "base"), (settings.filtered, "filtered"), (settings.control, "retrained")]
     if not settings.unlearned.replace(",", " ").split():
