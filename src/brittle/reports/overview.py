@@ -11,7 +11,7 @@ from brittle.reports.sentences import attacks, percent
 from brittle.reports.strongest import EPSILON
 
 HEADER = (
-    "model", "role", "forget before", "retain before", "‖ΔW‖/‖W‖", "stable rank", "V at matched T", "excess recovery",
+    "model", "forget before", "retain before", "‖ΔW‖/‖W‖", "stable rank", "V at matched T", "excess recovery",
     "steps to 90 %", "V at worst", "verdict",
 )  # fmt: skip
 
@@ -29,7 +29,7 @@ def overview(data: ReportData) -> str:
             "recovery: the same on the scale from the filtered model (0) to the base (1). Steps to 90 % of that scale under "
             f"{words}: median [95 % interval, – unbounded] (seeds that got there). At worst: the highest V over all attacks that cost at "
             f"most {100 * EPSILON:.0f} points on benign questions, and which.",
-            words=(0, 1, 9, 10), cards=True, sortable=True,
+            words=(0, 8, 9), cards=True, sortable=True,
         ),
     )  # fmt: skip
 
@@ -44,7 +44,7 @@ def _row(data: ReportData, model: ModelResult, attack: str | None) -> list[Cell]
     if matched:
         v = [str(matched.v or "never learned T"), "–" if matched.excess is None else matched.excess]
     return [
-        model_name(data, model.name), model.role, percent(forget_accuracy(data, model)),
+        model_name(data, model.name), percent(forget_accuracy(data, model)),
         percent(knowledge(data, model).retain), *changed, *v, _steps(data, model, attack), _worst(data, model),
         verdicts.word(data, model),
     ]  # fmt: skip
