@@ -82,3 +82,17 @@ def test_what_cannot_be_concluded_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="update_rescaling looks at the update from the base; name it with --base"):
         attack_command.run(settings(tmp_path, kind="update_rescaling"), {})
     assert not (tmp_path / "recovery").exists()
+
+
+def test_compare_gives_the_laboratorys_references_their_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from brittle import commands
+
+    seen: list[dict[str, Any]] = []
+    monkeypatch.setattr(commands, "_pipeline", lambda given, _environment: seen.append(given) or 0)
+    commands._compare({"models": "laboratory:base,laboratory:filtered@tiny-0,mine yours", "outroot": "o"}, None)
+    assert seen[0]["base"] == "laboratory:base" and seen[0]["filtered"] == "laboratory:filtered@tiny-0"
+    assert seen[0]["unlearned"] == "mine,yours" and seen[0]["outroot"] == "o"
+    commands._compare({"models": "a,laboratory:filtered", "filtered": "gold"}, None)
+    assert seen[1]["filtered"] == "gold"
+    with pytest.raises(BadInput, match="at least two models"):
+        commands._compare({"models": "a"}, None)

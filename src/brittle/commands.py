@@ -62,17 +62,20 @@ def _pipeline(given: Given, environment: Environment) -> int:
 
 
 def _compare(given: Given, environment: Environment) -> int:
-    from brittle.reports.signature_files import write_signature
-
     models = (given.pop("models", None) or "").replace(",", " ").split()
     if len(models) < 2:
         raise BadInput(
             "compare needs at least two models with commas between them; the first is compared with the others"
         )
-    others = {"base": models[0], "unlearned": ",".join(models[1:])}
-    code = _pipeline({"filtered": "none", "laboratory": False} | given | others, environment)
-    print(f"signature: {write_signature(Path(given.get('outroot') or 'outputs'))}")
-    return code
+    roles = {"filtered": "none", "laboratory": False, "base": models[0]}
+    others = []
+    for model in models[1:]:  # the laboratory's own references play their own parts
+        part = {"laboratory:filtered": "filtered", "laboratory:retrained": "control"}.get(model.partition("@")[0])
+        if part and roles.get(part, "none") == "none":
+            roles[part] = model
+        else:
+            others.append(model)
+    return _pipeline(roles | given | {"unlearned": ",".join(others) or "none"}, environment)
 
 
 def _pipeline_settings() -> SettingsTypes:
