@@ -93,6 +93,6 @@ def test_compare_gives_the_laboratorys_references_their_parts(monkeypatch: pytes
     assert seen[0]["base"] == "laboratory:base" and seen[0]["filtered"] == "laboratory:filtered@tiny-0"
     assert seen[0]["unlearned"] == "mine,yours" and seen[0]["outroot"] == "o"
     commands._compare({"models": "a,laboratory:filtered", "filtered": "gold"}, None)
-    assert seen[1]["filtered"] == "gold"
+    assert seen[1]["filtered"] == "gold" and seen[1]["unlearned"] == "laboratory:filtered"
     with pytest.raises(BadInput, match="at least two models"):
         commands._compare({"models": "a"}, None)

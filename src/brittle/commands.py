@@ -71,7 +71,7 @@ def _compare(given: Given, environment: Environment) -> int:
     others = []
     for model in models[1:]:  # the laboratory's own references play their own parts
         part = {"laboratory:filtered": "filtered", "laboratory:retrained": "control"}.get(model.partition("@")[0])
-        if part and roles.get(part, "none") == "none":
+        if part and (roles | given).get(part, "none") == "none":
             roles[part] = model
         else:
             others.append(model)
