@@ -59,7 +59,7 @@ def in_four_bits(matrix: Tensor, codes: str) -> Tensor:
         return dequantize_4bit(packed, state).view(matrix.shape).to(matrix)
     except ImportError:
         raise BadInput(f"{NAME} needs the package bitsandbytes; install it (uv pip install bitsandbytes)") from None
-    except (RuntimeError, NotImplementedError, ValueError) as error:
+    except (RuntimeError, ValueError) as error:
         raise BadInput(
             f"bitsandbytes cannot quantise on {matrix.device} ({error}); use its build for that device"
         ) from None

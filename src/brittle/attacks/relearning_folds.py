@@ -37,15 +37,16 @@ def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[
     Raises:
         BadInput: fewer entities (or facts, where questions name no entity) than folds.
     """
-    from brittle.models.reweighting import kept_weights
+    from brittle.models.reweighting import all_parameters, kept_weights, put_back
 
     questions = [*target.questions["t"], *target.questions["v"]]
     fold_of = folds(questions, settings.folds)
     fixed = replace(settings, attack_patience=0)
     by_fold: list[list[Evaluation]] = []
-    with kept_weights(target.loaded) as restore:
+    parameters = all_parameters(target.loaded)
+    with kept_weights(parameters) as kept:
         for fold in range(settings.folds):
-            restore()
+            put_back(parameters, kept)
             taught = [question.text for question, own in zip(questions, fold_of) if own != fold]
             by_fold.append(teach(fixed, target, taught, seed, tick, start=by_fold[0][:1] if fold else ()))
     return [_together(step, questions, fold_of) for step in zip(*by_fold)]

@@ -37,13 +37,14 @@ class Settings(TeachingSettings):
 
 def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[int], None]) -> list[Evaluation]:
     """Evaluations before and after each number of texts; the model ends as it was."""
-    from brittle.models.reweighting import kept_weights
+    from brittle.models.reweighting import all_parameters, kept_weights, put_back
 
     order = random.Random(seed).sample(list(target.texts), len(target.texts))
     evaluations = [target.evaluate(0, 0)]
-    with kept_weights(target.loaded) as restore:
+    parameters = all_parameters(target.loaded)
+    with kept_weights(parameters) as kept:
         for number, count in enumerate(settings.attack_examples, 1):
-            restore()
+            put_back(parameters, kept)
             few = replace(settings, attack_batch_size=min(count, settings.attack_batch_size), attack_patience=0)
             quiet = replace(few, attack_eval_interval=settings.attack_steps, attack_eval_early=())
             after = teach(quiet, target, order[:count], seed, lambda _: None, start=evaluations[:1])[1:]

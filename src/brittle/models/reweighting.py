@@ -31,19 +31,19 @@ def all_parameters(loaded: LoadedModel) -> dict[str, Tensor]:
 
 
 @contextlib.contextmanager
-def kept_weights(loaded: LoadedModel) -> Iterator[Callable[[], None]]:
-    """Gives a function that puts every parameter back to what it was, which also happens in the end. One copy, on the CPU."""
-    parameters = all_parameters(loaded)
+def kept_weights(parameters: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """Gives a copy of the parameters, on the CPU; in the end they are put back to it."""
     kept = {name: parameter.to("cpu", copy=True) for name, parameter in parameters.items()}
-
-    def restore() -> None:
-        for name, parameter in parameters.items():
-            parameter.copy_(kept[name])
-
     try:
-        yield restore
+        yield kept
     finally:
-        restore()
+        put_back(parameters, kept)
+
+
+def put_back(parameters: dict[str, Tensor], kept: dict[str, Tensor]) -> None:
+    """Give parameters the values of a copy."""
+    for name, parameter in parameters.items():
+        parameter.copy_(kept[name])
 
 
 @torch.no_grad()
@@ -60,14 +60,10 @@ def sweep(
     """
     evaluations = [target.evaluate(0, 0)]
     parameters = chosen(target.loaded)
-    kept = {name: parameter.to("cpu", copy=True) for name, parameter in parameters.items()}
-    try:
+    with kept_weights(parameters) as kept:
         for number, strength in enumerate(strengths, 1):
             for name, parameter in parameters.items():
                 parameter.copy_(change(name, kept[name].to(parameter.device), strength))
             evaluations.append(target.evaluate(number, 0, strength))
             tick(1)
-    finally:
-        for name, parameter in parameters.items():
-            parameter.copy_(kept[name])
     return evaluations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from brittle.contracts import MATCHED_T, AttackTarget, Evaluation
@@ -66,8 +67,6 @@ def teach(
     counting goes on there, and they stand first in the result. ``prefix`` stands before every text, where it is not
     learned, and before every question.
     """
-    from functools import partial
-
     from brittle.training.batches import Sampler, Supply, tokenise
     from brittle.training.loop import LoopSettings, NotFinite, train
 

@@ -18,7 +18,7 @@ from brittle.attacks import relearning
 from brittle.data.multiple_choice import Question, load_questions
 from brittle.evaluation.multiple_choice_accuracy import sample_uniformly
 from brittle.models.references import Located, locate
-from brittle.settings import BadInput, fields_of, setting
+from brittle.settings import BadInput, setting
 from brittle.workflows import attack, knowledge, laboratory, make, parallel
 from brittle.workflows.battlefield import Arm, prepare
 from brittle.workflows.compare import Comparison, Failure
@@ -136,12 +136,12 @@ def run(settings: PipelineSettings, attack_settings: Any = None) -> tuple[Path, 
     )  # fmt: skip
     pairs = _pairs(settings, arms)
     check(settings, pairs)
-    _attacks(settings)
+    attacks = attack.names_of(settings.attacks)
     attack.describe(outputs, arms, pairs)
     _compare(session, arms, pairs)
     if settings.laboratory or settings.enable_attacks:
         field = prepare(dict(material.questions), **attack_texts)
-        for name in _attacks(settings):
+        for name in attacks:
             own = attack_settings if name == relearning.NAME else discovery.find("attacks", name).load().Settings()
             try:
                 attack.attack({name: own}, arms, field, seeds, outputs, settings.force, arms[0].located)
@@ -163,10 +163,6 @@ def _compare(session: Comparison, arms: Sequence[Arm], pairs: Sequence[tuple[Loc
             session.pair(*part) if len(part) > 1 else session.model(*part)
             session.forget_loaded(keep=[model for later in parts[number + 1 :] for model in later])
             bar.update(1)
-
-
-def _attacks(settings: PipelineSettings) -> list[str]:
-    return [discovery.find("attacks", name).name for name in settings.attacks.replace(",", " ").split()]
 
 
 def _pair_alone(settings: PipelineSettings) -> PipelineSettings:
@@ -229,8 +225,8 @@ def _laboratory(settings: PipelineSettings) -> tuple[list[Arm], Mapping[str, Seq
 
 def _models(settings: PipelineSettings) -> tuple[list[Arm], Mapping[str, Sequence[str]], Material]:
     """Locate the named models and read texts and questions."""
-    hub = next(f.default for f in fields_of(PipelineSettings) if f.name == "forget_questions")
-    own = laboratory.behind(settings.base) if settings.forget_questions == hub else None  # it is asked its own
+    asks_its_own = settings.forget_questions == PipelineSettings.forget_questions
+    own = laboratory.behind(settings.base) if asks_its_own else None
     texts = own.probes() if own else texts_from(settings.forget_text, settings.retain_text, settings.benign_text)
     named = [(settings.base, "base"), (settings.filtered, "filtered"), (settings.control, "retrained")]
     if not settings.unlearned.replace(",", " ").split():

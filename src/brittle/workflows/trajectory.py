@@ -9,7 +9,7 @@ cosine near 0, so even 0.1 is far from chance. At the chosen steps steps 1, 3 an
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from brittle.models.likelihood import score
 from brittle.models.loading import LoadedModel
 from brittle.models.observation import observe
 from brittle.models.reweighting import all_parameters
+from brittle.reports.signature import read
 from brittle.workflows.battlefield import Battlefield
 
 TEXTS = 64
@@ -84,7 +85,8 @@ class Trajectory:
                 questions = [*self.field.questions["t"], *self.field.questions["v"]]
                 fitter.update(score(self.loaded, questions, "all", normalise=False))
             summary = fitter.finish().summary
-            found |= {f"{name}.{headline.key}": _at(summary, headline.key) for headline in module.HEADLINES}
+            values = {headline.key: read(summary, headline.key) for headline in module.HEADLINES}
+            found |= {f"{name}.{key}": value.value for key, value in values.items() if value}
         return found
 
     def _pairs(self) -> Iterator[MatrixPair]:
@@ -94,10 +96,3 @@ class Trajectory:
             if place := self.loaded.anatomy.place(name):
                 one, two = (each.T if turned else each for each in (base, now[name]))
                 yield MatrixPair(name, place.layer, place.component, place.group, one, two.to(one.device))
-
-
-def _at(summary: Mapping[str, Any], key: str) -> float:
-    value: Any = summary
-    for part in key.split("."):
-        value = value[part]
-    return float(value)
