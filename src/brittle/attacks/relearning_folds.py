@@ -26,7 +26,7 @@ class Settings(TeachingSettings):
     """How many folds, and how hard each tries."""
 
     folds: int = setting(5, "parts of the facts, each held out once", minimum=2)
-    attack_steps: int = with_default(TeachingSettings, "attack_steps", 120)
+    attack_steps: int = with_default(TeachingSettings, "attack_steps", 200)
     attack_patience: int = with_default(TeachingSettings, "attack_patience", 0)
     trajectory_steps: tuple[int, ...] = with_default(TeachingSettings, "trajectory_steps", ())
 

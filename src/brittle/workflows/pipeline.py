@@ -227,7 +227,10 @@ def _models(settings: PipelineSettings) -> tuple[list[Arm], Mapping[str, Sequenc
     """Locate the named models and read texts and questions."""
     asks_its_own = settings.forget_questions == PipelineSettings.forget_questions
     own = laboratory.behind(settings.base) if asks_its_own else None
-    texts = own.probes() if own else texts_from(settings.forget_text, settings.retain_text, settings.benign_text)
+    files = (settings.forget_text, settings.retain_text, settings.benign_text)
+    unnamed = files == (PipelineSettings.forget_text, PipelineSettings.retain_text, PipelineSettings.benign_text)
+    shows_its_own = own if unnamed else None
+    texts = shows_its_own.probes() if shows_its_own else texts_from(*files)
     named = [(settings.base, "base"), (settings.filtered, "filtered"), (settings.control, "retrained")]
     if not settings.unlearned.replace(",", " ").split():
         raise BadInput("--unlearned names no model; give a hub id or a folder, or several with commas between them")
@@ -245,7 +248,8 @@ def _models(settings: PipelineSettings) -> tuple[list[Arm], Mapping[str, Sequenc
     retain = asked.get("retain") or load_questions(settings.retain_questions)
     retain = sample_uniformly(retain, 1000, 42) if len(retain) > 1000 else retain
     attack_texts: Mapping[str, Sequence[str]]
-    attack_texts = own.attack_texts() if own else {"retain": texts["retain"], "benign": texts.get("benign", ())}
+    attack_texts = {"retain": texts["retain"], "benign": texts.get("benign", ())}
+    attack_texts = shows_its_own.attack_texts() if shows_its_own else attack_texts
     return arms, attack_texts, Material(texts, knowledge.questions_by_side(forget, retain))
 
 
