@@ -172,7 +172,7 @@ def _evaluate(given: Given, environment: Environment) -> int:
     if settings.wandb_project:
         os.environ["WANDB_PROJECT"] = settings.wandb_project
     folder = benchmark.run(settings, given)
-    print((folder / "high_level_summary.md").read_text())
+    print((folder / "high_level_summary.md").read_text(encoding="utf-8"))
     print(f"-> {folder}")
     return 0
 

@@ -46,7 +46,7 @@ def plugins(folder: str) -> dict[str, Plugin]:
     """
     found: dict[str, Plugin] = {}
     for path in sorted((Path(__file__).parent / folder).glob("*.py")):
-        tree = ast.parse(path.read_text())
+        tree = ast.parse(path.read_text(encoding="utf-8"))
         constants = _literal_constants(tree)
         names = constants.get("NAMES") or ([constants["NAME"]] if "NAME" in constants else [])
         for name in names:

@@ -8,7 +8,7 @@ from typing import Any
 
 from brittle import discovery
 from brittle.command_settings import AttacksSettings, MethodsSettings, SignatureSettings
-from brittle.settings import resolve
+from brittle.settings import resolve, seeds_in
 
 Given = dict[str, Any]
 Environment = Mapping[str, str] | None
@@ -32,10 +32,9 @@ def methods(given: Given, environment: Environment) -> int:
     settings = resolve(MethodsSettings, given, environment)
     if settings.measure:
         from brittle.workflows.method_table import measure
-        from brittle.workflows.pipeline import seeds_of
 
         names = settings.only.replace(",", " ").split()
-        print(f"-> {measure(names, seeds_of(settings.seeds), Path(settings.outroot))}")
+        print(f"-> {measure(names, seeds_in(settings.seeds), Path(settings.outroot))}")
     if settings.page:
         from brittle.records import write_text
         from brittle.workflows.method_pages import page

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from brittle import __version__
+from brittle.settings import BadInput
 
 RECORD = "record.json"
 
@@ -111,7 +112,7 @@ class Identity:
 def read_record(folder: Path) -> dict[str, Any] | None:
     """The record of a folder, or None if there is none that can be read."""
     try:
-        content = json.loads((Path(folder) / RECORD).read_text())
+        content = json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
@@ -189,6 +190,51 @@ def writing(folder: Path, identity: Identity) -> Iterator[Draft]:
                 parent.rmdir()
 
 
+def check_place(folder: Path) -> None:
+    """Refuse, before any work, a folder that a result cannot be written to.
+
+    It must be absent, empty, or hold nothing but what a record of ours lists; its nearest existing parent must be a
+    folder that can be written to. Called by every command for every folder that it is going to write.
+    """
+    folder = Path(folder)
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise BadInput(f"{folder} is not a folder, and results go into one; name another place")
+    if foreign := foreign_files(folder):
+        raise BadInput(
+            f"{folder} holds {foreign[0].name}, which no record of Brittle lists and which would be lost; "
+            "name an empty folder or a new one"
+        )
+    check_writable(folder)
+
+
+def check_file(path: Path) -> None:
+    """Refuse, before any work, a path that a single file (a page, a table) cannot be written to."""
+    path = Path(path)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise BadInput(f"{path} is not a plain file; name another file")
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path whose nearest existing parent is not a folder that can be written to."""
+    try:
+        parent = next(each for each in path.absolute().parents if each.exists())
+        writable = parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
+    except (OSError, ValueError, StopIteration) as problem:
+        raise BadInput(f"{str(path)[:200]} cannot be written to ({problem}); name another place") from None
+    if not writable:
+        raise BadInput(f"{path} cannot be written: {parent} is not a folder that can be written to; name another place")
+
+
+def foreign_files(folder: Path) -> list[Path]:
+    """What lies in a folder and is listed by no record in it."""
+    if not folder.is_dir():
+        return []
+    record = read_record(folder) or {}
+    listed = {folder / str(name) for name in [*record.get("files", ()), RECORD]} if record.get("status") else set()
+    return sorted(path for path in folder.rglob("*") if not path.is_dir() and path not in listed)
+
+
 def put_in_place(temporary: Path, folder: Path) -> None:
     """Rename a finished folder to its place; what stood there moves away first and is deleted afterwards."""
     old = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:6]}.old"
@@ -234,7 +280,7 @@ def write_json(path: Path, content: Any) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with replacing(Path(path)) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -269,7 +315,11 @@ def machine() -> dict[str, Any]:
 def peak_memory_mib() -> float:
     """The largest resident size of this process, in MiB, since it began or :func:`forget_peak_memory` was called."""
     with contextlib.suppress(OSError, StopIteration):
-        line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        line = next(
+            line
+            for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+            if line.startswith("VmHWM")
+        )
         return round(int(line.split()[1]) / 1024, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1024 * 1024 if platform.system() == "Darwin" else 1024), 1)
@@ -278,4 +328,4 @@ def peak_memory_mib() -> float:
 def forget_peak_memory() -> None:
     """Start anew for :func:`peak_memory_mib`, where the system allows it (Linux): a worker does many jobs."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")

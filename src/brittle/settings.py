@@ -40,17 +40,19 @@ def setting(
     minimum: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    maximum: float | None = None,
     flag: str | None = None,
 ) -> Any:
     """A dataclass field that carries everything there is to know about one option.
 
     ``tag`` always appears in an output folder's name; ``tag_if_changed`` only when the value is not the default, so
-    that documented names stay as documented and different runs still never share a folder. ``minimum`` is inclusive;
-    ``above`` and ``below`` are exclusive bounds. ``default=dataclasses.MISSING`` makes the option required.
+    that documented names stay as documented and different runs still never share a folder. ``minimum`` and ``maximum``
+    are inclusive, ``above`` and ``below`` exclusive bounds. ``default=dataclasses.MISSING`` makes the option required.
     """
     metadata = {
         "help": help, "environment": environment, "tag": tag, "tag_if_changed": tag_if_changed,
-        "choices": choices, "minimum": minimum, "above": above, "below": below, "flag": flag,
+        "choices": choices, "minimum": minimum, "above": above, "below": below, "maximum": maximum,
+        "flag": flag,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -113,10 +115,58 @@ def _check_bounds(field: dataclasses.Field, value: Any) -> None:
         ("minimum", lambda v, b: v >= b, "at least"),
         ("above", lambda v, b: v > b, "above"),
         ("below", lambda v, b: v < b, "below"),
+        ("maximum", lambda v, b: v <= b, "at most"),
     ):
         bound = field.metadata[rule]
         if bound is not None and not holds(value, bound):
             raise BadInput(f"{flag_of(field)}: {value} is out of range; it must be {words} {bound}")
+
+
+LARGEST_SEED = 2**32 - 1
+"""The largest seed that every generator here takes (NumPy's legacy generators, scikit-learn)."""
+
+
+def names_in(text: str, flag: str) -> list[str]:
+    """The names that a user wrote, with commas or spaces between them; none, or one twice, is refused."""
+    names = text.replace(",", " ").split()
+    if not names:
+        raise BadInput(f"{flag}: '{text}' names nothing; give one or more with commas between them")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise BadInput(f"{flag}: {twice} stands there twice; name each once")
+    return names
+
+
+def references_in(text: str, flag: str) -> list[str]:
+    """Model references that a user wrote: split at commas, or at spaces where the whole is no folder of that name."""
+    if "," not in text and _is_there(text):
+        return [text]
+    parts = [part.strip() for part in text.split(",") if part.strip()] if "," in text else text.split()
+    if not parts:
+        raise BadInput(f"{flag}: '{text}' names no model; give a hub id, a folder or laboratory:NAME")
+    if twice := next((part for part in parts if parts.count(part) > 1), None):
+        raise BadInput(f"{flag}: {twice} stands there twice; name each model once")
+    return parts
+
+
+def _is_there(text: str) -> bool:
+    """Whether a path of exactly this spelling exists."""
+    try:
+        return Path(text).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def seeds_in(text: str, flag: str = "--seeds") -> list[int]:
+    """The seeds that a user wrote, with commas or spaces between them: distinct whole numbers of at most 32 bits."""
+    parts = text.replace(",", " ").split()
+    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
+        raise BadInput(f"{flag}: '{text}' must be whole numbers with commas between them, for example 42,123,456")
+    if long := next((part for part in parts if len(part) > 10 or int(part) > LARGEST_SEED), None):
+        raise BadInput(f"{flag}: {long[:20]} is too large; a seed is at most {LARGEST_SEED}")
+    seeds = [int(part) for part in parts]
+    if len(set(seeds)) < len(seeds):
+        raise BadInput(f"{flag}: '{text}' has a seed twice, which would count the same run as two; give distinct ones")
+    return seeds
 
 
 class Parser(argparse.ArgumentParser):
@@ -242,7 +292,7 @@ def load_dotenv(path: Path | str = ".env") -> None:
     path = Path(path)
     if not path.is_file():
         return
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         name, separator, value = line.strip().removeprefix("export ").partition("=")
         if separator and name and not name.startswith("#") and not os.environ.get(name.strip()):
             value = value.strip()

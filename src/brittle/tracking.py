@@ -85,7 +85,7 @@ def _send(folder: Path, record: Mapping[str, Any]) -> None:
             run.log({f"plots/{path.stem}": wandb.Image(str(path))})
         for path in sorted(folder.glob("*.json")):
             if path.name != records.RECORD and "summary" in path.stem:
-                run.summary.update(dict(numbers(json.loads(path.read_text()))))
+                run.summary.update(dict(numbers(json.loads(path.read_text(encoding="utf-8")))))
 
 
 def numbers(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

@@ -143,7 +143,7 @@ def write_wmdp_variants(folder: Path) -> None:
     })  # fmt: skip
     for content in files:
         name = content.get("group") or content["task"]
-        (folder / f"{name}.yaml").write_text(json.dumps(content))
+        (folder / f"{name}.yaml").write_text(json.dumps(content), encoding="utf-8")
 
 
 def summary_markdown(model: str, results: Mapping[str, Mapping[str, Any]]) -> str:

@@ -80,7 +80,7 @@ def _file_digest(path: Path) -> str:
     key = digest_of_text(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}")
     kept = home() / "digests" / key
     if kept.is_file():
-        return kept.read_text()
+        return kept.read_text(encoding="utf-8")
     digest = digest_of_file(path)
     write_text(kept, digest)
     return digest

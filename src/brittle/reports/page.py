@@ -48,10 +48,10 @@ def page(data: ReportData) -> str:
         by_strength.benign, by_strength.without_teaching, recovery_tables.worst, retraced.trajectory, beside.signature, changed.weights,
         changed.activations, changed.lens, sections.limits, sections.records,
     )  # fmt: skip
-    return Template((TEMPLATE / "page.html").read_text()).substitute(
+    return Template((TEMPLATE / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(title),
-        style=(TEMPLATE / "style.css").read_text(),
-        script=(TEMPLATE / "sort.js").read_text(),
+        style=(TEMPLATE / "style.css").read_text(encoding="utf-8"),
+        script=(TEMPLATE / "sort.js").read_text(encoding="utf-8"),
         provenance=provenance(data),
         sections="\n".join(part(data) for part in parts),
     )

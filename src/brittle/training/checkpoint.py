@@ -43,11 +43,13 @@ class Checkpoints:
         state = self.folder / "state.json"
         if not self.folder.exists() and (self.temporary / state.name).is_file():  # killed while it was put in place
             self.temporary.rename(self.folder)
-        return state.is_file() and json.loads(state.read_text())["fingerprint"] == self.fingerprint
+        return state.is_file() and json.loads(state.read_text(encoding="utf-8"))["fingerprint"] == self.fingerprint
 
     def taken(self) -> int:
         """Optimizer steps that the last checkpoint of this run has behind it; 0 without one."""
-        return int(json.loads((self.folder / "state.json").read_text())["number"]) if self.exists() else 0
+        return (
+            int(json.loads((self.folder / "state.json").read_text(encoding="utf-8"))["number"]) if self.exists() else 0
+        )
 
     def save(self, number: int, model: nn.Module, optimizers: Sequence[Any], terms: list[dict[str, float]]) -> None:
         """Replace the last checkpoint by one taken after optimizer step ``number``."""
@@ -72,7 +74,7 @@ class Checkpoints:
         """Put the checkpoint's state into place; returns the steps taken and their loss terms (0 and none without one)."""
         if not self.exists():
             return 0, []
-        state = json.loads((self.folder / "state.json").read_text())
+        state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
         tensors = load_file(self.folder / "state.safetensors")
         with torch.no_grad():
             for name, parameter in trained(model).items():

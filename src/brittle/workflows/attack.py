@@ -38,7 +38,11 @@ def describe(outputs: Path, arms: Sequence[Arm], pairs: Sequence[tuple[Located, 
             }
         models.append(entry)
     path = outputs / "comparison.json"
-    there = json.loads(path.read_text()) if pairs is None and path.is_file() else {"models": [], "comparisons": []}
+    there = (
+        json.loads(path.read_text(encoding="utf-8"))
+        if pairs is None and path.is_file()
+        else {"models": [], "comparisons": []}
+    )
     known = {entry["name"] for entry in there["models"]}
     there["models"] += [entry for entry in models if entry["name"] not in known]
     there["comparisons"] += [{"folder": f"{a.name}__to__{b.name}", "a": a.name, "b": b.name} for a, b in pairs or ()]

@@ -9,11 +9,10 @@ from typing import Any
 
 from brittle import discovery
 from brittle.data.corpora import read_texts
-from brittle.settings import BadInput, fields_of, resolve, setting
+from brittle.settings import BadInput, fields_of, resolve, seeds_in, setting
 from brittle.workflows import attack, laboratory
 from brittle.workflows.battlefield import Arm, prepare
 from brittle.workflows.diagnose import DiagnoseSettings, material
-from brittle.workflows.pipeline import seeds_of
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
     arms = _arms(settings)
     base = next((arm.located for arm in arms if arm.role == "base"), None)
     attack.check_needs(names, base)
-    seeds = seeds_of(settings.seeds)
+    seeds = seeds_in(settings.seeds)
     reference = settings.base or arms[-1].located.text
     asked = DiagnoseSettings(forget_questions=settings.forget_questions, retain_questions=settings.retain_questions)
     shown = material(asked, reference, {"questions"})

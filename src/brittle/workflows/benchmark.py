@@ -88,4 +88,6 @@ def _write(draft: Draft, loaded: LoadedModel, tasks: list[str], results: Mapping
     draft.summary({"model": loaded.name, "tasks": tasks, "results": results})
     for task, found in results.items():
         write_json(draft.folder / f"{task}.json", {"model": loaded.name, "task": task, **found})
-    (draft.folder / "high_level_summary.md").write_text(published.summary_markdown(loaded.name, results))
+    (draft.folder / "high_level_summary.md").write_text(
+        published.summary_markdown(loaded.name, results), encoding="utf-8"
+    )

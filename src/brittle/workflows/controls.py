@@ -70,7 +70,7 @@ def recorded(place: Path) -> Findings | None:
         return None
     tables: dict[str, Any] = {path.stem: pandas.read_csv(path) for path in sorted(place.glob("*.csv"))}
     summaries = [path for path in sorted(place.glob("*.json")) if path.name != "record.json"]
-    return Findings(tables, json.loads(summaries[0].read_text()) if summaries else {})
+    return Findings(tables, json.loads(summaries[0].read_text(encoding="utf-8")) if summaries else {})
 
 
 def joined(

@@ -66,7 +66,7 @@ def _drop_weights(folder: Path) -> None:
 
 def describe(folder: Path) -> list[str]:
     """What a finished model knows, in a few lines."""
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     notes = (read_record(folder) or {}).get("notes", {})
     lines = []
     for split in ("forget", "retain"):

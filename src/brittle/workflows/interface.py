@@ -43,12 +43,12 @@ class Result(Mapping[str, "pandas.DataFrame"]):
     def summary(self) -> dict[str, Any]:
         """The plain values that sum the tables up; ``controls`` among them. Empty where a diagnostic has none."""
         paths = [path for path in sorted(self.folder.glob("*.json")) if path.name != RECORD]
-        return json.loads(paths[0].read_text()) if paths else {}
+        return json.loads(paths[0].read_text(encoding="utf-8")) if paths else {}
 
     @property
     def record(self) -> dict[str, Any]:
         """Which models, data, settings and versions the numbers rest on."""
-        return json.loads((self.folder / RECORD).read_text())
+        return json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
 
     def __repr__(self) -> str:
         return f"Result({self.folder}: {', '.join(self._tables)})"

@@ -57,7 +57,7 @@ def write_evaluation(
             results[split]["negative_log_likelihood"] = float(numpy.nanmean(values))
     draft.summary(summary | {"results": results})
     text = accuracy.summary_markdown(summary, title="General capability")
-    (draft.folder / "high_level_summary.md").write_text(text)
+    (draft.folder / "high_level_summary.md").write_text(text, encoding="utf-8")
 
 
 def accuracies(loaded: LoadedModel, reference: str) -> dict[str, float]:

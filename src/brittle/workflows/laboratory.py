@@ -96,7 +96,7 @@ class Laboratory:
                 f"there is no laboratory of size '{self.size}'; use {', '.join(SIZES)} or define it with: "
                 f"brittle laboratory --name {self.size} --width … --layers …"
             )
-        return Recipe(**json.loads(path.read_text()))
+        return Recipe(**json.loads(path.read_text(encoding="utf-8")))
 
     @property
     def world(self) -> World:

@@ -100,7 +100,7 @@ def _method(name: str, plugin: discovery.Plugin, result: str) -> str:
 
 def docstring(plugin: discovery.Plugin) -> tuple[str, list[str]]:
     """The first line of a plugin's docstring, and the paragraphs after it."""
-    summary, *paragraphs = (ast.get_docstring(ast.parse(plugin.path.read_text())) or "").split("\n\n")
+    summary, *paragraphs = (ast.get_docstring(ast.parse(plugin.path.read_text(encoding="utf-8"))) or "").split("\n\n")
     return summary, paragraphs
 
 

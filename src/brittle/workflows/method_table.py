@@ -74,7 +74,7 @@ def _measure_one(
 
     plan = make.plan(flags)
     make.make_model(plan, tick)
-    summary = json.loads((plan.folder / "summary.json").read_text())
+    summary = json.loads((plan.folder / "summary.json").read_text(encoding="utf-8"))
     record = read_record(plan.folder) or {"seconds": 0.0, "peak_memory_mib": 0.0}
     fitter = discovery.find("diagnostics", "weight_comparison").load()
     weights = fitter.Fitter(fitter.Settings())

@@ -18,7 +18,7 @@ from brittle.attacks import relearning
 from brittle.data.multiple_choice import Question, load_questions
 from brittle.evaluation.multiple_choice_accuracy import sample_uniformly
 from brittle.models.references import Located, locate
-from brittle.settings import BadInput, setting
+from brittle.settings import BadInput, seeds_in, setting
 from brittle.workflows import attack, knowledge, laboratory, make, parallel
 from brittle.workflows.battlefield import Arm, prepare
 from brittle.workflows.compare import Comparison, Failure
@@ -126,7 +126,7 @@ def run(settings: PipelineSettings, attack_settings: Any = None) -> tuple[Path, 
     attack_settings = attack_settings or relearning.Settings()
     settings = _pair_alone(settings)
     outputs = Path(settings.outroot)
-    seeds = seeds_of(settings.seeds)
+    seeds = seeds_in(settings.seeds)
     arms, attack_texts, material = _laboratory(settings) if settings.laboratory else _models(settings)
     session = Comparison(
         outputs, material, settings.param_device, settings.param_dtype, settings.activation_device,
@@ -173,14 +173,6 @@ def _pair_alone(settings: PipelineSettings) -> PipelineSettings:
     if "none" in named:
         raise BadInput("--model-a and --model-b go together: the model to start from and the one compared with it")
     return replace(settings, base=named[0], unlearned=named[1], filtered="none", laboratory=False)
-
-
-def seeds_of(text: str) -> list[int]:
-    """The seeds that a user wrote, with commas or spaces between them."""
-    parts = text.replace(",", " ").split()
-    if not parts or not all(part.isdigit() for part in parts):
-        raise BadInput(f"--seeds: '{text}' must be whole numbers with commas between them, for example 42,123,456")
-    return [int(part) for part in parts]
 
 
 def check(settings: PipelineSettings, pairs: Sequence[tuple[Located, Located]]) -> None:

@@ -54,7 +54,7 @@ def upload(folder: Path) -> str:
 def card(folder: Path) -> str:
     """The model card: what was done to which base, what the model knows afterwards, what nobody has tried, the record."""
     record = read_record(folder) or {}
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     base, method = record["notes"].get("base", "unknown"), record["settings"]["method"]
     measured = [f"| {label} | {summary[key]:.3f} |" for key, label in WORDS.items() if key in summary]
     head = ["---", "library_name: transformers", "tags: [machine-unlearning, brittle]"]
@@ -73,4 +73,4 @@ def card(folder: Path) -> str:
 
 def _benchmarks(folder: Path) -> list[str]:
     path = folder / benchmark.FOLDER / "high_level_summary.md"
-    return [*path.read_text().splitlines()[2:], ""] if path.is_file() else []
+    return [*path.read_text(encoding="utf-8").splitlines()[2:], ""] if path.is_file() else []
