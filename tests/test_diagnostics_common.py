@@ -21,7 +21,7 @@ from documented_columns import CHANGE, DOCUMENTED, DOCUMENTED_WITH_EVERY_OPTION,
 from tiny_loaded import QUESTIONS, Asked
 from tiny_models import TEXTS, tiny_model_folder
 
-from brittle import discovery
+from brittle import discovery, tables
 from brittle.contracts import OBSERVATIONS, Figure, Findings
 from brittle.models.checkpoints import matrix_pairs
 from brittle.models.likelihood import as_it_is, score
@@ -31,9 +31,10 @@ from brittle.models.patching import PatchObservation, answer_log_probabilities, 
 from brittle.models.references import locate
 from brittle.models.sensitivity import observe_sensitivity
 from brittle.models.tuned_lens import train
-from brittle.records import plain
+from brittle.records import Identity, plain, writing
 from brittle.reports.beside import EXPECTED
 from brittle.reports.signature import flattened
+from brittle.workflows import controls
 
 PLUGINS = discovery.plugins("diagnostics")
 NAMES = sorted(PLUGINS)
@@ -174,6 +175,24 @@ def test_rows_columns_figures_and_summary(run, name, every_option):
             assert (found[column] == value).any()
         if every_option:
             assert {figure.x, *figure.y, *([figure.by] if figure.by else [])} <= set(found.columns), figure.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tables_on_disk_are_as_wide_as_documented_and_read_back_as_they_were(run, name, tmp_path):
+    findings, figures = run(name), PLUGINS[name].load().FIGURES
+    with writing(tmp_path / name, Identity(name, {}, {})) as draft:
+        controls.write(draft, controls.joined(findings, figures, {"random": findings})[0], figures)
+    assert tables.names_in(tmp_path / name) == sorted(DOCUMENTED[name])
+    for table, columns in DOCUMENTED[name].items():
+        own, wide = pandas.read_csv(tmp_path / name / f"{table}.csv"), frame(findings, table)
+        assert own.columns.tolist()[: len(columns.split())] == columns.split()
+        assert not {f"{column}{ending}" for column in own for ending in ("_low", "_random", "_benign")} & set(own)
+        read = tables.read(tmp_path / name, table)
+        kept = [column for column in wide if wide[column].notna().any()]
+        pandas.testing.assert_frame_equal(read[kept], wide[kept], check_dtype=False, rtol=1e-12)
+        drawn = {y for figure in figures if figure.table == table for y in figure.y} & {*kept}
+        for column in drawn:
+            assert read[f"{column}_random"].tolist() == pytest.approx(read[column].tolist(), nan_ok=True)
 
 
 @pytest.mark.parametrize("name", NAMES)

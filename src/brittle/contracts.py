@@ -10,7 +10,8 @@ weights change before training, ``prepare(settings, model, seed)``.
 It loads nothing and plots nothing. A file with several ``NAMES`` says in ``VARIANTS`` which settings each name stands
 for. With several needs, ``update`` first sees all of the first kind, then of the next.
 What rests on texts, splits or noise has a setting ``seeds = contracts.seeds()`` and columns with its spread
-(:func:`brittle.records.with_spread`) behind the documented ones; one pass serves all seeds.
+(:func:`brittle.records.with_spread`) behind the documented ones, which :mod:`brittle.tables` writes beside them; one pass
+serves all seeds.
 
 **An attack** (``attacks/*.py``): ``NAME``, ``Settings``, ``attack(settings, target, seed, tick) -> list[Evaluation]`` and
 ``TEACHES``, what it shows the model: ``"T"``, ``"retain"`` or ``"nothing"``. It is read in one of three ways. At the step
