@@ -67,7 +67,7 @@ class MethodNeeds:
     layers: bool = False
     """Whether the method works at ``settings.layer_id`` (checked against the model's depth)."""
     whole_model: bool = False
-    """Whether it runs the model at shifted weights, which sharded or replicated models cannot."""
+    """Whether it runs the model at weights shifted by the whole step's gradient, which sharded or replicated models cannot."""
     together: bool = False
     """Whether the loss reads each split once, all in the same way and at the model's own weights, so that one pass serves
     all splits."""
