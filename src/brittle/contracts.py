@@ -9,6 +9,7 @@ weights change before training, ``prepare(settings, model, seed)``.
 ``Settings``, row types, ``FIGURES``, ``HEADLINES`` (:class:`Headline`) and a ``Fitter(settings)`` with ``update(observation)`` and ``finish() -> Findings``.
 It loads nothing and plots nothing. A file with several ``NAMES`` says in ``VARIANTS`` which settings each name stands
 for. With several needs, ``update`` first sees all of the first kind, then of the next.
+``EVERY_PARAMETER = True``: of weights it is shown embeddings, unembedding, norms and biases too, with layer -1.
 What rests on texts, splits or noise has a setting ``seeds = contracts.seeds()`` and columns with its spread
 (:func:`brittle.records.with_spread`) behind the documented ones, which :mod:`brittle.tables` writes beside them; one pass
 serves all seeds.
