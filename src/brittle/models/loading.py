@@ -121,7 +121,7 @@ SHAPE_FIELDS = (
 
 def check_same_architecture(a: Located, b: Located) -> None:
     """Refuse a pair whose configurations describe differently shaped models; reads the two ``config.json`` only."""
-    first, second = (_configuration(located) for located in (a, b))
+    first, second = (configuration(located) for located in (a, b))
     for field in SHAPE_FIELDS:
         left, right = getattr(first, field, None), getattr(second, field, None)
         if left != right:
@@ -133,7 +133,7 @@ def check_same_architecture(a: Located, b: Located) -> None:
 
 def check_same_vocabulary(a: Located, b: Located) -> None:
     """Refuse a pair whose tokenizers or embedding sizes differ: the same text would not be the same tokens."""
-    left, right = (_configuration(located).vocab_size for located in (a, b))
+    left, right = (configuration(located).vocab_size for located in (a, b))
     if left != right:
         raise BadInput(f"{a.text} and {b.text} differ in vocabulary size ({left} and {right}); compare like with like")
     quiet()
@@ -152,10 +152,11 @@ def check_same_vocabulary(a: Located, b: Located) -> None:
 
 def number_of_layers(located: Located) -> int:
     """How many transformer blocks the model has, read from its configuration alone."""
-    return int(_configuration(located).num_hidden_layers)
+    return int(configuration(located).num_hidden_layers)
 
 
-def _configuration(located: Located) -> Any:
+def configuration(located: Located) -> Any:
+    """The model's configuration as transformers reads it, without weights."""
     quiet()
     try:
         return transformers.AutoConfig.for_model(**read_json(located.folder / "config.json"))
