@@ -16,15 +16,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from brittle import discovery, training
+from brittle import discovery, leases, training
 from brittle.contracts import MethodNeeds
 from brittle.evaluation.published_benchmarks import DEFAULT_TASKS
 from brittle.records import (
     Draft,
     Identity,
+    check_place,
     digest_of_source,
     fingerprint,
     is_complete,
+    parents_of,
     writing,
 )
 from brittle.settings import BadInput, as_dictionary, fields_of, flag_of, folder_tags, resolve, setting
@@ -230,11 +232,13 @@ def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
         with tempfile.TemporaryDirectory() as folder:
             unlearn(chosen, Draft(Path(folder)), checkpoints, tick or (lambda _: None))
         return chosen.folder
-    if not chosen.make.resume:
+    check_place(chosen.folder, chosen.identity.kind)
+    with parents_of(chosen.folder), leases.held(chosen.folder):  # another process's checkpoint is not deleted
+        if not chosen.make.resume:
+            checkpoints.remove()
+        with writing(chosen.folder, chosen.identity) as draft:
+            unlearn(chosen, draft, checkpoints, tick)
         checkpoints.remove()
-    with writing(chosen.folder, chosen.identity) as draft:
-        unlearn(chosen, draft, checkpoints, tick)
-    checkpoints.remove()
     return finishing.finish(chosen)
 
 
