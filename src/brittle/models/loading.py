@@ -124,22 +124,36 @@ def check_same_architecture(a: Located, b: Located) -> None:
             )
 
 
+PROBE = "A probe: 12 words, naïve ones,  two spaces\nand a new line."
+
+
 def check_same_vocabulary(a: Located, b: Located) -> None:
-    """Refuse a pair whose tokenizers or embedding sizes differ: the same text would not be the same tokens."""
+    """Refuse a pair whose tokenizers or embedding sizes differ: the same text would not be the same tokens.
+
+    Vocabularies may agree while one tokenizer alone begins or ends texts with a special token, or treats spaces in
+    another way; so a text with some of everything is encoded by both.
+    """
     left, right = (configuration(located.folder).vocab_size for located in (a, b))
     if left != right:
         raise BadInput(f"{a.text} and {b.text} differ in vocabulary size ({left} and {right}); compare like with like")
     quiet()
-    files = [located.folder / "tokenizer.json" for located in (a, b)]
-    if all(path.is_file() for path in files) and files[0].read_bytes() == files[1].read_bytes():
+    files = [{path.name: path.read_bytes() for path in tokenizer_files(located.folder)} for located in (a, b)]
+    if files[0] == files[1]:
         return
-    vocabularies = [load_tokenizer(located.folder).get_vocab() for located in (a, b)]
+    tokenizers = [load_tokenizer(located.folder) for located in (a, b)]
+    vocabularies = [tokenizer.get_vocab() for tokenizer in tokenizers]
     if vocabularies[0] != vocabularies[1]:
         token = min(token for token, _ in set(vocabularies[0].items()) ^ set(vocabularies[1].items()))
         numbers = " and ".join(str(vocabulary.get(token, "absent")) for vocabulary in vocabularies)
         raise BadInput(
             f"{a.text} and {b.text} differ in vocabulary (token {token!r}: {numbers}); "
             "compare models that share a tokenizer"
+        )
+    encoded = [tokenizer(PROBE)["input_ids"] for tokenizer in tokenizers]
+    if encoded[0] != encoded[1]:
+        raise BadInput(
+            f"{a.text} and {b.text} encode one text differently ({len(encoded[0])} and {len(encoded[1])} tokens), though "
+            "their vocabularies agree; compare models that share a tokenizer"
         )
 
 

@@ -81,7 +81,7 @@ def diagnose(name: str, settings: DiagnoseSettings, given: Mapping[str, Any]) ->
     session = Comparison(
         Path(settings.outroot), Material({}, {}), settings.device, settings.dtype, settings.device, settings.dtype,
         settings.force, given, (name, *first), Path(settings.outdir) if settings.outdir else None,
-        Path(settings.plot_outdir) if settings.plot_outdir else None, settings.title, random=settings.random_control,
+        Path(settings.plot_outdir) if settings.plot_outdir else None, settings.title, random=settings.random_control, standing=first,
     )  # fmt: skip
     if table := given.get("per_layer_csv"):
         folder = _folder_of_table(Path(table))
