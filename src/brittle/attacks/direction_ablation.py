@@ -72,9 +72,11 @@ def moved_directions(
     """
     import torch
 
+    from brittle.models.encoding import encode_beginnings, longest_row
     from brittle.models.observation import hidden_states, pad
 
-    rows = [row for row in loaded.tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if row]
+    longest = longest_row(loaded.model, max_length)
+    rows = [row for row in encode_beginnings(loaded.tokenizer, texts, longest, "texts about T") if row]
     if not rows:
         raise BadInput("there is no text about T to find directions on; give --forget-text with texts")
     rows.sort(key=len)

@@ -70,10 +70,12 @@ def input_norms(loaded: Any, texts: Sequence[str], max_length: int = 512) -> dic
     """‖X_j‖₂ of every input feature of every block matrix over all real tokens, ``[inputs]`` float64, by weight name."""
     import torch
 
+    from brittle.models.encoding import encode_beginnings, longest_row
     from brittle.models.observation import hidden_states, pad
     from brittle.models.reweighting import block_matrices
 
-    rows = [row for row in loaded.tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if row]
+    longest = longest_row(loaded.model, max_length)
+    rows = [row for row in encode_beginnings(loaded.tokenizer, texts, longest, "texts of the pruning") if row]
     if not rows:
         raise BadInput("there is no text to score weights on; give --forget-text and --retain-text with texts")
     rows.sort(key=len)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from brittle.models.encoding import encode_beginnings, longest_row
 from brittle.models.loading import LoadedModel
 from brittle.models.perturbation import digest_of
 from brittle.settings import BadInput
@@ -130,8 +131,8 @@ def observe(
 ) -> None:
     """Show every text to both models and every observation to every fitter.
 
-    Texts are tokenised by model A's tokenizer as the model would see them, cut to ``max_length`` tokens and sorted by
-    length, longest first. A text without a single token is left out. Depths 0 to ``last_depth`` are observed (all, if
+    Texts are tokenised by model A's tokenizer (:mod:`brittle.models.encoding`), cut to ``max_length`` tokens or what both
+    models read, and sorted by length, longest first. A text without a single token is left out. Depths 0 to ``last_depth`` are observed (all, if
     None); the forward pass stops after the last block that is needed, so the unembedding never runs. Hidden states of
     both models lie on model A's device, on the CPU if that is an Apple GPU, which has no float64. ``sites`` asks for
     more of model A, from the same forward pass: ``mlp_input``, ``contract_input`` (see :data:`SITES`).
@@ -146,7 +147,8 @@ def observe(
     def look(model: LoadedModel, input_ids: Tensor, mask: Tensor) -> list[Tensor]:
         return [hidden.to(place) for hidden in hidden_states(model, input_ids, mask, depths)]
 
-    batches = {split: list(_batches(model_a.tokenizer, split, texts[split], batch_size, max_length)) for split in texts}
+    longest = min(longest_row(each.model, max_length) for each in (model_a, model_b or model_a))
+    batches = {split: list(_batches(model_a.tokenizer, split, texts[split], batch_size, longest)) for split in texts}
     for split, parts in batches.items():
         for indices, input_ids, mask in tqdm(parts, desc=f"activations on {split} texts", unit="batch", disable=None):
             with _inputs_of_sites(model_a, sites) as inputs:
@@ -239,10 +241,10 @@ class _EnoughSeen(Exception):
 
 
 def _batches(
-    tokenizer: Any, split: str, texts: Sequence[str], batch_size: int, max_length: int
+    tokenizer: Any, split: str, texts: Sequence[str], batch_size: int, longest: int
 ) -> Iterator[tuple[tuple[int, ...], Tensor, Tensor]]:
     """Text indices, input ids and mask, batch by batch, longest texts first: memory runs out at once or never."""
-    rows = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if texts else []
+    rows = encode_beginnings(tokenizer, texts, longest, f"{split} texts")
     order = sorted((index for index, row in enumerate(rows) if row), key=lambda index: -len(rows[index]))
     if not order:
         raise BadInput(f"there is no {split} text to observe; give a file with at least one line of text")

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -101,10 +101,7 @@ class Run:
 
         @functools.lru_cache(maxsize=1)
         def prepared(prefix: str) -> dict[str, Any]:
-            asked = {
-                side: [replace(q, question=prefix + q.question) for q in self.field.questions[side]] for side in SIDES
-            }
-            return {side: prepare(loaded.tokenizer, questions) for side, questions in asked.items()}
+            return {side: prepare(loaded.tokenizer, self.field.questions[side], prefix) for side in SIDES}
 
         def evaluate(
             step: int, examples_seen: int, strength: float = 0.0, prefix: str = "", tokens_seen: int = 0
