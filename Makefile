@@ -1,4 +1,4 @@
-.PHONY: demo test lint bench
+.PHONY: demo test lint bench campaign
 
 demo:            ## the main job in the embedded laboratory
 	uv run brittle demo
@@ -13,3 +13,6 @@ lint:            ## style and types
 
 bench:           ## benchmarks (make bench BENCH_ARGS="--quick --json")
 	uv run benchmarks/run.py $(BENCH_ARGS)
+
+campaign:        ## malformed inputs over all commands, and kills (make campaign CAMPAIGN_ARGS="--inputs 200 --kills 8")
+	uv run tests/campaign/run.py --write $(CAMPAIGN_ARGS)

@@ -246,12 +246,10 @@ class Comparison:
         tables, summary = controls.joined(own, module.FIGURES, {"random": random, "retrained": retrained})
         chosen = bool(self.only) and self.only[0] == name
         with writing(self.place(folder, name), listener.identity) as draft:
-            for table, frame in tables.items():
-                draft.table(table, frame)
+            controls.write(draft, tables, module.FIGURES)
             if random is not None:
                 (draft.folder / "controls" / "random").mkdir(parents=True)
-                for table, rows in random.tables.items():
-                    draft.table(f"controls/random/{table}", rows)
+                controls.write(draft, random.tables, module.FIGURES, "controls/random/")
             if summary:
                 draft.summary(summary, own.summary_name)
             plots = self.plot_outdir if chosen else None
