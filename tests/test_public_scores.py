@@ -10,16 +10,21 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tiny_loaded import Asked, tiny_loaded
+from tiny_loaded import QUESTIONS, Asked, tiny_loaded
 from tiny_models import TEXTS, VOCABULARY, tiny_model_folder
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from brittle.models import tuned_lens
 from brittle.models.encoding import encode, encode_beginnings, encode_pieces, front_of
+from brittle.models.hidden_states import NonFinite
 from brittle.models.likelihood import mean_negative_log_likelihood, negative_log_likelihood, score
 from brittle.models.loading import check_same_vocabulary
 from brittle.models.observation import observe
+from brittle.models.patching import answer_log_probabilities, answer_rows
+from brittle.models.perturbation import Plan
 from brittle.models.prepared_questions import prepare
 from brittle.models.references import locate
+from brittle.models.sensitivity import observe_sensitivity
 from brittle.settings import BadInput
 from brittle.training.batches import read, tokenise
 
@@ -227,3 +232,69 @@ def test_texts_with_nothing_to_predict_are_left_out_and_never_all() -> None:
     assert (mean, read_of_them) == (pytest.approx(expected, abs=2e-5), 2)
     with pytest.raises(BadInput, match="none of the 2 held-out texts has two tokens"):
         mean_negative_log_likelihood(loaded, ["", "a"], what="held-out texts")
+
+
+# --- numbers that are none -----------------------------------------------------------------------------------------
+
+
+def overflowing(dtype=torch.float16, layers: int = 3):
+    """A model whose second block's output overflows, and the first depth whose hidden states are not finite."""
+    loaded = tiny_loaded(num_hidden_layers=layers)
+    loaded.model.to(dtype)
+    factor = 6e4 if dtype == torch.float16 else 3e38
+    with torch.no_grad():
+        loaded.anatomy.blocks(loaded.model)[1].mlp.dense_4h_to_h.weight.mul_(factor)
+        ids = torch.tensor([own(loaded.tokenizer, TEXTS[0])])
+        states = loaded.model(ids, output_hidden_states=True).hidden_states[:-1]
+    return loaded, next(depth for depth, state in enumerate(states) if not state.isfinite().all())
+
+
+def test_overflow_is_no_answer_but_one_line_with_layer_and_type() -> None:
+    loaded, depth = overflowing()
+    assert depth == 2
+    said = r"gpt_neox-0 gives NaN or infinite numbers from layer 1 \(depth 2\) on, in fp16; use --dtype fp32"
+    healthy = tiny_loaded(num_hidden_layers=3)
+    single, spelled = (
+        [q for q in QUESTIONS if all(len(c) == 1 for c in q.choices) is single] for single in (True, False)
+    )
+    for questions in (single, spelled):
+        for depths in ("last", "all"):
+            for normalise in (True, False):
+                with pytest.raises(NonFinite, match=said):
+                    score(loaded, questions, depths, normalise=normalise)
+    rows = answer_rows(healthy, QUESTIONS, 512)
+    for work in (
+        lambda: negative_log_likelihood(loaded, TEXTS),
+        lambda: observe(loaded, None, {"forget": TEXTS}, []),
+        lambda: observe(healthy, loaded, {"forget": TEXTS}, []),
+        lambda: answer_log_probabilities(healthy, loaded, rows, 2),
+        lambda: answer_log_probabilities(loaded, healthy, rows, 2),
+        lambda: tuned_lens.train(loaded, TEXTS),
+    ):
+        with pytest.raises(NonFinite, match=said):
+            work()
+    observe(loaded, None, {"forget": TEXTS}, [], last_depth=1)  # what is read is finite
+
+
+def test_overflow_of_the_output_head_alone_and_in_float32() -> None:
+    loaded = tiny_loaded()
+    loaded.model.half()
+    with torch.no_grad():
+        loaded.anatomy.unembedding(loaded.model).weight.mul_(6e4)
+    with pytest.raises(NonFinite, match="from the output head at depth 2 on, in fp16"):
+        negative_log_likelihood(loaded, TEXTS)
+    observe(loaded, None, {"forget": TEXTS}, [])
+    loaded, _ = overflowing(torch.float32)
+    plan = Plan(0.01, (0,), 2, 1, 1, 1, 2, 1, 2, 64)
+    for work in (
+        lambda: score(loaded, QUESTIONS),
+        lambda: observe_sensitivity(loaded, None, {"forget": TEXTS}, [], plan),
+    ):
+        with pytest.raises(NonFinite, match=r"layer 1 \(depth 2\) on, in fp32; use another checkpoint"):
+            work()
+
+
+def test_a_missing_choice_is_still_minus_infinity_and_never_the_answer() -> None:
+    scores = score(tiny_loaded(), QUESTIONS)
+    assert np.isneginf(scores.log_probabilities).any() and not np.isnan(scores.log_probabilities).any()
+    assert all(prediction < len(asked.choices) for prediction, asked in zip(scores.predictions[0], QUESTIONS))

@@ -73,7 +73,7 @@ def moved_directions(
     import torch
 
     from brittle.models.encoding import encode_beginnings, longest_row
-    from brittle.models.observation import hidden_states, pad
+    from brittle.models.hidden_states import hidden_states, pad
 
     longest = longest_row(loaded.model, max_length)
     rows = [row for row in encode_beginnings(loaded.tokenizer, texts, longest, "texts about T") if row]

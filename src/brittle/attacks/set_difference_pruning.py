@@ -71,7 +71,7 @@ def input_norms(loaded: Any, texts: Sequence[str], max_length: int = 512) -> dic
     import torch
 
     from brittle.models.encoding import encode_beginnings, longest_row
-    from brittle.models.observation import hidden_states, pad
+    from brittle.models.hidden_states import hidden_states, pad
     from brittle.models.reweighting import block_matrices
 
     longest = longest_row(loaded.model, max_length)

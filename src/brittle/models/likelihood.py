@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from brittle.models.encoding import encode_pieces, longest_row
+from brittle.models.hidden_states import hidden_states, pad, refuse
 from brittle.models.loading import LoadedModel
-from brittle.models.observation import hidden_states, pad
 from brittle.models.prepared_questions import Asked, Prepared, PreparedQuestion, prepare
 from brittle.settings import BadInput
 
@@ -176,6 +176,7 @@ def _score_single(
     else:
         found = [lens(loaded, each, candidates) for each in hidden]
     values = torch.stack([each.cpu().double() for each in found], dim=1).numpy()
+    _check_scores(loaded, input_ids, mask, depths, values.swapaxes(0, 1))
     return [value[:, : len(question.rows)] for value, question in zip(values, questions)]
 
 
@@ -200,8 +201,18 @@ def token_log_probabilities(
             logits = lens(loaded, translate(depth, states))
             parts.append(-torch.nn.functional.cross_entropy(logits, tokens.to(logits.device), reduction="none"))
         by_depth.append(torch.cat(parts).cpu().double())
+    _check_scores(loaded, input_ids, mask, depths, torch.stack(by_depth).numpy())
     lengths = counted.sum(1).tolist()
     return [part.numpy() for part in torch.stack(by_depth).split(lengths, dim=1)]
+
+
+def _check_scores(
+    loaded: LoadedModel, input_ids: Tensor, mask: Tensor, depths: Sequence[int], values: np.ndarray
+) -> None:
+    """Refuse scores ``[depths, ...]`` that are not finite: the largest of NaN is the first choice."""
+    for depth, found in zip(depths, values):
+        if not np.isfinite(found).all():
+            refuse(loaded, input_ids, mask, f"the output head at depth {depth}")
 
 
 def _unless_full(mask: Tensor) -> Tensor | None:

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from brittle.models.encoding import longest_row
+from brittle.models.hidden_states import hidden_states, pad
 from brittle.models.likelihood import batches_by_length, token_log_probabilities
 from brittle.models.loading import LoadedModel
-from brittle.models.observation import hidden_states, pad
 from brittle.models.perturbation import digest_of
 from brittle.models.prepared_questions import Asked, prepare
 

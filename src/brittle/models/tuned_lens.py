@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from brittle.models.encoding import encode_beginnings, longest_row
+from brittle.models.hidden_states import hidden_states, pad
 from brittle.models.likelihood import ROWS_AT_ONCE, lens
 from brittle.models.loading import LoadedModel
-from brittle.models.observation import hidden_states, pad
 from brittle.settings import BadInput
 
 LARGEST_NORM = 1.0

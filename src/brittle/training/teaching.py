@@ -68,6 +68,7 @@ def teach(
     learned, and before every question.
     """
     from brittle.models.encoding import longest_row
+    from brittle.models.hidden_states import NonFinite
     from brittle.training.batches import Sampler, Supply, tokenise
     from brittle.training.loop import LoopSettings, NotFinite, train
 
@@ -105,7 +106,10 @@ def teach(
     model = target.loaded.model
     try:
         train(model, Supply([sampler]), loss, loop, device=str(target.loaded.device), listeners=[listen])
-    except NotFinite as problem:  # a learning rate too high is a result: the curve ends where it was still a number
+    except (
+        NotFinite,
+        NonFinite,
+    ) as problem:  # a learning rate too high is a result: the curve ends where it was still a number
         print(f"the attack diverged after step {evaluations[-1].step}: {problem}", file=sys.stderr)
     return evaluations
 
