@@ -233,12 +233,15 @@ def _recipe_path(name: str) -> Path:
 
 def _packed_rows(tokenizer: Any, documents: Iterator[str], row_tokens: int) -> Iterator[tuple[int, ...]]:
     """Rows of exactly ``row_tokens`` tokens: documents one after the other, each begun by the end-of-text token."""
+    from brittle.models.encoding import encode
+
     waiting: list[int] = []
-    for document in documents:
-        waiting += [tokenizer.eos_token_id, *tokenizer(document)["input_ids"]]
-        while len(waiting) >= row_tokens:
-            yield tuple(waiting[:row_tokens])
-            del waiting[:row_tokens]
+    for some in iter(lambda: list(itertools.islice(documents, 64)), []):
+        for tokens in encode(tokenizer, some):
+            waiting += [tokenizer.eos_token_id, *tokens]
+            while len(waiting) >= row_tokens:
+                yield tuple(waiting[:row_tokens])
+                del waiting[:row_tokens]
 
 
 def _pretrain(laboratory: Laboratory, name: str, tick: Callable[[int], None]) -> None:

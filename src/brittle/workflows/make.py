@@ -18,6 +18,7 @@ from typing import Any
 
 from brittle import discovery, leases, training
 from brittle.contracts import MethodNeeds
+from brittle.data.corpora import text_column
 from brittle.evaluation.published_benchmarks import DEFAULT_TASKS
 from brittle.records import (
     Draft,
@@ -60,6 +61,7 @@ class MakeSettings:
         environment="FORGET_DATA",
     )
     retain_data: str = setting("data/retain.txt", "texts to keep", environment="RETAIN_DATA")
+    text_column: str | None = text_column()
     device: str = setting("auto", "auto (best GPU), cuda, cuda:N, mps or cpu", environment="DEVICE")
     dtype: str = setting(
         "auto",
@@ -211,7 +213,8 @@ def read_texts(make: MakeSettings, given: Mapping[str, Any]) -> dict[str, Any]:
         _, chosen = laboratory.parse(make.model)
         return chosen.texts() | {"source": "default"}
     source = [getattr(make, key) for key in named] or "default"
-    return {"forget": read(Path(make.forget_data)), "retain": read(Path(make.retain_data)), "source": source}
+    column = make.text_column
+    return {"forget": read(make.forget_data, column), "retain": read(make.retain_data, column), "source": source}
 
 
 def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
