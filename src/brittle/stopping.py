@@ -64,6 +64,8 @@ def heeded(usual: str = AGAIN) -> Iterator[None]:
 
 
 def _stop(number: int, _frame: Any) -> None:
+    for each in SIGNALS:  # the first one is heeded; a second would cut the clearing up in two
+        signal.signal(each, signal.SIG_IGN)
     raise Stopped(number)
 
 
