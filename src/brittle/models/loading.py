@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import transformers
 
+from brittle.models import encoding
 from brittle.models.anatomy import Anatomy, anatomy_of
 from brittle.models.configuration import configuration, quiet
 from brittle.models.devices import resolve_device, resolve_dtype, word_for
@@ -124,15 +125,8 @@ def check_same_architecture(a: Located, b: Located) -> None:
             )
 
 
-PROBE = "A probe: 12 words, naïve ones,  two spaces\nand a new line."
-
-
 def check_same_vocabulary(a: Located, b: Located) -> None:
-    """Refuse a pair whose tokenizers or embedding sizes differ: the same text would not be the same tokens.
-
-    Vocabularies may agree while one tokenizer alone begins or ends texts with a special token, or treats spaces in
-    another way; so a text with some of everything is encoded by both.
-    """
+    """Refuse a pair whose embedding sizes, vocabularies or encodings differ: a text would not be the same tokens."""
     left, right = (configuration(located.folder).vocab_size for located in (a, b))
     if left != right:
         raise BadInput(f"{a.text} and {b.text} differ in vocabulary size ({left} and {right}); compare like with like")
@@ -149,11 +143,10 @@ def check_same_vocabulary(a: Located, b: Located) -> None:
             f"{a.text} and {b.text} differ in vocabulary (token {token!r}: {numbers}); "
             "compare models that share a tokenizer"
         )
-    encoded = [tokenizer(PROBE)["input_ids"] for tokenizer in tokenizers]
-    if encoded[0] != encoded[1]:
+    if difference := encoding.difference(*tokenizers):
         raise BadInput(
-            f"{a.text} and {b.text} encode one text differently ({len(encoded[0])} and {len(encoded[1])} tokens), though "
-            "their vocabularies agree; compare models that share a tokenizer"
+            f"{a.text} and {b.text} have one vocabulary but encode texts differently ({difference}); "
+            "save one model's tokenizer in both folders"
         )
 
 

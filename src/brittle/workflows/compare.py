@@ -258,7 +258,9 @@ class Comparison:
                 controls.write(draft, random.tables, module.FIGURES, "controls/random/")
             if summary:
                 draft.summary(summary, own.summary_name)
-            plots = self.plot_outdir if chosen else None
+            plots, place = self.plot_outdir if chosen else None, self.place(folder, name).absolute()
+            if plots is not None and plots.absolute().is_relative_to(place):  # they are part of the result then
+                plots = draft.folder / plots.absolute().relative_to(place)
             write_declared(module.FIGURES, draft.folder, (chosen and self.title) or title, plots)
 
     def place(self, folder: Path, name: str) -> Path:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
 from safetensors import safe_open
 from tqdm import tqdm
@@ -17,7 +16,8 @@ from brittle.models.adapters import add_adapters, merged
 from brittle.models.anatomy import COMPONENTS, Anatomy
 from brittle.models.construction import save
 from brittle.models.devices import mixed_precision, resolve_device
-from brittle.models.likelihood import negative_log_likelihood
+from brittle.models.encoding import longest_row
+from brittle.models.likelihood import mean_negative_log_likelihood
 from brittle.models.loading import LoadedModel, load
 from brittle.models.model_files import copy_tokenizer
 from brittle.models.weight_files import weight_files
@@ -121,10 +121,15 @@ def prepare(chosen: Plan, device: str) -> Run:
     texts = {name: refusals(parts["forget"][0]) if name == "refusal" else parts[name][0] for name in needs.splits}
     if training.norm_reg_lambda and "forget" not in texts:
         raise BadInput(f"--norm-reg-lambda holds activations on forget texts, which {chosen.make.method} does not read")
+    paired = {"forget", "refusal"} if "refusal" in texts else set()  # one example per text, so that pairs stay pairs
+    longest = longest_row(loaded.model, training.max_length)
     examples = {
-        name: tokenise(loaded.tokenizer, part, training.max_length, training.loss_tokens)
+        name: tokenise(
+            loaded.tokenizer, part, longest, training.loss_tokens, what=f"{name} texts",
+            long_texts="cut" if name in paired else training.long_texts,
+        )
         for name, part in texts.items()
-    }
+    }  # fmt: skip
     if "refusal" in examples and any(len(examples[name]) < len(texts[name]) for name in ("forget", "refusal")):
         raise BadInput(
             f"{chosen.make.method} pairs every forget text with its refusal, and some text has no answer left to count after "
@@ -261,8 +266,9 @@ def likelihoods(loaded: LoadedModel, held_out: dict[str, list[str]], max_length:
     found = {}
     for name, texts in held_out.items():
         if texts:
-            values = negative_log_likelihood(loaded, texts, 16, max_length)
-            found[f"{name}_nll"] = float(numpy.nanmean(values))
+            found[f"{name}_nll"], _ = mean_negative_log_likelihood(
+                loaded, texts, 16, max_length, f"held-out {name} texts"
+            )
     return found
 
 
