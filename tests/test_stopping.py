@@ -226,7 +226,7 @@ def test_an_unlearning_that_is_stopped_says_how_it_goes_on_and_a_second_start_di
         "--batch-size",
         "1",
         "--epochs",
-        "40",
+        "4000",
     ]
     arguments += ["--checkpoint-interval", "2", "--no-eval", "--device", "cpu"]
     models = tmp_path / "unlearned_models"
