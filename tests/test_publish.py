@@ -37,9 +37,9 @@ def test_a_finished_model_is_uploaded_with_its_record_in_one_commit(command, tmp
     with serve("hub") as service:
         result = run(command, tmp_path, service, "--push-to-hub")
         assert result.returncode == 0, result.stderr
-        assert "uploaded: tester/base__grad_diff__" in result.stdout
         (files,) = service.commits
-        (folder,) = (tmp_path / "unlearned_models").iterdir()
+        (folder,) = (tmp_path / "unlearned_models").glob("base-??????__grad_diff__*")
+        assert f"uploaded: tester/{folder.name}" in result.stdout
         assert files["model.safetensors"] == (folder / "model.safetensors").read_bytes()
         assert {"config.json", "tokenizer.json", "training.csv", "summary.json", "record.json"} <= files.keys()
         assert not any(name.endswith((".bin", ".pt", ".pkl")) for name in files)
