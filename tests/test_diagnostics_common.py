@@ -21,7 +21,7 @@ from documented_columns import CHANGE, DOCUMENTED, DOCUMENTED_WITH_EVERY_OPTION,
 from tiny_loaded import QUESTIONS, Asked
 from tiny_models import TEXTS, tiny_model_folder
 
-from brittle import discovery
+from brittle import discovery, tables
 from brittle.contracts import OBSERVATIONS, Figure, Findings
 from brittle.models.checkpoints import matrix_pairs
 from brittle.models.likelihood import as_it_is, score
@@ -31,9 +31,10 @@ from brittle.models.patching import PatchObservation, answer_log_probabilities, 
 from brittle.models.references import locate
 from brittle.models.sensitivity import observe_sensitivity
 from brittle.models.tuned_lens import train
-from brittle.records import plain
+from brittle.records import Identity, plain, writing
 from brittle.reports.beside import EXPECTED
 from brittle.reports.signature import flattened
+from brittle.workflows import controls
 
 PLUGINS = discovery.plugins("diagnostics")
 NAMES = sorted(PLUGINS)
@@ -87,7 +88,8 @@ def find(name, folders, models, architecture, other=1, batch_size=2, backwards=F
     keys = (architecture, 0), (architecture, other)
     needs = needs_of(module)
     if "weights" in needs:
-        for pair in turned(matrix_pairs(folders[keys[0]], folders[keys[1]])):
+        everything = getattr(module, "EVERY_PARAMETER", False)
+        for pair in turned(matrix_pairs(folders[keys[0]], folders[keys[1]], everything=everything)):
             fitter.update(pair)
     texts = {split: turned(SPLITS[split]) for split in SPLITS}
     if "activations" in needs:
@@ -177,6 +179,24 @@ def test_rows_columns_figures_and_summary(run, name, every_option):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_tables_on_disk_are_as_wide_as_documented_and_read_back_as_they_were(run, name, tmp_path):
+    findings, figures = run(name), PLUGINS[name].load().FIGURES
+    with writing(tmp_path / name, Identity(name, {}, {})) as draft:
+        controls.write(draft, controls.joined(findings, figures, {"random": findings})[0], figures)
+    assert tables.names_in(tmp_path / name) == sorted(DOCUMENTED[name])
+    for table, columns in DOCUMENTED[name].items():
+        own, wide = pandas.read_csv(tmp_path / name / f"{table}.csv"), frame(findings, table)
+        assert own.columns.tolist()[: len(columns.split())] == columns.split()
+        assert not {f"{column}{ending}" for column in own for ending in ("_low", "_random", "_benign")} & set(own)
+        read = tables.read(tmp_path / name, table)
+        kept = [column for column in wide if wide[column].notna().any()]
+        pandas.testing.assert_frame_equal(read[kept], wide[kept], check_dtype=False, rtol=1e-12)
+        drawn = {y for figure in figures if figure.table == table for y in figure.y} & {*kept}
+        for column in drawn:
+            assert read[f"{column}_random"].tolist() == pytest.approx(read[column].tolist(), nan_ok=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_row_types_explain_every_column(run, name):
     module = PLUGINS[name].load()
     explained = {
@@ -233,18 +253,22 @@ def test_weight_comparison_in_numbers(run, folders):
         assert row.max_dW_spectral_rel == pytest.approx(part.dW_spectral.max() / part.W_spectral.max())
         assert row.mean_dW_empirical_rank == pytest.approx(part.dW_empirical_rank.mean())
     assert (matrices.fro_norm_normalized**2 * matrices.elements).sum() == pytest.approx((matrices.dW_fro**2).sum())
-    total = math.sqrt((matrices.dW_fro**2).sum() / (matrices.W_fro**2).sum())
+    blocks = matrices[matrices.layer >= 0]
+    total = math.sqrt((blocks.dW_fro**2).sum() / (blocks.W_fro**2).sum())
     assert findings.summary["relative_frobenius_norm"] == pytest.approx(total)
-    assert findings.summary["changed_matrices"] == findings.summary["matrices"] == len(matrices)
+    assert findings.summary["changed_matrices"] == findings.summary["matrices"] == len(blocks)
     assert findings.summary["mlp"]["mean_stable_rank"] == pytest.approx(
         matrices[matrices.group == "mlp"].dW_stable_rank.mean()
     )
     for _, row in components.iterrows():
         part = matrices[matrices.component == row.component]
-        assert row.n_layers == 2
+        assert row.n_layers == (1 if row.component in ("embedding", "unembedding") else 2)
         assert row.dW_stable_rank_std == pytest.approx(part.dW_stable_rank.std(ddof=0))
         assert (row.cosine_sim_min, row.cosine_sim_max) == (part.cosine_sim.min(), part.cosine_sim.max())
-    assert frame(findings, "per_coarse_layer").equals(layers)
+    coarse = frame(findings, "per_coarse_layer")
+    assert coarse[coarse.layer >= 0].reset_index(drop=True).equals(layers)
+    assert coarse[coarse.layer < 0].group.tolist() == matrices[matrices.layer < 0].group.tolist()
+    assert matrices[matrices.layer < 0].component.tolist() == ["embedding", "unembedding"]
 
 
 def test_a_random_update_has_the_expected_mlp_to_attention_ratio(folders):

@@ -55,10 +55,11 @@ def shard(folder: Path) -> Path:
 
 
 def test_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert locate(str(folder)).name == "tiny"
+    located = locate(str(folder))
+    assert located.name == f"tiny-{located.digest[:6]}"
     monkeypatch.chdir(folder)
     here = locate(".")
-    assert (here.text, here.name) == (".", "tiny")
+    assert (here.text, here.name) == (".", located.name)
     assert locate(".", name="laboratory:base").name == "laboratory_base"
     monkeypatch.setattr(references, "download", lambda text: folder)
     assert locate("EleutherAI/deep-ignorance").name == "EleutherAI_deep-ignorance"
@@ -239,7 +240,10 @@ def test_large_but_finite_weights_are_accepted(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("embed_out.weight", "no unembedding"), ("gpt_neox.layers.0.attention.dense.weight", "dense.weight is not")],
+    [
+        ("embed_out.weight", "lacks lm_head.weight, which its config.json asks for: it has no unembedding"),
+        ("gpt_neox.layers.0.attention.dense.weight", "lacks gpt_neox.layers.0.attention.dense.weight"),
+    ],
 )
 def test_missing_weights_are_refused_instead_of_made_up(name: str, expected: str, folder: Path) -> None:
     change_tensors(folder, lambda tensors: tensors.pop(name))

@@ -9,8 +9,10 @@ weights change before training, ``prepare(settings, model, seed)``.
 ``Settings``, row types, ``FIGURES``, ``HEADLINES`` (:class:`Headline`) and a ``Fitter(settings)`` with ``update(observation)`` and ``finish() -> Findings``.
 It loads nothing and plots nothing. A file with several ``NAMES`` says in ``VARIANTS`` which settings each name stands
 for. With several needs, ``update`` first sees all of the first kind, then of the next.
+``EVERY_PARAMETER = True``: of weights it is shown embeddings, unembedding, norms and biases too, with layer -1.
 What rests on texts, splits or noise has a setting ``seeds = contracts.seeds()`` and columns with its spread
-(:func:`brittle.records.with_spread`) behind the documented ones; one pass serves all seeds.
+(:func:`brittle.records.with_spread`) behind the documented ones, which :mod:`brittle.tables` writes beside them; one pass
+serves all seeds.
 
 **An attack** (``attacks/*.py``): ``NAME``, ``Settings``, ``attack(settings, target, seed, tick) -> list[Evaluation]`` and
 ``TEACHES``, what it shows the model: ``"T"``, ``"retain"`` or ``"nothing"``. It is read in one of three ways. At the step
@@ -29,7 +31,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from brittle.settings import BadInput, setting
+from brittle.settings import LARGEST_SEED, BadInput, setting
 
 OBSERVATIONS = ("weights", "activations", "sensitivity", "questions", "patches", "tables")
 """What a diagnostic can be shown: weight pairs; hidden states; responses to perturbed inputs; answers at every depth;
@@ -42,7 +44,10 @@ SEEDS = (42, 123, 456)
 
 def seeds() -> Any:
     """The setting of every diagnostic that rests on texts, splits or noise."""
-    return setting(SEEDS, "seeds of text samples, splits and noise, for mean, std and intervals", environment="SEEDS")
+    return setting(
+        SEEDS, "seeds of text samples, splits and noise, for mean, std and intervals", environment="SEEDS",
+        minimum=0, maximum=LARGEST_SEED,
+    )  # fmt: skip
 
 
 MATCHED_T = 0.95
@@ -67,7 +72,7 @@ class MethodNeeds:
     layers: bool = False
     """Whether the method works at ``settings.layer_id`` (checked against the model's depth)."""
     whole_model: bool = False
-    """Whether it runs the model at shifted weights, which sharded or replicated models cannot."""
+    """Whether it runs the model at weights shifted by the whole step's gradient, which sharded or replicated models cannot."""
     together: bool = False
     """Whether the loss reads each split once, all in the same way and at the model's own weights, so that one pass serves
     all splits."""

@@ -32,6 +32,10 @@ class MatrixPair:
     modified: Tensor
     lanczos_steps: int = 20
     """Fewest steps of every spectral norm here, see :func:`brittle.mathematics.spectra.spectral_norm`."""
+    stored_as: tuple[str, str] = ("float32", "float32")
+    """The number types that the two are stored in."""
+    rounded_to: torch.dtype | None = None
+    """The coarser of them where they differ: both were rounded to it first."""
 
     @cached_property
     def identical(self) -> bool:
@@ -45,6 +49,22 @@ class MatrixPair:
         if self.identical:
             return torch.zeros((), dtype=precision, device=self.base.device).expand(self.base.shape)
         return self.modified.to(precision) - self.base.to(precision)
+
+    @cached_property
+    def within_rounding(self) -> bool:
+        """Whether rounding may be half of the change's energy or more, where the two are stored in different types.
+
+        A rounding errs evenly by up to half a step, step² / 12 on average; a difference of two roundings by twice that.
+        The step at w is eps · 2^⌊log₂|w|⌋ of the coarser type. Entries that moved by more than a step were changed, so
+        a change that lies in few of them counts however small it is. False between equal types: no rounding, all exact.
+        """
+        if self.rounded_to is None or self.identical:
+            return False
+        _, exponents = torch.frexp(self.base)
+        steps = torch.exp2((exponents - 1).float()) * torch.finfo(self.rounded_to).eps * (self.base != 0)
+        moved = torch.where(self.difference.abs() > 1.5 * steps, self.difference, 0.0)
+        energy, certain = self.difference_norm**2, float(spectra.frobenius_norm(moved)) ** 2
+        return energy <= 2 * float(spectra.frobenius_norm(steps)) ** 2 / 6 and certain <= energy / 2
 
     @cached_property
     def base_norm(self) -> float:

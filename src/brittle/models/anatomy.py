@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,15 +24,11 @@ GROUP_OF: dict[str, str] = {"qkv": "attn", "proj": "attn", "mlp_expand": "mlp", 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a weight matrix sits: its layer from 0, its component, and ``attn`` or ``mlp``.
-
-    ``key`` is its name without the base model's prefix: two checkpoints that differ in the prefix match by it.
-    """
+    """Where a weight matrix sits: its layer from 0, its component, and ``attn`` or ``mlp``."""
 
     layer: int
     component: str
     group: str
-    key: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ class Anatomy:
         component = self._component_of.get(match["module"]) if match else None
         if match is None or component is None:
             return None
-        return Place(int(match["layer"]), component, GROUP_OF[component], parameter_name[match.start("list") :])
+        return Place(int(match["layer"]), component, GROUP_OF[component])
 
     @cached_property
     def _component_of(self) -> dict[str, str]:
@@ -93,7 +89,7 @@ class Anatomy:
         optional = ""
         for part in prefix:
             optional = rf"(?:{optional}{re.escape(part)}\.)?"
-        return re.compile(rf"{optional}(?P<list>{blocks}\.(?P<layer>\d+)\.(?P<module>.+))\.weight")
+        return re.compile(rf"{optional}{blocks}\.(?P<layer>\d+)\.(?P<module>.+)\.weight")
 
 
 QKV = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
@@ -136,7 +132,9 @@ def anatomy_of(config: Any) -> Anatomy:
     """The row for a configuration (an object, or the dictionary of a ``config.json``)."""
     mapping = isinstance(config, Mapping)
     model_type = config.get("model_type") if mapping else getattr(config, "model_type", None)
-    if model_type not in ANATOMIES:
+    if not isinstance(model_type, str) or model_type not in ANATOMIES:
         known = ", ".join(ANATOMIES)
-        raise BadInput(f"architecture '{model_type}' is not known to Brittle; use a model of one of these: {known}")
+        raise BadInput(
+            f"architecture '{str(model_type)[:60]}' is not known to Brittle; use a model of one of these: {known}"
+        )
     return ANATOMIES[model_type]

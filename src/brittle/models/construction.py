@@ -10,7 +10,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
-from brittle.models.loading import quiet
+from brittle.models.configuration import quiet
+from brittle.models.model_files import copy_tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -44,8 +45,15 @@ def new_gpt_neox(vocabulary: int, width: int, layers: int, heads: int, context: 
     )  # fmt: skip
 
 
-def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write a model and its tokenizer as safetensors and JSON, without any pickle."""
+def save(model: Any, tokenizer: Any, folder: Path, base_folder: Path | None = None) -> None:
+    """Write a model and its tokenizer as safetensors and JSON, without any pickle.
+
+    With ``base_folder`` the tokenizer's files, its chat template among them, are that folder's byte for byte: one that
+    was used holds the padding and truncation of its last call.
+    """
     quiet()
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    if base_folder is None:
+        tokenizer.save_pretrained(folder)
+    else:
+        copy_tokenizer(base_folder, folder)

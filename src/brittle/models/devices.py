@@ -53,3 +53,23 @@ def resolve_dtype(text: str, device: str) -> torch.dtype:
     if text not in DTYPES:
         raise BadInput(f"--dtype: '{text}' is not one of auto, {', '.join(DTYPES)}")
     return DTYPES[text]
+
+
+def mixed_precision(text: str, device: str) -> torch.dtype:
+    """As :func:`resolve_dtype`, for training beside float32 weights, which a CPU does not do in fp16: that is refused."""
+    found = resolve_dtype(text, device)
+    if device == "cpu" and found == torch.float16:
+        raise BadInput("--dtype fp16: a CPU trains in fp32 or bf16; name one of them, or a GPU with --device")
+    return found
+
+
+def word_for(dtype: torch.dtype) -> str:
+    """The documented word for a number type."""
+    return next((word for word, known in DTYPES.items() if known == dtype), str(dtype).removeprefix("torch."))
+
+
+def what_runs(device: str = "auto", dtype: str = "auto") -> dict[str, str]:
+    """What the two documented words stand for on this machine, for records and identities: ``auto`` and what it chooses
+    are one. ``{"device": "cpu", "dtype": "fp32"}``; of several GPUs it does not matter which."""
+    place = resolve_device(device)
+    return {"device": place.partition(":")[0], "dtype": word_for(resolve_dtype(dtype, place))}

@@ -9,10 +9,14 @@ from typing import Any
 import torch
 import transformers
 
+from brittle.models import encoding
 from brittle.models.anatomy import Anatomy, anatomy_of
-from brittle.models.devices import resolve_device, resolve_dtype
+from brittle.models.configuration import configuration, quiet
+from brittle.models.devices import resolve_device, resolve_dtype, word_for
+from brittle.models.inventory import inventory
+from brittle.models.model_files import model_files, only, tokenizer_files
 from brittle.models.references import Located
-from brittle.models.weight_files import is_finite, read_json
+from brittle.models.weight_files import is_finite
 from brittle.settings import BadInput
 
 
@@ -27,47 +31,50 @@ class LoadedModel:
     digest: str
     device: str
 
+    @property
+    def dtype(self) -> str:
+        """The number type it computes in: ``fp32``, ``fp16`` or ``bf16``."""
+        return word_for(self.anatomy.embeddings(self.model).weight.dtype)
 
-def load(located: Located, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False) -> LoadedModel:
+
+def load(located: Located, device: str = "auto", dtype: str = "auto") -> LoadedModel:
     """Load a model and its tokenizer, or raise BadInput with the name of the tensor that is missing or not finite.
 
-    With ``auto`` and several visible GPUs the model is spread over them (``device_map="auto"``); ``.device`` is then
-    where its embedding sits, which is where token ids belong.
+    Of its folder only the files are read that its digest covers. With ``auto`` and several visible GPUs the model is
+    spread over them (``device_map="auto"``); ``.device`` is then where its embedding sits, which is where token ids
+    belong.
     """
     quiet()
     place = resolve_device(device)
     number_type = resolve_dtype(dtype, place)
     spread = device == "auto" and place.startswith("cuda") and torch.cuda.device_count() > 1
     options = {} if place == "cpu" else {"device_map": "auto" if spread else {"": place}}
-    tokenizer = load_tokenizer(located.folder, trust_remote_code)
+    inventory(located.folder)
+    tokenizer = load_tokenizer(located.folder)
     try:
-        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            located.folder, dtype=number_type, use_safetensors=True, trust_remote_code=trust_remote_code,
-            local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True, **options,
-        )  # fmt: skip
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        with only(located.folder, model_files(located.folder)) as files:
+            loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+                files, dtype=number_type, use_safetensors=True, local_files_only=True, output_loading_info=True,
+                ignore_mismatched_sizes=True, **options,
+            )  # fmt: skip
+    except Exception as error:  # whatever a configuration's values do inside transformers
         reason = " ".join(str(error).split())[:300]
         raise BadInput(f"model {located.text} cannot be loaded ({type(error).__name__}: {reason})") from error
     model, report = loaded
-    _check_complete(located, report)
+    if lost := sorted([*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])]):
+        raise BadInput(f"model {located.text} has missing weights: tensor {lost[0]} was not loaded; save it whole")
     anatomy = anatomy_of(model.config)
     _check_usable(located, model, tokenizer, anatomy)
     where = str(anatomy.embeddings(model).weight.device)
     return LoadedModel(model.eval(), tokenizer, anatomy, located.name, located.digest, where)
 
 
-def quiet() -> None:
-    """No progress bars or advice from transformers; errors still appear."""
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-
-
-def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:
+def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a folder, padding on the right, with a padding token (end of text where it has none)."""
+    configured = [path for path in (folder / "config.json",) if path.is_file()]  # it can name the tokenizer's class
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=trust_remote_code, local_files_only=True
-        )
+        with only(folder, [*configured, *tokenizer_files(folder)]) as files:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(files, local_files_only=True)
     except Exception as error:  # the tokenizers library raises bare Exception for a broken file
         reason = " ".join(str(error).split())[:300]
         raise BadInput(f"the tokenizer in {folder} cannot be read ({reason}); save it again there") from error
@@ -77,19 +84,6 @@ def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:
     if tokenizer.pad_token is None:
         raise BadInput(f"the tokenizer in {folder} has no token that can pad; set its pad_token and save it")
     return tokenizer
-
-
-def _check_complete(located: Located, report: dict[str, Any]) -> None:
-    """A tensor that transformers would silently fill with random numbers is refused."""
-    if missing := sorted(report["missing_keys"]):
-        what = "no unembedding" if any(name in missing[0] for name in ("lm_head", "embed_out")) else "missing weights"
-        raise BadInput(f"model {located.text} has {what}: tensor {missing[0]} is not in its files; save it whole")
-    if mismatched := sorted(report["mismatched_keys"]):
-        name, stored, expected = mismatched[0]
-        raise BadInput(
-            f"model {located.text}: tensor {name} has shape {tuple(stored)} not {tuple(expected)} as in config.json; "
-            "restore the config.json that belongs to these weights"
-        )
 
 
 def _check_usable(located: Located, model: Any, tokenizer: Any, anatomy: Anatomy) -> None:
@@ -121,7 +115,7 @@ SHAPE_FIELDS = (
 
 def check_same_architecture(a: Located, b: Located) -> None:
     """Refuse a pair whose configurations describe differently shaped models; reads the two ``config.json`` only."""
-    first, second = (configuration(located) for located in (a, b))
+    first, second = (configuration(located.folder) for located in (a, b))
     for field in SHAPE_FIELDS:
         left, right = getattr(first, field, None), getattr(second, field, None)
         if left != right:
@@ -132,15 +126,16 @@ def check_same_architecture(a: Located, b: Located) -> None:
 
 
 def check_same_vocabulary(a: Located, b: Located) -> None:
-    """Refuse a pair whose tokenizers or embedding sizes differ: the same text would not be the same tokens."""
-    left, right = (configuration(located).vocab_size for located in (a, b))
+    """Refuse a pair whose embedding sizes, vocabularies or encodings differ: a text would not be the same tokens."""
+    left, right = (configuration(located.folder).vocab_size for located in (a, b))
     if left != right:
         raise BadInput(f"{a.text} and {b.text} differ in vocabulary size ({left} and {right}); compare like with like")
     quiet()
-    files = [located.folder / "tokenizer.json" for located in (a, b)]
-    if all(path.is_file() for path in files) and files[0].read_bytes() == files[1].read_bytes():
+    files = [{path.name: path.read_bytes() for path in tokenizer_files(located.folder)} for located in (a, b)]
+    if files[0] == files[1]:
         return
-    vocabularies = [load_tokenizer(located.folder).get_vocab() for located in (a, b)]
+    tokenizers = [load_tokenizer(located.folder) for located in (a, b)]
+    vocabularies = [tokenizer.get_vocab() for tokenizer in tokenizers]
     if vocabularies[0] != vocabularies[1]:
         token = min(token for token, _ in set(vocabularies[0].items()) ^ set(vocabularies[1].items()))
         numbers = " and ".join(str(vocabulary.get(token, "absent")) for vocabulary in vocabularies)
@@ -148,18 +143,13 @@ def check_same_vocabulary(a: Located, b: Located) -> None:
             f"{a.text} and {b.text} differ in vocabulary (token {token!r}: {numbers}); "
             "compare models that share a tokenizer"
         )
+    if difference := encoding.difference(*tokenizers):
+        raise BadInput(
+            f"{a.text} and {b.text} have one vocabulary but encode texts differently ({difference}); "
+            "save one model's tokenizer in both folders"
+        )
 
 
 def number_of_layers(located: Located) -> int:
     """How many transformer blocks the model has, read from its configuration alone."""
-    return int(configuration(located).num_hidden_layers)
-
-
-def configuration(located: Located) -> Any:
-    """The model's configuration as transformers reads it, without weights."""
-    quiet()
-    try:
-        return transformers.AutoConfig.for_model(**read_json(located.folder / "config.json"))
-    except (TypeError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise BadInput(f"{located.folder / 'config.json'} cannot be used ({reason}); restore it") from error
+    return int(configuration(located.folder).num_hidden_layers)

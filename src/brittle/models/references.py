@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from brittle.models.anatomy import anatomy_of
-from brittle.models.weight_files import PICKLE_ADVICE, read_json, shard_names, weight_files
+from brittle.models.configuration import read_configuration
+from brittle.models.model_files import ADAPTER, CONFIGURATIONS, TOKENIZER_FILES, VOCABULARIES, model_files
+from brittle.models.weight_files import INDEX, PICKLE_ADVICE, shard_names, stored_tensors
 from brittle.records import digest_of_file, digest_of_text, fingerprint, write_text
 from brittle.settings import BadInput, home
 
-# Any one of these is a tokenizer's vocabulary; its other files cannot stand alone.
-VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
-SMALL_FILES = (
-    "config.json", "generation_config.json", "model.safetensors.index.json", "tokenizer_config.json",
-    "special_tokens_map.json", "added_tokens.json", "merges.txt", "chat_template.*", *VOCABULARIES,
-)  # fmt: skip
+SMALL_FILES = (*CONFIGURATIONS, *TOKENIZER_FILES, INDEX, ADAPTER)
 LABORATORY = "or use laboratory:base, which needs no hub"
+LONGEST_NAME = 60
+"""Characters of a model's own name in the names of folders; two of them and what was done must fit into 255."""
 
 
 @dataclass(frozen=True)
@@ -35,54 +34,76 @@ def locate(text: str, name: str | None = None) -> Located:
     """Find a model, download it if it is on the hub, and refuse what cannot be loaded with one line.
 
     A folder that exists wins over a hub id of the same spelling. ``name`` overrides the name that is made from the
-    text: the last component of a folder's path, or the hub id with ``/`` and ``:`` turned into ``_``.
+    text: of a folder the last component of its path and six digits of its content's hash, so that two models of one
+    name are never taken for each other; of a hub model its id with ``/`` and ``:`` turned into ``_``.
     """
-    path = Path(text).expanduser()
-    if text and path.is_dir():
-        folder, found_name = path, path.resolve().name
-    elif path.is_file():
-        raise BadInput(f"model {text} is a file; give the folder that holds its config.json")
-    else:
-        folder, found_name = download(text), text
-    check_folder(folder)
-    return Located(text, re.sub(r"[/:\\\s]+", "_", name or found_name), folder, digest_of(folder))
+    try:
+        path = Path(text).expanduser()
+        local = bool(text) and path.is_dir()
+        if not local and path.is_file():
+            raise BadInput(f"model {text} is a file; give the folder that holds its config.json")
+        folder = path if local else download(text)
+        check_folder(folder)
+        digest = digest_of(folder)
+        own = _bounded(path.resolve().name) + f"-{digest[:6]}" if local else hub_name(text)
+    except (OSError, ValueError, RuntimeError) as error:  # unreadable, too long, a home folder of nobody
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise BadInput(f"model {text[:200]} cannot be read ({reason}); check the path and its permissions") from None
+    return Located(text, re.sub(r"[/:\\\s]+", "_", name) if name else own, folder, digest)
+
+
+def hub_name(text: str) -> str:
+    """The folder-safe name of a hub id (``id@revision``); a long one is cut and ends in a hash of the whole."""
+    safe = re.sub(r"[^A-Za-z0-9._@-]+", "_", text)
+    return safe if len(safe) <= LONGEST_NAME else f"{safe[:LONGEST_NAME]}-{digest_of_text(text)[:6]}"
+
+
+def _bounded(component: str) -> str:
+    """A folder's name with letters, digits, ``.``, ``_`` and ``-`` alone, not hidden, and not long."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", component).lstrip(".")[:LONGEST_NAME] or "model"
 
 
 def check_folder(folder: Path) -> None:
     """Refuse a folder without a readable configuration of a known architecture, whole safetensors and a tokenizer."""
     check_configuration(folder)
-    weight_files(folder)
+    stored_tensors(folder)
 
 
 def check_configuration(folder: Path) -> None:
     """The part of :func:`check_folder` that needs no weights: a hub model is refused before gigabytes arrive."""
+    adapter = (folder / ADAPTER).exists()
     if not (folder / "config.json").is_file():
-        adapter = (folder / "adapter_config.json").is_file()
         advice = "it holds an adapter: merge it into its base model first" if adapter else "give a saved model's folder"
         raise BadInput(f"model folder {folder} has no config.json; {advice}")
-    anatomy_of(read_json(folder / "config.json"))
+    if adapter:
+        raise BadInput(
+            f"model folder {folder} holds an adapter ({ADAPTER}) beside whole weights, and whether they contain it "
+            "cannot be told; if they do, move the adapter's files away, else merge it and save the model whole"
+        )
+    read_configuration(folder)
     if not any((folder / name).is_file() for name in VOCABULARIES):
         raise BadInput(f"model folder {folder} has no tokenizer; add one with tokenizer.save_pretrained(folder)")
 
 
 def digest_of(folder: Path) -> str:
-    """The content hash of configuration, tokenizer and weights; the folder's name and place do not matter.
+    """The content hash of every file that decides weights or tokens; the folder's name and place do not matter.
 
-    The tokenizer counts because it decides what every text is to the model. Hashes of files are kept under the home
-    folder by path, size and time of change, so that a large model is read once.
+    Hashes of files are kept under the home folder by path, inode, size and times of change, so that a large model is
+    read once.
     """
-    small = [folder / name for name in ("config.json", *VOCABULARIES) if (folder / name).is_file()]
-    return fingerprint([_file_digest(path) for path in [*small, *weight_files(folder)]])
+    return fingerprint([[str(path.relative_to(folder)), _file_digest(path)] for path in model_files(folder)])
 
 
 def _file_digest(path: Path) -> str:
     status = path.stat()
-    key = digest_of_text(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}")
-    kept = home() / "digests" / key
-    if kept.is_file():
-        return kept.read_text(encoding="utf-8")
+    times = f"{status.st_mtime_ns} {status.st_ctime_ns}"
+    kept = home() / "digests" / digest_of_text(f"{path.resolve()} {status.st_ino} {status.st_size} {times}")
+    with contextlib.suppress(OSError, ValueError):
+        if re.fullmatch("[0-9a-f]{16}", digest := kept.read_text(encoding="utf-8")):
+            return digest
     digest = digest_of_file(path)
-    write_text(kept, digest)
+    with contextlib.suppress(OSError):  # without a home folder the file is read again next time
+        write_text(kept, digest)
     return digest
 
 

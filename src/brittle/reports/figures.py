@@ -19,6 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
+from brittle import tables
 from brittle.contracts import Figure
 from brittle.records import replacing
 from brittle.reports import bands, style
@@ -138,7 +139,7 @@ def write_declared(
     """
     written = []
     for figure in figures:
-        drawing = draw(figure, pandas.read_csv(folder / f"{figure.table}.csv"), subtitle)
+        drawing = draw(figure, tables.read(folder, figure.table), subtitle)
         if drawing is not None:
             place = plots or (folder.parent / figure.folder if figure.folder else folder)
             written.append(write_png(drawing, place / f"{figure.name}.png"))

@@ -71,21 +71,24 @@ class Movement:
     """How far, and in how many directions, a comparison moved the weights."""
 
     relative_update: float
-    """‖ΔW‖_F / ‖W‖_F over all matrices together."""
+    """‖ΔW‖_F / ‖W‖_F over all parameters together (over the matrices, where only those are known)."""
     stable_rank: float
-    """Mean over matrices of ‖ΔW‖_F² / σ₁(ΔW)²."""
+    """Mean over the blocks' matrices of ‖ΔW‖_F² / σ₁(ΔW)²."""
 
 
 def movement(comparison: ComparisonResult) -> Movement | None:
     """From ``weight_comparison/summary.json``, else recomputed from ``per_matrix.csv``, else None."""
     summary, table = comparison.weight_summary, comparison.per_matrix
-    update, rank = number(summary.get("relative_frobenius")), number(summary.get("mean_stable_rank"))
+    update, rank = (
+        number(summary.get("relative_frobenius_norm_all_parameters")),
+        number(summary.get("mean_stable_rank")),
+    )
     if not math.isnan(update) and not math.isnan(rank):
         return Movement(update, rank)
     if table is None or table.empty:
         return None
     update = math.sqrt((table["dW_fro"] ** 2).sum()) / math.sqrt((table["W_fro"] ** 2).sum())
-    return Movement(update, float(table["dW_stable_rank"].mean()))
+    return Movement(update, float(table[table["group"].isin(("attn", "mlp"))]["dW_stable_rank"].mean()))
 
 
 def movement_by_layer(comparison: ComparisonResult) -> pandas.DataFrame | None:

@@ -71,9 +71,9 @@ def _shape(model: str | Located) -> tuple[int, int, int]:
     if isinstance(model, str):
         recipe = laboratory.parse(model)[1].recipe
         return recipe.layers, recipe.width, LABORATORY_WINDOW
-    from brittle.models.loading import configuration
+    from brittle.models.configuration import configuration
 
-    found = configuration(model)
+    found = configuration(model.folder)
     return found.num_hidden_layers, found.hidden_size, getattr(found, "max_position_embeddings", None) or 1 << 30
 
 

@@ -2,8 +2,8 @@
 
 *random*: every matrix of A moved by Gaussian noise with the Frobenius norm of its own change. *retrained*: the record of
 A → control, an independently trained model. Both go through the diagnostic's own formula and stand beside each drawn
-number as columns ``<y>_random`` and ``<y>_retrained``, with their intervals where the diagnostic has them, and in the
-summary under ``controls``.
+number (:mod:`brittle.tables`), with their intervals where the diagnostic has them, and in the summary under
+``controls``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brittle import tables
 from brittle.contracts import Figure, Findings
-from brittle.records import fingerprint
+from brittle.records import Draft, fingerprint
 
 if TYPE_CHECKING:
     import pandas
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from brittle.mathematics.matrix_pair import MatrixPair
     from brittle.models.loading import LoadedModel
 
-KINDS = {"random": "a random update of the same size", "retrained": "an independent retraining"}
 SEED = 0
 
 
@@ -64,13 +64,11 @@ def random_model(a: LoadedModel, b: LoadedModel) -> LoadedModel:
 
 def recorded(place: Path) -> Findings | None:
     """The findings of a diagnostic that has a record, as data frames."""
-    import pandas
-
     if not (place / "record.json").is_file():
         return None
-    tables: dict[str, Any] = {path.stem: pandas.read_csv(path) for path in sorted(place.glob("*.csv"))}
+    found: dict[str, Any] = {name: tables.read(place, name) for name in tables.names_in(place)}
     summaries = [path for path in sorted(place.glob("*.json")) if path.name != "record.json"]
-    return Findings(tables, json.loads(summaries[0].read_text(encoding="utf-8")) if summaries else {})
+    return Findings(found, json.loads(summaries[0].read_text(encoding="utf-8")) if summaries else {})
 
 
 def joined(
@@ -90,6 +88,16 @@ def joined(
         numbers.pop("controls", None)
         summary.setdefault("controls", {})[kind] = numbers
     return frames, summary
+
+
+def write(draft: Draft, frames: Mapping[str, Any], figures: Iterable[Figure], folder: str = "") -> None:
+    """Write tables into a record, each as its documented columns and, beside it, spreads and controls."""
+    keys = {key for figure in figures for key in (figure.x, figure.by, *figure.where) if key}
+    for name, rows in frames.items():
+        own, beside = tables.apart(frame_of(rows), keys)
+        draft.table(f"{folder}{name}", own)
+        if beside is not None:
+            draft.table(f"{folder}{name}{tables.BESIDE}", beside)
 
 
 def frame_of(rows: Any) -> pandas.DataFrame:
