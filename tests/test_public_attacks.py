@@ -88,7 +88,7 @@ def chosen(**more: Any) -> attack_command.AttackSettings:
         ({"base": "laboratory:retrained@tiny", "filtered": "laboratory:retrained@tiny"}, {}, "as base and as filtered"),
         ({"base": "laboratory:base@tiny-1"}, {}, "different laboratories"),
         ({"seeds": "7,7"}, {}, "a seed twice"),
-        ({}, {"shots": ""}, "--shots: names nothing"),
+        ({}, {"shots": ""}, "--shots:? names nothing"),
         ({"kind": "relearning_folds"}, {"folds": "100000"}, "--folds: 100000 folds"),
         ({"kind": "lora_relearning"}, {"attack_lora_rank": "100000"}, "--attack-lora-rank"),
     ],
