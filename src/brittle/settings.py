@@ -42,17 +42,18 @@ def setting(
     below: float | None = None,
     maximum: float | None = None,
     flag: str | None = None,
+    distinct: bool = False,
 ) -> Any:
     """A dataclass field that carries everything there is to know about one option.
 
     ``tag`` always appears in an output folder's name; ``tag_if_changed`` only when the value is not the default, so
     that documented names stay as documented and different runs still never share a folder. ``minimum`` and ``maximum``
-    are inclusive, ``above`` and ``below`` exclusive bounds. ``default=dataclasses.MISSING`` makes the option required.
+    are inclusive, ``above`` and ``below`` exclusive bounds. With ``distinct`` no value of several may stand twice. ``default=dataclasses.MISSING`` makes the option required.
     """
     metadata = {
         "help": help, "environment": environment, "tag": tag, "tag_if_changed": tag_if_changed,
         "choices": choices, "minimum": minimum, "above": above, "below": below, "maximum": maximum,
-        "flag": flag,
+        "flag": flag, "distinct": distinct,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -106,6 +107,8 @@ def check(settings: Any) -> None:
             raise BadInput(f"{flag_of(field)}: {value} is not a finite number")
         if rules["choices"] and value not in rules["choices"]:
             raise BadInput(f"{flag_of(field)}: '{value}' is not one of {', '.join(map(str, rules['choices']))}")
+        if rules["distinct"] and len(set(value)) < len(value):
+            raise BadInput(f"{flag_of(field)}: {_as_text(value)} has a value twice; give distinct ones")
         for item in value if isinstance(value, tuple) else (value,):
             _check_bounds(field, item)
 
