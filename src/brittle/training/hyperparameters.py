@@ -64,7 +64,7 @@ VOCABULARY: dict[str, dict[str, Any]] = {
     "satimp_saturation": dict(default=5.0, help="exponent of a token's probability p", tag="s1", minimum=0),
     "satimp_importance": dict(default=1.0, help="exponent of 1 - p", tag="s2", minimum=0),
     "task_scale": dict(default=1.0, help="how far to go against the task vector", tag="ts", above=0),
-    "tar_inner_steps": dict(default=4, help="steps of the simulated attacker", tag="ti", minimum=1),
+    "tar_inner_steps": dict(default=4, help="steps of the simulated attacker", tag="ti", minimum=1, maximum=100),
     "tar_inner_lr": dict(default=1e-4, help="step size of the simulated attacker", tag="tr", above=0),
     "tar_weight": dict(default=1.0, help="weight of the uncertainty after tampering", tag="tw", minimum=0),
 }  # fmt: skip

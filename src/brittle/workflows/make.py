@@ -178,10 +178,10 @@ def check_fit(make: MakeSettings, training: TrainingSettings, needs: MethodNeeds
         raise BadInput(
             "--grad-accum-steps: DeepSpeed takes a step after every micro-batch; launch with more processes or use FSDP"
         )
-    if needs.whole_model and (PROCESSES > 1 or training.grad_accum_steps > 1):
+    if needs.whole_model and PROCESSES > 1:
         raise BadInput(
-            f"{make.method} shifts the weights by the gradient of the whole step, which one process must see at once: "
-            "raise --batch-size and leave out --grad-accum-steps and further processes"
+            f"{make.method} shifts the weights by the gradient of the whole step, which one process must see: "
+            "leave out further processes (--grad-accum-steps instead)"
         )
     if training.stop_on_collapse and not training.eval_interval:
         raise BadInput("--stop-on-collapse looks at the held-out likelihood every --eval-interval steps; set that too")

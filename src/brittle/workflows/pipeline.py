@@ -100,8 +100,8 @@ def check(settings: PipelineSettings, overrides: Mapping[str, Any]) -> None:
     for device in (settings.param_device, settings.activation_device):
         resolve_device(device)
     list(chosen(overrides))
-    for name in ("comparison.json", "report.html"):
-        check_file(Path(settings.outroot) / name)
+    attack.check_outputs(Path(settings.outroot))
+    check_file(Path(settings.outroot) / "report.html")
 
 
 def _laboratory(
