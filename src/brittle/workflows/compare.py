@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.models.references import Located
 from brittle.records import Identity, digest_of_source, fingerprint, is_complete, writing
-from brittle.workflows import controls, knowledge, passes
+from brittle.workflows import controls, knowledge, laboratory, passes
 from brittle.workflows.chosen import chosen
 from brittle.workflows.failures import Failure, check_places
 from brittle.workflows.material import Material, reads_texts
@@ -164,6 +164,7 @@ class Comparison:
             if len(part) > 1:
                 check_same_architecture(*part)
                 check_same_vocabulary(*part)
+                laboratory.check_same_world(*part)
             folder, listeners = self._missing(part)
             places = self._places(folder, listeners)
             if len(part) == 1 and self._evaluation_of(part[0]) is not None:

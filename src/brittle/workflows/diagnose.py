@@ -11,6 +11,7 @@ from brittle import discovery
 from brittle.data.corpora import read_texts
 from brittle.data.multiple_choice import Question, load_questions
 from brittle.evaluation import multiple_choice_accuracy as accuracy
+from brittle.models.references import Located
 from brittle.records import digest_of_file
 from brittle.settings import BadInput, fields_of, setting
 from brittle.workflows import knowledge, laboratory
@@ -119,18 +120,24 @@ def carry_out(
     list(chosen(session.overrides, session.only))
     session.material = material(settings, references[0], needs)
     located = tuple(laboratory.find(reference) for reference in references)
-    name_yardsticks(session, settings)
+    name_yardsticks(session, settings, located)
     check_layers(session.overrides, session.only, *located)
     session.check([located])
     return session.pair(*located) if len(located) > 1 else session.model(*located)
 
 
-def name_yardsticks(session: Comparison, settings: DiagnoseSettings) -> None:
-    """Tell the session which models the user named to measure against."""
-    named = {"control": settings.control, "filtered": settings.filtered}
-    for kind, reference in named.items():
+def name_yardsticks(session: Comparison, settings: DiagnoseSettings, located: Sequence[Located]) -> None:
+    """Tell the session which models the user named to measure against.
+
+    BadInput if one of them is a model that it is to be measured against: it would say nothing.
+    """
+    named = {"control": (settings.control, located), "filtered": (settings.filtered, located[:1])}
+    for kind, (reference, others) in named.items():
         if reference and reference != "none":
-            setattr(session, kind, laboratory.find(reference))
+            found = laboratory.find(reference)
+            if same := next((other for other in others if other.digest == found.digest), None):
+                raise BadInput(f"--{kind} {reference} is the same model as {same.text}; name another or leave it out")
+            setattr(session, kind, found)
 
 
 def needs_of(names: Collection[str]) -> set[str]:

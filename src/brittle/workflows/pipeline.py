@@ -146,6 +146,12 @@ def _models(
     texts = texts_of(own, *files)
     questions = questions_of(own, settings.forget_questions, settings.retain_questions)
     arms = [Arm(laboratory.find(text), role) for text, role in named if text and text != "none"]
+    digests = [arm.located.digest for arm in arms]
+    if twice := next((arm for number, arm in enumerate(arms) if arm.located.digest in digests[:number]), None):
+        first = arms[digests.index(twice.located.digest)]
+        raise BadInput(
+            f"{twice.role} {twice.located.text} is the same model as {first.role} {first.located.text}; name each once"
+        )
     check_layers(overrides, (), *(arm.located for arm in arms))
     attack_texts: Mapping[str, Sequence[str]] = {"retain": texts["retain"], "benign": texts.get("benign", ())}
     if own and not any(files):
