@@ -56,13 +56,12 @@ def check(settings: Settings, facts: AttackFacts) -> None:
 
 def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[int], None]) -> list[Evaluation]:
     """Evaluations before and at every number; nothing is random, so one seed is run."""
-    from brittle.models.reweighting import try_at, window_of
+    from brittle.models.reweighting import try_at
 
     layers = settings.ablation_layers or tuple(range(len(target.loaded.anatomy.blocks(target.loaded.model))))
     number = min(settings.ablation_texts, len(target.texts))
     texts = [target.texts[position * len(target.texts) // number] for position in range(number)]
-    most, longest = max(settings.ablated_directions), window_of(target.loaded)
-    found = moved_directions(target.loaded, target.base, texts, layers, most, longest)
+    found = moved_directions(target.loaded, target.base, texts, layers, max(settings.ablated_directions))
     evaluations = [target.evaluate(0, 0)]
     for number, count in enumerate(settings.ablated_directions, 1):
         with ablated(target.loaded, {layer: directions[:, :count] for layer, directions in found.items()}):
@@ -80,9 +79,11 @@ def moved_directions(
     """
     import torch
 
-    from brittle.models.observation import hidden_states, pad
+    from brittle.models.encoding import encode_beginnings, longest_row
+    from brittle.models.hidden_states import hidden_states, pad
 
-    rows = [row for row in loaded.tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if row]
+    longest = longest_row(loaded.model, max_length)
+    rows = [row for row in encode_beginnings(loaded.tokenizer, texts, longest, "texts about T") if row]
     if not rows:
         raise BadInput("there is no text about T to find directions on; give --forget-text with texts")
     rows.sort(key=len)

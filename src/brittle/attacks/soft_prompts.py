@@ -4,7 +4,7 @@
 (the likelihood of texts about T, given the vectors); all weights stay bit for bit. So little room teaches next to nothing:
 what comes back on V was in the model. A filtered model may never learn T this way: it is no control then.
 The vectors count in units of the embedding's root mean square entry, so that one learning rate suits every model. A
-question that fills the whole context loses its beginning, and the prompt with it.
+question that fills the whole context loses its beginning, never the prompt.
 Source: Lester et al. 2021 (prompt tuning); Schwinn et al. 2024 ("Soft prompt threats", on unlearned models); the
 embedding attack of TamperBench.
 """

@@ -46,11 +46,6 @@ def put_back(parameters: dict[str, Tensor], kept: dict[str, Tensor]) -> None:
         parameter.copy_(kept[name])
 
 
-def window_of(loaded: LoadedModel, most: int = 512) -> int:
-    """The longest text in tokens: ``most``, or the model's positions where those are fewer."""
-    return min(most, getattr(loaded.model.config, "max_position_embeddings", None) or most)
-
-
 def try_at(target: AttackTarget, number: int, strength: float, prefix: str = "") -> list[Evaluation]:
     """The evaluation at one strength; none, and a note, where the model gives no numbers there."""
     try:

@@ -90,7 +90,11 @@ class TrainingSettings:
     batch_size: int = setting(
         4, "forget texts and retain texts per micro-batch", environment="BATCH_SIZE", tag="bs", minimum=1
     )
-    max_length: int = setting(512, "longest text in tokens", environment="MAX_LENGTH", tag_if_changed="mle", minimum=2)
+    max_length: int = setting(512, "longest row in tokens", environment="MAX_LENGTH", tag_if_changed="mle", minimum=2)
+    long_texts: str = setting(
+        "chunk", "texts beyond --max-length: go on in further rows, or are cut", environment="LONG_TEXTS",
+        tag_if_changed="lot", choices=("chunk", "cut"),
+    )  # fmt: skip
     max_steps: int = setting(
         0,
         "train for this many optimizer steps (0: as many as the epochs give)",

@@ -37,7 +37,7 @@ class TeachingSettings:
         "constant", "learning rate over the attack", choices=("constant", "linear", "cosine")
     )
     attack_warmup_steps: int = setting(0, "steps over which the attack's learning rate rises", minimum=0)
-    attack_max_length: int = setting(512, "longest text of the attack in tokens", minimum=2)
+    attack_max_length: int = setting(512, "longest row of the attack in tokens; longer texts become several", minimum=2)
     attack_optimizer: str = setting(
         "adamw", "optimizer of the attack", choices=("adamw", "sgd", "sign_sgd", "lion", "muon", "adafactor")
     )
@@ -80,14 +80,16 @@ def teach(
     learned, and before every question. Where the model no longer gives numbers the evaluations end, and
     ``target.diverged`` says so.
     """
-    from brittle.models.reweighting import window_of
+    from brittle.models.encoding import longest_row
     from brittle.training.batches import Sampler, Supply, tokenise
     from brittle.training.loop import LoopSettings, NotFinite, train
 
     steps = settings.attack_steps if steps is None else steps
     tokenizer = target.loaded.tokenizer
-    longest = window_of(target.loaded, settings.attack_max_length)
-    examples = tokenise(tokenizer, texts, longest, settings.attack_loss_tokens, prefix=prefix)
+    longest = longest_row(target.loaded.model, settings.attack_max_length)
+    examples = tokenise(
+        tokenizer, texts, longest, settings.attack_loss_tokens, prefix=prefix, what="texts of the attack"
+    )
     ask = partial(target.evaluate, prefix=prefix) if prefix else target.evaluate
     sampler = Sampler("attack", examples, settings.attack_batch_size, tokenizer.pad_token_id, seed)
     evaluations = list(start) or [ask(0, 0)]

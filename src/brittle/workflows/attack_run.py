@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -103,14 +103,12 @@ class Run:
             draft.note(device=device_type(), dtype="fp32", diverged=[each.reason for each in target.diverged])
 
     def _evaluate(self, loaded: Any, path: Any) -> Callable[..., Evaluation]:
+        from brittle.models.hidden_states import NonFinite
         from brittle.models.likelihood import prepare, score
 
         @functools.lru_cache(maxsize=1)
         def prepared(prefix: str) -> dict[str, Any]:
-            asked = {
-                side: [replace(q, question=prefix + q.question) for q in self.field.questions[side]] for side in SIDES
-            }
-            return {side: prepare(loaded.tokenizer, questions) for side, questions in asked.items()}
+            return {side: prepare(loaded.tokenizer, self.field.questions[side], prefix) for side in SIDES}
 
         evaluated: list[int] = []
 
@@ -122,7 +120,7 @@ class Run:
                 predictions = {
                     side: _choices(score(loaded, questions, normalise=False)) for side, questions in asked.items()
                 }
-            except BadInput as problem:  # the same questions were answered before the attack
+            except NonFinite as problem:  # the same questions were answered before the attack
                 if not evaluated:
                     raise
                 raise Diverged(str(problem)) from None

@@ -16,7 +16,7 @@ from brittle.models.references import Located
 from brittle.records import Identity, digest_of_source, fingerprint, is_complete, writing
 from brittle.workflows import controls, knowledge, laboratory, passes
 from brittle.workflows.chosen import chosen
-from brittle.workflows.failures import Failure, check_places
+from brittle.workflows.failures import Failure, check_places, stands
 from brittle.workflows.material import Material, reads_texts
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Comparison:
     """The model that never saw the data: the yardstick of causal depth."""
     random: bool = True
     """Whether a random update of the same size is measured beside each comparison."""
+    standing: Sequence[str] = ()
+    """Of ``only``, what merely is read: a record of these models serves whatever its settings were, and is not rewritten."""
     failures: list[Failure] = field(default_factory=list)
     _loaded: dict[str, LoadedModel] = field(default_factory=dict)
     _responses: dict[tuple, Any] = field(default_factory=dict)
@@ -210,7 +212,10 @@ class Comparison:
             if {"weights", "tables"} & set(listener.needs):
                 read |= {"param_dtype": self.param_dtype}
             listener.identity = Identity(name, {**inputs, **read}, vars(settings))
-            if self.force or not is_complete(self.place(folder, name), listener.identity):
+            place = self.place(folder, name)
+            if name in self.standing and stands(place, listener.identity):
+                continue
+            if self.force or not is_complete(place, listener.identity):
                 missing.append(listener)
         return missing
 
@@ -241,6 +246,7 @@ class Comparison:
         retrained = controls.recorded(beside / name) if beside else None
         tables, summary = controls.joined(own, module.FIGURES, {"random": random, "retrained": retrained})
         with writing(self.place(folder, name), listener.identity) as draft:
+            draft.note(**listener.notes)
             controls.write(draft, tables, module.FIGURES)
             if random is not None:
                 (draft.folder / "controls" / "random").mkdir(parents=True)

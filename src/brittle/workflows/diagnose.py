@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery
-from brittle.data.corpora import read_texts
+from brittle.data.corpora import read_texts, text_column
 from brittle.data.multiple_choice import Question, load_questions
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.models.references import Located
@@ -43,6 +43,7 @@ class DiagnoseSettings:
     retain_text: str | None = setting(
         None, "benign texts (default: data/retain.txt; a laboratory brings its own)", environment="RETAIN_TEXT"
     )
+    text_column: str | None = text_column()
     forget_questions: str | None = setting(
         None, "hazardous questions: a file, or wmdp-bio from the hub (default; a laboratory brings its own)",
         environment="FORGET_QUESTIONS",
@@ -89,7 +90,7 @@ def diagnose(
     refuse_unknown(given, {*(field.name for field in own), *vars(settings)}, name)
     given = {**from_environment(own, environment), **given}
     first = ["weight_comparison"] if needs == {"tables"} and not given.get("per_layer_csv") else []
-    session = session_of(settings, given, (name, *first))
+    session = session_of(settings, given, (name, *first), first)
     if table := given.get("per_layer_csv"):
         folder = _folder_of_table(Path(table))
         session.tables(folder, Path(table), {"table": digest_of_file(Path(table))})
@@ -104,12 +105,15 @@ def diagnose(
     return session.place(folder, name)
 
 
-def session_of(settings: DiagnoseSettings, given: Mapping[str, Any], only: Sequence[str]) -> Comparison:
-    """A session that runs these diagnostics alone; the first goes where the user wants it."""
+def session_of(
+    settings: DiagnoseSettings, given: Mapping[str, Any], only: Sequence[str], standing: Sequence[str] = ()
+) -> Comparison:
+    """A session that runs these diagnostics alone; the first goes where the user wants it, those standing are read."""
     return Comparison(
         Path(settings.outroot), Material({}, {}), settings.device, settings.dtype, settings.device, settings.dtype,
         settings.force, given, only, Path(settings.outdir) if settings.outdir else None,
         Path(settings.plot_outdir) if settings.plot_outdir else None, settings.title, random=settings.random_control,
+        standing=standing,
     )  # fmt: skip
 
 
@@ -158,7 +162,11 @@ def _variant(plugin: discovery.Plugin, given: Mapping[str, Any]) -> discovery.Pl
 
 
 def texts_of(
-    own: laboratory.Laboratory | None, forget: str | None, retain: str | None, benign: str | None
+    own: laboratory.Laboratory | None,
+    forget: str | None,
+    retain: str | None,
+    benign: str | None,
+    column: str | None = None,
 ) -> dict[str, list[str]]:
     """Texts to show: the laboratory's own where none is named, else from files (those of create_datasets.py by default).
 
@@ -166,10 +174,10 @@ def texts_of(
     """
     if own and not (forget or retain or benign):
         return own.probes()
-    texts = {"forget": read_texts(forget or "data/forget.txt"), "retain": read_texts(retain or "data/retain.txt")}
+    named = {"forget": forget or "data/forget.txt", "retain": retain or "data/retain.txt"}
     if benign or Path("data/benign.txt").is_file():
-        texts["benign"] = read_texts(benign or "data/benign.txt")
-    return texts
+        named["benign"] = benign or "data/benign.txt"
+    return {split: read_texts(path, column) for split, path in named.items()}
 
 
 def questions_of(
@@ -202,9 +210,9 @@ def material(settings: DiagnoseSettings, reference: str, needs: Collection[str])
     own = laboratory.behind(reference)
     files = settings.forget_text, settings.retain_text, settings.benign_text
     if "texts" in needs:
-        texts = texts_of(own, *files)
+        texts = texts_of(own, *files, settings.text_column)
     elif "benign questions" in needs and (own or any(files)):  # an evaluation also takes the likelihood of texts
-        texts = own.texts() if own and not any(files) else texts_of(own, *files)
+        texts = own.texts() if own and not any(files) else texts_of(own, *files, settings.text_column)
     if {"questions", "patches"} & set(needs):
         named = settings.forget_questions, settings.retain_questions
         questions = questions_of(own, *named, settings.seed, "benign questions" in needs)

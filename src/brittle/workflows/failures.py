@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from brittle.records import check_file, check_place
+from brittle.records import Identity, check_file, check_place, is_complete, read_record
 from brittle.settings import BadInput
 
 
@@ -39,3 +39,18 @@ def check_places(places: Mapping[Path, Iterable[Path]]) -> None:
             check_file(path)
             if path.exists() and not is_ours(path):
                 raise BadInput(f"{path} is a picture that Brittle did not draw; move it, or name another --plot-outdir")
+
+
+def stands(place: Path, wanted: Identity) -> bool:
+    """Whether a record of the same two models is there, with other settings or controls perhaps; BadInput if it was made
+    from otherwise rounded weights or by other code, so that it neither serves nor may be lost."""
+    record = read_record(place) or {}
+    inputs = record.get("inputs", {})
+    own = Identity(wanted.kind, inputs, record.get("settings", {}))
+    if not is_complete(place, own) or any(inputs.get(side) != wanted.inputs[side] for side in ("a", "b")):
+        return False
+    if any(inputs.get(key) != wanted.inputs[key] for key in ("param_dtype", "source")):
+        raise BadInput(
+            f"{place} was made with another --dtype or by another version of Brittle; run {wanted.kind} again first"
+        )
+    return True

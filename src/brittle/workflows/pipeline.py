@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from brittle import discovery
 from brittle.attacks import relearning
+from brittle.data.files import say
 from brittle.models.references import Located, locate
 from brittle.records import check_file
 from brittle.settings import BadInput, names_in, references_in, seeds_in
@@ -59,6 +60,8 @@ def run(
     _compare(session, arms, pairs)
     if settings.laboratory or settings.enable_attacks:
         field = prepare(dict(material.questions), **attack_texts)
+        for note in () if settings.laboratory else field.notes:
+            say(note)
         for name in attacks:
             own = attack_settings if name == relearning.NAME else discovery.find("attacks", name).load().Settings()
             try:
@@ -143,7 +146,7 @@ def _models(
         named.append((settings.reference("cb_only"), "unlearned"))
     files = settings.forget_text, settings.retain_text, settings.benign_text
     own = laboratory.behind(named[0][0])
-    texts = texts_of(own, *files)
+    texts = texts_of(own, *files, settings.text_column)
     questions = questions_of(own, settings.forget_questions, settings.retain_questions)
     arms = [Arm(laboratory.find(text), role) for text, role in named if text and text != "none"]
     digests = [arm.located.digest for arm in arms]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from brittle.attacks import relearning
+from brittle.data.corpora import text_column
 from brittle.settings import BadInput, flag_of, setting
 
 HUB = "EleutherAI/deep-ignorance-"
@@ -76,6 +77,7 @@ class PipelineSettings:
     retain_text: str | None = setting(
         None, "benign texts (default: data/retain.txt; a laboratory brings its own)", environment="RETAIN_TEXT"
     )
+    text_column: str | None = text_column()
     benign_text: str | None = setting(
         None, "benign texts of the forget texts' form and length (default: data/benign.txt if there is one)",
         environment="BENIGN_TEXT",

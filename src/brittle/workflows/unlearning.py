@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
 from safetensors import safe_open
 from tqdm import tqdm
@@ -16,9 +15,12 @@ from tqdm import tqdm
 from brittle.models.adapters import add_adapters, merged
 from brittle.models.anatomy import COMPONENTS, Anatomy
 from brittle.models.construction import save
-from brittle.models.devices import resolve_device, resolve_dtype
-from brittle.models.likelihood import negative_log_likelihood
+from brittle.models.devices import mixed_precision, resolve_device
+from brittle.models.encoding import longest_row
+from brittle.models.likelihood import mean_negative_log_likelihood
 from brittle.models.loading import LoadedModel, load
+from brittle.models.model_files import copy_tokenizer
+from brittle.models.weight_files import weight_files
 from brittle.records import Draft
 from brittle.settings import BadInput
 from brittle.training import memory
@@ -55,7 +57,7 @@ def unlearn(
     """Train as planned and fill the record's draft. ``tick`` reports optimizer steps; without it a bar is shown."""
     training = chosen.training
     device = own_device(chosen)
-    precision = "no" if training.weight_dtype == "bf16" else PRECISION[resolve_dtype(chosen.make.dtype, device)]
+    precision = "no" if training.weight_dtype == "bf16" else PRECISION[mixed_precision(chosen.make.dtype, device)]
     run = prepare(chosen, device)
     device = run.loaded.device  # of the embeddings, where layers are spread over several GPUs
     before = likelihoods(run.loaded, run.held_out, training.max_length)
@@ -119,10 +121,15 @@ def prepare(chosen: Plan, device: str) -> Run:
     texts = {name: refusals(parts["forget"][0]) if name == "refusal" else parts[name][0] for name in needs.splits}
     if training.norm_reg_lambda and "forget" not in texts:
         raise BadInput(f"--norm-reg-lambda holds activations on forget texts, which {chosen.make.method} does not read")
+    paired = {"forget", "refusal"} if "refusal" in texts else set()  # one example per text, so that pairs stay pairs
+    longest = longest_row(loaded.model, training.max_length)
     examples = {
-        name: tokenise(loaded.tokenizer, part, training.max_length, training.loss_tokens)
+        name: tokenise(
+            loaded.tokenizer, part, longest, training.loss_tokens, what=f"{name} texts",
+            long_texts="cut" if name in paired else training.long_texts,
+        )
         for name, part in texts.items()
-    }
+    }  # fmt: skip
     if "refusal" in examples and any(len(examples[name]) < len(texts[name]) for name in ("forget", "refusal")):
         raise BadInput(
             f"{chosen.make.method} pairs every forget text with its refusal, and some text has no answer left to count after "
@@ -209,11 +216,11 @@ def save_result(chosen: Plan, run: Run, draft: Draft) -> None:
     model = run.loaded.model
     if run.adapters is not None and not chosen.make.merge:
         run.adapters.save_pretrained(draft.folder)
-        run.loaded.tokenizer.save_pretrained(draft.folder)
+        copy_tokenizer(chosen.base.folder, draft.folder)
         return
     model = merged(run.adapters) if run.adapters is not None else model
     draft.note(unmoved_share=unmoved_share(model, chosen.base.folder))
-    save(model.cpu(), run.loaded.tokenizer, draft.folder)
+    save(model.cpu(), run.loaded.tokenizer, draft.folder, chosen.base.folder)
 
 
 def _reference(chosen: Plan, loaded: LoadedModel, examples: Mapping[str, Sequence[Example]], device: str) -> Any:
@@ -259,8 +266,9 @@ def likelihoods(loaded: LoadedModel, held_out: dict[str, list[str]], max_length:
     found = {}
     for name, texts in held_out.items():
         if texts:
-            values = negative_log_likelihood(loaded, texts, 16, max_length)
-            found[f"{name}_nll"] = float(numpy.nanmean(values))
+            found[f"{name}_nll"], _ = mean_negative_log_likelihood(
+                loaded, texts, 16, max_length, f"held-out {name} texts"
+            )
     return found
 
 
@@ -269,7 +277,7 @@ def unmoved_share(model: Any, base: Path) -> float:
     """The share of weights that training left exactly as they are in the base's files (0 to 1)."""
     names = {_key(name): parameter for name, parameter in model.named_parameters()}
     same = total = 0
-    for path in sorted(base.glob("*.safetensors")):
+    for path in weight_files(base):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 (not a dictionary)
                 if _key(name) in names:
