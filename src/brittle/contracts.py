@@ -46,7 +46,7 @@ def seeds() -> Any:
     """The setting of every diagnostic that rests on texts, splits or noise."""
     return setting(
         SEEDS, "seeds of text samples, splits and noise, for mean, std and intervals", environment="SEEDS",
-        minimum=0, maximum=LARGEST_SEED, distinct=True,
+        minimum=0, maximum=LARGEST_SEED,
     )  # fmt: skip
 
 

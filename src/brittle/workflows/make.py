@@ -235,7 +235,8 @@ def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
         with tempfile.TemporaryDirectory() as folder:
             unlearn(chosen, Draft(Path(folder)), checkpoints, tick or (lambda _: None))
         return chosen.folder
-    check_place(chosen.folder, chosen.identity.kind)
+    smallest = sum(path.stat().st_size for path in chosen.base.folder.glob("*.safetensors"))  # they are saved in fp32
+    check_place(chosen.folder, chosen.identity.kind, space=smallest)
     with parents_of(chosen.folder), leases.held(chosen.folder):  # another process's checkpoint is not deleted
         if not chosen.make.resume:
             checkpoints.remove()
