@@ -224,7 +224,7 @@ def test_nonsense_is_refused(run, place: Path, tmp_path: Path) -> None:
     step = "activation_comparison", *pair(place), *named(place)[:4], "--outroot", tmp_path / "o"
     both = "--unlearned", place / "b", *named(place), "--outroot", tmp_path / "o"
     for words, command, flags in (
-        ("7-7 has a value twice", "diagnose", (*step, "--seeds", "7,7")),
+        ("7 stands there twice", "diagnose", (*step, "--seeds", "7,7")),
         ("--control", "diagnose", (*step, "--control", place / "again")),
         ("--filtered", "diagnose", ("causal_depth", *step[1:5], *named(place), "--filtered", place / "again")),
         ("the same model as base", "pipeline", ("--base", place / "a", *both, "--filtered", place / "again")),

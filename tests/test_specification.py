@@ -99,7 +99,8 @@ def test_steps_read_the_documented_500_samples(outputs: Path, step: str) -> None
 
 
 def test_tables_have_the_documented_columns_and_controls_lie_beside_them(outputs: Path) -> None:
-    for name, documented in (DOCUMENTED | DOCUMENTED_WITH_EVERY_OPTION).items():
+    for name in DOCUMENTED:
+        documented = DOCUMENTED[name] | DOCUMENTED_WITH_EVERY_OPTION.get(name, {})
         for folder in outputs.glob(f"*/{name}"):
             assert tables.names_in(folder) == sorted(documented)
             for table, columns in documented.items():

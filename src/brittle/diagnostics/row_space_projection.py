@@ -273,15 +273,10 @@ def _layer_row(layer: int, rows: Sequence[Any]) -> LayerRow:
         part = [row for row in rows if (row.layer, row.weight_type) == (layer, weight_type)]
         return [statistics.fmean(getattr(row, name) for row in part) for name in names]
 
-    measures = [
-        "forget_proj_ratio",
-        "retain_proj_ratio",
-        "expected_ratio",
-        "forget_random_ratio",
-        "retain_random_ratio",
-    ]
-    forget, retain, expected, forget_random, retain_random = means("encoder", measures)
-    inner_forget, inner_retain, inner_expected = means("decoder", measures[:3])
+    measures = ("forget_proj_ratio", "retain_proj_ratio", "expected_ratio")
+    forget, retain, expected = means("encoder", measures)
+    forget_random, retain_random = means("encoder", ("forget_random_ratio", "retain_random_ratio"))
+    inner_forget, inner_retain, inner_expected = means("decoder", measures)
     return LayerRow(
         layer, forget, retain, forget - retain, _quotient(forget, retain), expected, forget_random, retain_random,
         inner_forget, inner_retain, _quotient(inner_forget, inner_retain), inner_expected,
