@@ -9,6 +9,7 @@ import pytest
 import torch
 from planted_states import found_by, gaussian, observed, rotation
 
+from brittle import mathematics
 from brittle.diagnostics import activation_covariance as step
 from brittle.settings import BadInput
 
@@ -105,11 +106,29 @@ def test_seeds_decide_the_spread_and_nothing_else():
     assert math.isnan(single.forget_wasserstein_low)
 
 
-@pytest.mark.parametrize("asked, expected", [((), [0, 4, 6]), ((5, 1), [1, 5])])
+@pytest.mark.parametrize(
+    "asked, expected",
+    [
+        ({}, [0, 1, 2, 3, 4, 5, 6]),
+        ({"layer_stride": 4}, [0, 4, 6]),
+        ({"layers_to_analyze": (5, 1)}, [1, 5]),
+        ({"layers_to_analyze": (5,), "layer_stride": 4}, [5]),
+    ],
+)
 def test_depths(asked, expected):
     hidden = [states(seed) for seed in range(7)]
-    rows, _ = table((hidden, hidden), (hidden, hidden), layers_to_analyze=asked)
+    rows, _ = table((hidden, hidden), (hidden, hidden), **asked)
     assert [row.layer for row in rows] == expected
+
+
+def test_covariances_that_memory_cannot_hold_are_refused(monkeypatch):
+    needed = 2 * 2 * 3 * (1 + 3) * WIDTH**2 * 8
+    hidden = [states(seed) for seed in range(3)]
+    monkeypatch.setattr(mathematics.moments, "free_memory", lambda device: needed)
+    table((hidden, hidden), (hidden, hidden))
+    monkeypatch.setattr(mathematics.moments, "free_memory", lambda device: needed - 1)
+    with pytest.raises(BadInput, match="the covariances of 3 depths need .* larger --layer-stride"):
+        table((hidden, hidden), (hidden, hidden))
 
 
 def test_a_depth_out_of_range_is_refused():

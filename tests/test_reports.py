@@ -46,7 +46,7 @@ def test_declared_figures_go_where_the_tree_puts_them(outputs: Path) -> None:
         Figure("boxes", "per_matrix", "group", ("dW_stable_rank",), "Boxes", "High is many directions.", kind="box"),
         Figure("empirical_rank", "per_layer", "layer", ("mean_dW_empirical_rank",), "Optional", "Left out."),
     ]  # fmt: skip
-    written = figures.write_declared(declared, folder, "base → filtered")
+    written = figures.write_declared(declared, folder, folder, "base → filtered")
     assert [path.relative_to(folder.parent).as_posix() for path in written] == [
         "param_plots/layer_locality.png", "weight_comparison/bars.png", "weight_comparison/boxes.png",
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,8 @@ def _pipeline(given: Given, environment: Environment) -> int:
 
     started = time.time()
     settings = resolve(pipeline.PipelineSettings, given, environment)
-    report, failures = pipeline.run(settings)
+    own = {field.name for field in fields_of(pipeline.PipelineSettings)}
+    report, failures = pipeline.run(settings, given={key: value for key, value in given.items() if key not in own})
     print()
     for line in pipeline.summary_of(report):
         print(line)
@@ -81,9 +82,10 @@ def _compare(given: Given, environment: Environment) -> int:
 
 
 def _pipeline_settings() -> SettingsTypes:
-    from brittle.workflows.pipeline import PipelineSettings
+    from brittle.workflows.pipeline_settings import PipelineSettings
 
-    return [(PipelineSettings, {})]
+    shown = {name for name, plugin in discovery.plugins("diagnostics").items() if plugin.constants["NEEDS"] != "tables"}
+    return [(PipelineSettings, {}), *_of_plugins("diagnostics", shown)]
 
 
 def _unlearn(given: Given, environment: Environment) -> int:
@@ -119,7 +121,7 @@ def _diagnose(given: Given, environment: Environment) -> int:
     from brittle.workflows import diagnose
 
     name = given.pop("name")
-    folder = diagnose.diagnose(name, resolve(diagnose.DiagnoseSettings, given, environment), given)
+    folder = diagnose.diagnose(name, resolve(diagnose.DiagnoseSettings, given, environment), given, environment)
     print(f"-> {folder}")
     return 0
 
@@ -127,13 +129,8 @@ def _diagnose(given: Given, environment: Environment) -> int:
 def _diagnose_settings(only: str | None = None) -> SettingsTypes:
     from brittle.workflows.diagnose import DiagnoseSettings
 
-    used_by: dict[str, list[str]] = {}
-    found = {name: plugin for name, plugin in discovery.plugins("diagnostics").items() if only in (None, name)}
-    loaded = {name: plugin.load().Settings for name, plugin in found.items()}
-    for name, settings_type in loaded.items():
-        for field in fields_of(settings_type):
-            used_by.setdefault(field.name, []).append(name)
-    return [(DiagnoseSettings, {}), *((settings_type, {} if only else used_by) for settings_type in loaded.values())]
+    types = _of_plugins("diagnostics", only and {only})
+    return [(DiagnoseSettings, {}), *((settings_type, {} if only else used_by) for settings_type, used_by in types)]
 
 
 def _attack(given: Given, environment: Environment) -> int:
@@ -156,9 +153,10 @@ def _attack_settings() -> SettingsTypes:
     return [(AttackSettings, {}), *_of_plugins("attacks")]
 
 
-def _of_plugins(folder: str) -> SettingsTypes:
-    """The settings of all plugins, each with the plugins that read a flag."""
-    types = {name: plugin.load().Settings for name, plugin in discovery.plugins(folder).items()}
+def _of_plugins(folder: str, only: Collection[str] | None = None) -> SettingsTypes:
+    """The settings of all plugins (or of those named), each with the plugins that read a flag."""
+    found = {name: plugin for name, plugin in discovery.plugins(folder).items() if only is None or name in only}
+    types = {name: plugin.load().Settings for name, plugin in found.items()}
     used_by: dict[str, list[str]] = {}
     for name, settings_type in types.items():
         for field in fields_of(settings_type):

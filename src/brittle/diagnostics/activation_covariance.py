@@ -29,6 +29,7 @@ from brittle.records import column, spread_columns, with_spread
 from brittle.settings import BadInput, setting
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from brittle.mathematics.intervals import Spread
@@ -42,20 +43,22 @@ NEEDS = "activations"
 SCOPE = "pair"
 TOP = 100
 """Eigenvalues that the two spectra are compared by, as documented."""
-EVERY = 4
 SPLITS = ("forget", "retain")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How much text is read, and at which depths: memory is (1 + seeds) · width² · 8 bytes per depth, split and model."""
+    """How much text is read, and at which depths.
+
+    Memory is (1 + seeds) · width² · 8 bytes per depth, split and model, and as much again for the random control:
+    70 GB each with 33 depths of width 4096. A stride of 4 takes a quarter of that.
+    """
 
     max_samples: int = setting(500, "texts per split, from the start of the file", minimum=2)
     max_length: int = setting(512, "longest text in tokens; the rest is cut", minimum=1)
     batch_size: int = setting(8, "texts per forward pass; changes speed and memory only", minimum=1)
-    layers_to_analyze: tuple[int, ...] = setting(
-        (), "depths such as 0,4,8; 0 is the embedding output (default: every fourth and the last)"
-    )
+    layers_to_analyze: tuple[int, ...] = setting((), "depths such as 0,4,8; 0 is the embedding output (default: all)")
+    layer_stride: int = setting(1, "where no depths are named: every so manieth, and the last", minimum=1)
     seeds: tuple[int, ...] = seeds()
 
 
@@ -119,7 +122,10 @@ class Fitter:
         split = observation.split
         if split not in SPLITS:
             return self
-        self.depths = self.depths or _depths(self.settings.layers_to_analyze, observation.depths)
+        if not self.depths:
+            self.depths = _depths(self.settings, observation.depths - 1)
+            hidden = observation.tokens("a", 0)
+            _check_memory(len(self.depths), 1 + len(self.settings.seeds), hidden.shape[1], hidden.device)
         self.models = observation.model_a, observation.model_b
         drawn = [
             [1.0, *(mathematics.moments.text_weight(f"{split} {key}", seed) for seed in self.settings.seeds)]
@@ -184,11 +190,25 @@ class Fitter:
         return [mathematics.moments.eigenvalues(each) for each in moments.covariances()]
 
 
-def _depths(asked: tuple[int, ...], depths: int) -> tuple[int, ...]:
-    for depth in asked:
-        if not 0 <= depth < depths:
-            raise BadInput(f"--layers-to-analyze: depth {depth} is not among the model's depths 0 to {depths - 1}")
-    return tuple(sorted(set(asked or (*range(0, depths, EVERY), depths - 1))))
+def check_layers(settings: Settings, blocks: int) -> None:
+    """Refuse depths that a model with so many blocks does not have."""
+    for depth in settings.layers_to_analyze:
+        if not 0 <= depth <= blocks:
+            raise BadInput(f"--layers-to-analyze: depth {depth} is not among the model's depths 0 to {blocks}")
+
+
+def _depths(settings: Settings, blocks: int) -> tuple[int, ...]:
+    check_layers(settings, blocks)
+    return tuple(sorted(set(settings.layers_to_analyze or (*range(0, blocks, settings.layer_stride), blocks))))
+
+
+def _check_memory(depths: int, weightings: int, width: int, device: torch.device) -> None:
+    needed, free = 2 * len(SPLITS) * depths * weightings * width**2 * 8, mathematics.moments.free_memory(device)
+    if needed > free:
+        raise BadInput(
+            f"the covariances of {depths} depths need {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free on "
+            f"{device}; give a larger --layer-stride, or --layers-to-analyze"
+        )
 
 
 def _measures(split: str, a: Tensor, b: Tensor) -> dict[str, float]:

@@ -51,11 +51,18 @@ OTHER_SPLIT = 1_000_003
 class Settings:
     """How much text is read, and at which layers."""
 
-    max_samples: int = setting(200, "texts per split, from the start of the file", minimum=1)
+    max_samples: int = setting(500, "texts per split, from the start of the file", minimum=1)
     max_length: int = setting(512, "longest text in tokens; the rest is cut", minimum=1)
     batch_size: int = setting(4, "texts per forward pass; changes speed and memory only", minimum=1)
     layers_to_analyze: tuple[int, ...] = setting((), "layers from 0, such as 0,4,8 (default: all)")
     seeds: tuple[int, ...] = seeds()
+
+
+def check_layers(settings: Settings, blocks: int) -> None:
+    """Refuse layers that a model with so many blocks does not have."""
+    for layer in settings.layers_to_analyze:
+        if not 0 <= layer < blocks:
+            raise BadInput(f"--layers-to-analyze: layer {layer} is not among the model's layers 0 to {blocks - 1}")
 
 
 @dataclass(frozen=True)
@@ -170,9 +177,7 @@ class Fitter:
     def _begin(self, blocks: int) -> None:
         if self.sums:
             return
-        for layer in self.settings.layers_to_analyze:
-            if not 0 <= layer < blocks:
-                raise BadInput(f"--layers-to-analyze: layer {layer} is not among the model's layers 0 to {blocks - 1}")
+        check_layers(self.settings, blocks)
         self.matrices.sort(key=lambda matrix: (matrix.layer, matrix.weight_type == "decoder", matrix.name))
 
     def _random_bases(self, number: int, width: int) -> list[Tensor]:
@@ -268,15 +273,10 @@ def _layer_row(layer: int, rows: Sequence[Any]) -> LayerRow:
         part = [row for row in rows if (row.layer, row.weight_type) == (layer, weight_type)]
         return [statistics.fmean(getattr(row, name) for row in part) for name in names]
 
-    measures = (
-        "forget_proj_ratio",
-        "retain_proj_ratio",
-        "expected_ratio",
-        "forget_random_ratio",
-        "retain_random_ratio",
-    )
-    forget, retain, expected, forget_random, retain_random = means("encoder", measures)
-    inner_forget, inner_retain, inner_expected = means("decoder", measures[:3])
+    measures = ("forget_proj_ratio", "retain_proj_ratio", "expected_ratio")
+    forget, retain, expected = means("encoder", measures)
+    forget_random, retain_random = means("encoder", ("forget_random_ratio", "retain_random_ratio"))
+    inner_forget, inner_retain, inner_expected = means("decoder", measures)
     return LayerRow(
         layer, forget, retain, forget - retain, _quotient(forget, retain), expected, forget_random, retain_random,
         inner_forget, inner_retain, _quotient(inner_forget, inner_retain), inner_expected,

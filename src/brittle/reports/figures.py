@@ -128,21 +128,37 @@ def _wrapped(text: str, width: int) -> str:
     return "\n".join(part for line in text.splitlines() for part in textwrap.wrap(line, width))
 
 
-def write_declared(
-    figures: Iterable[Figure], folder: Path, subtitle: str = "", plots: Path | None = None
-) -> list[Path]:
-    """Draw a diagnostic's figures from the tables in its result folder and write them as PNG.
+def place_of(figure: Figure, folder: Path, plots: Path | None = None) -> Path:
+    """Where a figure goes: to ``plots`` if given, else to the result's folder or the one beside it that it names."""
+    return (plots or (folder.parent / figure.folder if figure.folder else folder)) / f"{figure.name}.png"
 
-    A figure goes to ``plots`` where that is given; else to the result folder itself, or to the folder beside it that
-    the figure names (``param_plots``).
-    A figure whose columns are not in the table is left out.
+
+def outside(figures: Iterable[Figure], folder: Path, plots: Path | None = None) -> list[Path]:
+    """The figures of a result that do not lie in its own folder."""
+    places = [place_of(figure, folder, plots) for figure in figures]
+    return [path for path in places if not path.resolve().is_relative_to(folder.resolve())]
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is a picture that :func:`write_png` wrote."""
+    with open(path, "rb") as file:
+        return b"Software\x00brittle" in file.read(4096)
+
+
+def write_declared(
+    figures: Iterable[Figure], draft: Path, folder: Path, subtitle: str = "", plots: Path | None = None
+) -> list[Path]:
+    """Draw a diagnostic's figures from the tables in ``draft``, whose place will be ``folder``, and write them as PNG.
+
+    What belongs into that folder goes into the draft, so that it appears with the record. A figure whose columns are
+    not in the table is left out.
     """
     written = []
     for figure in figures:
-        drawing = draw(figure, tables.read(folder, figure.table), subtitle)
+        drawing = draw(figure, tables.read(draft, figure.table), subtitle)
         if drawing is not None:
-            place = plots or (folder.parent / figure.folder if figure.folder else folder)
-            written.append(write_png(drawing, place / f"{figure.name}.png"))
+            path, own = place_of(figure, folder, plots).resolve(), folder.resolve()
+            written.append(write_png(drawing, draft / path.relative_to(own) if path.is_relative_to(own) else path))
     return written
 
 

@@ -75,7 +75,7 @@ def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
     there = {text: laboratory.find(text) for text, _ in parts if not text.startswith(laboratory.PREFIX)}
     reference = base_named or parts[-1][0]
     asked = DiagnoseSettings(forget_questions=settings.forget_questions, retain_questions=settings.retain_questions)
-    shown = material(asked, reference, {"questions"})
+    shown = material(asked, reference, {"questions", "benign questions"})
     field = prepare(dict(shown.questions), **_texts(settings, reference))
     if settings.forget_text or settings.retain_text or settings.benign_text:
         for note in field.notes:

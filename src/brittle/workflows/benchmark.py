@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from brittle.evaluation import published_benchmarks as published
 from brittle.models.references import Located
-from brittle.records import Draft, Identity, digest_of_source, is_complete, write_json, writing
+from brittle.records import Draft, Identity, check_place, digest_of_source, is_complete, write_json, writing
 from brittle.settings import LARGEST_SEED, BadInput, setting
 from brittle.workflows import knowledge, laboratory
 
@@ -45,12 +45,17 @@ def run(settings: BenchmarkSettings, given: Mapping[str, Any]) -> Path:
     """Run the benchmarks that have no complete record; returns their folder."""
     if not settings.model:
         raise BadInput("--model is required: a hub id, a folder or laboratory:NAME")
+    if settings.batch_size != "auto" and not (settings.batch_size.isascii() and settings.batch_size.isdigit()):
+        raise BadInput(f"--batch-size: '{settings.batch_size}' is neither auto nor a number of rows")
+    if settings.batch_size.strip("0") == "":
+        raise BadInput("--batch-size must be at least 1, or auto")
     located = laboratory.find(settings.model)
     folder = Path(settings.outdir) if settings.outdir else Path(settings.outroot) / located.name / FOLDER
     questions = {} if "tasks" in given else knowledge.questions_for(settings.model) or {}
     tasks = [] if questions else settings.tasks.replace(",", " ").split()
     if not tasks and not questions:
         raise BadInput("--tasks names no task; give one or more with commas between them, for example mmlu,wikitext")
+    check_place(folder)
     benchmarks(located, folder, tasks, questions, settings)
     return folder
 

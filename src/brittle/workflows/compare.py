@@ -5,40 +5,22 @@ A diagnostic that fails is listed in :attr:`Comparison.failures` and stops no ot
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brittle import discovery
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.models.references import Located
-from brittle.records import Identity, digest_of_source, fingerprint, is_complete, read_record, writing
-from brittle.settings import BadInput, with_overrides
-from brittle.workflows import controls, knowledge, passes
+from brittle.records import Identity, digest_of_source, fingerprint, is_complete, writing
+from brittle.workflows import controls, knowledge, laboratory, passes
+from brittle.workflows.chosen import chosen
+from brittle.workflows.failures import Failure, check_places, stands
 from brittle.workflows.material import Material, reads_texts
 
 if TYPE_CHECKING:
     from brittle.models.loading import LoadedModel
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A diagnostic that gave no result, where, and why."""
-
-    diagnostic: str
-    where: str
-    problem: Exception
-
-    @property
-    def reason(self) -> str:
-        """What went wrong and, where it was not foreseen, in which line."""
-        if isinstance(self.problem, BadInput):
-            return str(self.problem)
-        last = traceback.extract_tb(self.problem.__traceback__)[-1:]
-        place = "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in last)
-        return f"{type(self.problem).__name__}: {self.problem}{place}"
 
 
 @dataclass
@@ -90,18 +72,12 @@ class Comparison:
 
     def pair(self, a: Located, b: Located) -> Path:
         """All diagnostics of scope ``pair`` for a → b, the control's first; returns the comparison's folder."""
-        from brittle.models.loading import check_same_architecture, check_same_vocabulary
-
-        check_same_architecture(a, b)
-        check_same_vocabulary(a, b)
-        control = self.control if self.control and self.control.digest not in (a.digest, b.digest) else None
+        control = self._control_of(a, b)
         if control is not None and not self.outdir:
             self.pair(a, control)
-        folder = self.outputs / f"{a.name}__to__{b.name}"
+        folder, listeners = self._missing((a, b))
         beside = self.outputs / f"{a.name}__to__{control.name}" if control else None
-        inputs = {"a": a.digest, "b": b.digest, "control": control.digest if control else None, "random": self.random}
         title = f"{a.name} → {b.name}"
-        listeners = self._missing("pair", folder, inputs)
         for listener in listeners:
             listener.begin(self.random and listener.needs != ("tables",))
         self._observe(listeners, a, b)
@@ -146,7 +122,8 @@ class Comparison:
 
     def tables(self, folder: Path, table: Path, inputs: Mapping[str, Any]) -> None:
         """The diagnostics that read what step 1 wrote, from any table of that form."""
-        listeners = [each for each in self._missing("pair", folder, inputs) if each.needs == ("tables",)]
+        listeners = [each for each in self._listeners("pair", folder, inputs) if each.needs == ("tables",)]
+        check_places(self._places(folder, listeners))
         for listener in listeners:
             listener.begin(False)
             self._read_table(listener, table.parent, table)
@@ -164,13 +141,11 @@ class Comparison:
 
     def model(self, located: Located) -> Path:
         """Everything that is asked of one model: evaluation, lens, probes; returns the model's folder."""
-        folder = self.outputs / located.name
-        inputs = {"model": located.digest}
         try:
-            self._evaluate(folder, located, inputs | {"questions": self.material.asked, "dtype": self.dtype})
+            self._evaluate(located)
         except Exception as problem:  # listed; the other diagnostics go on
             self.failures.append(Failure(accuracy.NAME, located.name, problem))
-        listeners = self._missing("model", folder, inputs)
+        folder, listeners = self._missing((located,))
         for listener in listeners:
             listener.begin(False)
         wanting = passes.wanting(listeners, "activations")
@@ -179,58 +154,79 @@ class Comparison:
                 wanting, lambda: passes.activations(wanting, self.loaded(located), None, dict(self.material.texts))
             )
         for listener in passes.wanting(listeners, "questions"):
-            listener.guard(self._ask, located, listener)
+            listener.guard(passes.questions, listener, self.loaded, located, self.material)
         self._finish(listeners, folder, located.name)
         return folder
 
-    def _ask(self, located: Located, listener: passes.Listener) -> None:
-        from brittle.models import tuned_lens
-        from brittle.models.likelihood import score
+    def check(self, parts: Iterable[tuple[Located, ...]]) -> None:
+        """Refuse, before any work, models that cannot be compared and places that cannot be written to."""
+        from brittle.models.loading import check_same_architecture, check_same_vocabulary
 
-        settings, loaded = listener.settings, self.loaded(located)
-        chosen = self.material.hazardous[: settings.max_samples]
-        common = {"batch_size": settings.batch_size, "max_length": settings.max_length}
-        if settings.lens == "logit":
-            listener.fitter.update(score(loaded, chosen, "all", normalise=False, **common))
-            return
-        texts = [text for part in self.material.texts.values() for text in part]
-        lens = tuned_lens.train(
-            loaded,
-            texts,
-            settings.tuned_lr,
-            settings.tuned_epochs,
-            settings.tuned_train_frac,
-            settings.seeds[0],
-            **common,
-        )
-        scores = score(loaded, chosen, "all", normalise=False, **common, translate=lens.translate)
-        listener.fitter.update(replace(scores, lens_divergences=(lens.divergence, lens.divergence_untuned)))
+        for part in parts:
+            if len(part) > 1:
+                check_same_architecture(*part)
+                check_same_vocabulary(*part)
+                laboratory.check_same_world(*part)
+            folder, listeners = self._missing(part)
+            places = self._places(folder, listeners)
+            if len(part) == 1 and self._evaluation_of(part[0]) is not None:
+                places[self.place(folder, accuracy.NAME)] = []
+            check_places(places)
 
-    def _missing(self, scope: str, folder: Path, inputs: Mapping[str, Any]) -> list[passes.Listener]:
-        """The diagnostics of a scope that have no complete record."""
+    def _places(self, folder: Path, listeners: Iterable[passes.Listener]) -> dict[Path, list[Path]]:
+        """The folders that records will be written to, each with the figures that will lie outside it."""
+        from brittle.reports.figures import outside
+
+        places: dict[Path, list[Path]] = {}
+        for listener in listeners:
+            place = self.place(folder, listener.identity.kind)
+            places[place] = outside(listener.module.FIGURES, place, self._plots(listener.identity.kind))
+        return places
+
+    def _control_of(self, a: Located, b: Located) -> Located | None:
+        return self.control if self.control and self.control.digest not in (a.digest, b.digest) else None
+
+    def _missing(self, part: tuple[Located, ...]) -> tuple[Path, list[passes.Listener]]:
+        """The folder of a model or a pair, and its diagnostics that have no complete record."""
+        if len(part) == 1:
+            folder, inputs = self.outputs / part[0].name, {"model": part[0].digest}
+            return folder, self._listeners("model", folder, inputs)
+        a, b = part
+        control = self._control_of(a, b)
+        of_pair = {"a": a.digest, "b": b.digest, "control": control.digest if control else None, "random": self.random}
+        folder = self.outputs / f"{a.name}__to__{b.name}"
+        return folder, self._listeners("pair", folder, of_pair)
+
+    def _listeners(self, scope: str, folder: Path, inputs: Mapping[str, Any]) -> list[passes.Listener]:
         missing = []
-        for name, plugin in discovery.plugins("diagnostics").items():
-            if plugin.constants["SCOPE"] != scope or (self.only and name not in self.only):
-                continue
-            module = plugin.load()
-            settings = with_overrides(module.Settings, {**self.overrides, **plugin.variant})
+        for plugin, settings in chosen(self.overrides, self.only, scope):
+            module, name = plugin.load(), plugin.name
             listener = passes.Listener(module, settings, Identity(name, {}, {}))
             read: dict[str, Any] = {"source": digest_of_source(module)}
             if reads_texts(plugin):
-                read |= {"texts": self.material.shown, "dtype": self.dtype}
+                read |= {"texts": self.material.shown, **self.ran}
             if {"questions", "patches"} & set(listener.needs):
-                read |= {"questions": self.material.asked, "dtype": self.dtype}
+                read |= {"questions": self.material.asked, **self.ran}
             if "patches" in listener.needs:
                 read |= {"filtered": self.filtered.digest if self.filtered else None}
             if {"weights", "tables"} & set(listener.needs):
                 read |= {"param_dtype": self.param_dtype}
             listener.identity = Identity(name, {**inputs, **read}, vars(settings))
             place = self.place(folder, name)
-            if name in self.standing and _stands(place, listener.identity):
+            if name in self.standing and stands(place, listener.identity):
                 continue
             if self.force or not is_complete(place, listener.identity):
                 missing.append(listener)
         return missing
+
+    @cached_property
+    def ran(self) -> dict[str, str]:
+        """On what kind of device and in which number type models are run, whatever words asked for it."""
+        from brittle.models.devices import DTYPES, resolve_device, resolve_dtype
+
+        device = resolve_device(self.device)
+        words = {number_type: word for word, number_type in DTYPES.items()}
+        return {"device": device.partition(":")[0], "dtype": words[resolve_dtype(self.dtype, device)]}
 
     def _finish(
         self, listeners: Sequence[passes.Listener], folder: Path, title: str, beside: Path | None = None
@@ -249,7 +245,6 @@ class Comparison:
         name = listener.identity.kind
         retrained = controls.recorded(beside / name) if beside else None
         tables, summary = controls.joined(own, module.FIGURES, {"random": random, "retrained": retrained})
-        chosen = bool(self.only) and self.only[0] == name
         with writing(self.place(folder, name), listener.identity) as draft:
             draft.note(**listener.notes)
             controls.write(draft, tables, module.FIGURES)
@@ -258,41 +253,40 @@ class Comparison:
                 controls.write(draft, random.tables, module.FIGURES, "controls/random/")
             if summary:
                 draft.summary(summary, own.summary_name)
-            plots, place = self.plot_outdir if chosen else None, self.place(folder, name).absolute()
-            if plots is not None and plots.absolute().is_relative_to(place):  # they are part of the result then
-                plots = draft.folder / plots.absolute().relative_to(place)
-            write_declared(module.FIGURES, draft.folder, (chosen and self.title) or title, plots)
+            if set(listener.needs) - {"weights", "tables"}:
+                draft.note(**self.ran)
+            subtitle = self.title if self.title and self._named(name) else title
+            write_declared(module.FIGURES, draft.folder, self.place(folder, name), subtitle, self._plots(name))
+
+    def _named(self, name: str) -> bool:
+        """Whether it is the diagnostic that ``outdir``, ``plot_outdir`` and ``title`` speak of."""
+        return bool(self.only) and self.only[0] == name
+
+    def _plots(self, name: str) -> Path | None:
+        return self.plot_outdir if self._named(name) else None
 
     def place(self, folder: Path, name: str) -> Path:
         """Where a diagnostic's result goes: the folder of its name, unless the user chose another."""
-        return self.outdir if self.outdir and self.only and name == self.only[0] else folder / name
+        return self.outdir if self.outdir and self._named(name) else folder / name
 
     def raise_failures(self) -> None:
         """For a single diagnostic: what went wrong, as it was raised."""
         for failure in self.failures:
             raise failure.problem
 
-    def _evaluate(self, folder: Path, located: Located, inputs: Mapping[str, Any]) -> None:
+    def _evaluation_of(self, located: Located) -> Identity | None:
+        """The identity of the model's evaluation; None where it is not asked for or has a complete record."""
+        if self.only and accuracy.NAME not in self.only:
+            return None
+        read = {"model": located.digest, "questions": self.material.asked, **self.ran}
         identity = Identity(
-            accuracy.NAME, {**inputs, "source": digest_of_source(accuracy)}, {"texts": fingerprint(self.material.texts)}
+            accuracy.NAME, {**read, "source": digest_of_source(accuracy)}, {"texts": fingerprint(self.material.texts)}
         )
-        place = self.place(folder, accuracy.NAME)
-        if (self.only and accuracy.NAME not in self.only) or (not self.force and is_complete(place, identity)):
-            return
-        with writing(place, identity) as draft:
-            knowledge.write_evaluation(draft, self.loaded(located), self.material.questions, self.material.texts)
+        place = self.place(self.outputs / located.name, accuracy.NAME)
+        return identity if self.force or not is_complete(place, identity) else None
 
-
-def _stands(place: Path, wanted: Identity) -> bool:
-    """Whether a record of the same two models is there, with other settings or controls perhaps; BadInput if it was made
-    from otherwise rounded weights or by other code, so that it neither serves nor may be lost."""
-    record = read_record(place) or {}
-    inputs = record.get("inputs", {})
-    own = Identity(wanted.kind, inputs, record.get("settings", {}))
-    if not is_complete(place, own) or any(inputs.get(side) != wanted.inputs[side] for side in ("a", "b")):
-        return False
-    if any(inputs.get(key) != wanted.inputs[key] for key in ("param_dtype", "source")):
-        raise BadInput(
-            f"{place} was made with another --dtype or by another version of Brittle; run {wanted.kind} again first"
-        )
-    return True
+    def _evaluate(self, located: Located) -> None:
+        if identity := self._evaluation_of(located):
+            with writing(self.place(self.outputs / located.name, accuracy.NAME), identity) as draft:
+                knowledge.write_evaluation(draft, self.loaded(located), self.material.questions, self.material.texts)
+                draft.note(**self.ran)

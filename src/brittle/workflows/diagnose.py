@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from brittle import discovery
 from brittle.data.corpora import read_texts, text_column
-from brittle.data.multiple_choice import load_questions
-from brittle.data.splits import split_by_entity
+from brittle.data.multiple_choice import Question, load_questions
 from brittle.evaluation import multiple_choice_accuracy as accuracy
+from brittle.models.references import Located
 from brittle.records import digest_of_file
 from brittle.settings import LARGEST_SEED, BadInput, fields_of, setting
 from brittle.workflows import knowledge, laboratory
+from brittle.workflows.chosen import check_layers, chosen, from_environment, refuse_unknown
 from brittle.workflows.compare import Comparison
 from brittle.workflows.material import Material, reads_texts
 
@@ -36,14 +37,21 @@ class DiagnoseSettings:
         choices=("auto", "fp32", "fp16", "bf16"),
     )
     forget_text: str | None = setting(
-        None, "texts of the hazardous domain (default: data/forget.txt; a laboratory brings its own)"
+        None, "texts of the hazardous domain (default: data/forget.txt; a laboratory brings its own)",
+        environment="FORGET_TEXT",
+    )  # fmt: skip
+    retain_text: str | None = setting(
+        None, "benign texts (default: data/retain.txt; a laboratory brings its own)", environment="RETAIN_TEXT"
     )
-    retain_text: str | None = setting(None, "benign texts (default: data/retain.txt)")
     text_column: str | None = text_column()
     forget_questions: str | None = setting(
-        None, "hazardous questions: wmdp-bio or a file (a laboratory brings its own)"
-    )
-    retain_questions: str | None = setting(None, "benign questions: mmlu or a file")
+        None, "hazardous questions: a file, or wmdp-bio from the hub (default; a laboratory brings its own)",
+        environment="FORGET_QUESTIONS",
+    )  # fmt: skip
+    retain_questions: str | None = setting(
+        None, "benign questions: a file, or mmlu from the hub (default; a laboratory brings its own)",
+        environment="RETAIN_QUESTIONS",
+    )  # fmt: skip
     outdir: str | None = setting(
         None, "folder for this diagnostic's tables (default: derived from --outroot and the models)"
     )
@@ -66,24 +74,23 @@ class DiagnoseSettings:
     force: bool = setting(False, "run again even if the record is complete")
 
 
-def diagnose(name: str, settings: DiagnoseSettings, given: Mapping[str, Any]) -> Path:
+def diagnose(
+    name: str, settings: DiagnoseSettings, given: Mapping[str, Any], environment: Mapping[str, str] | None = None
+) -> Path:
     """Run one diagnostic (or ``evals``) and return the folder of its results."""
+    from brittle.models.devices import resolve_device
+
+    resolve_device(settings.device)
     if name == EVALUATION:
-        scope, needs, own = "model", {"questions"}, set()
+        scope, needs, own = "model", {"questions", "benign questions"}, []
     else:
         plugin = _variant(discovery.find("diagnostics", name), given)
-        name = plugin.name
-        scope = plugin.constants["SCOPE"]
-        needs = needs_of([name])
-        own = {field.name for field in fields_of(plugin.load().Settings)}
-    if unused := sorted(given.keys() - own - vars(settings).keys()):
-        raise BadInput(f"--{unused[0].replace('_', '-')} is not used by {name} (see its --help)")
+        name, scope, needs = plugin.name, plugin.constants["SCOPE"], needs_of([plugin.name])
+        own = fields_of(plugin.load().Settings)
+    refuse_unknown(given, {*(field.name for field in own), *vars(settings)}, name)
+    given = {**from_environment(own, environment), **given}
     first = ["weight_comparison"] if needs == {"tables"} and not given.get("per_layer_csv") else []
-    session = Comparison(
-        Path(settings.outroot), Material({}, {}), settings.device, settings.dtype, settings.device, settings.dtype,
-        settings.force, given, (name, *first), Path(settings.outdir) if settings.outdir else None,
-        Path(settings.plot_outdir) if settings.plot_outdir else None, settings.title, random=settings.random_control, standing=first,
-    )  # fmt: skip
+    session = session_of(settings, given, (name, *first), first)
     if table := given.get("per_layer_csv"):
         folder = _folder_of_table(Path(table))
         session.tables(folder, Path(table), {"table": digest_of_file(Path(table))})
@@ -93,21 +100,48 @@ def diagnose(name: str, settings: DiagnoseSettings, given: Mapping[str, Any]) ->
     missing = [f"--{key.replace('_', '-')}" for key in names if not getattr(settings, key)]
     if missing:
         raise BadInput(f"{name} needs {' and '.join(missing)}: a hub id, a folder or laboratory:NAME")
-    references = [getattr(settings, key) for key in names]
-    session.material = material(settings, references[0], needs)
-    located = [laboratory.find(reference) for reference in references]
-    name_yardsticks(session, settings)
-    folder = session.pair(*located) if scope == "pair" else session.model(*located)
+    folder = carry_out(session, settings, [str(getattr(settings, key)) for key in names], needs)
     session.raise_failures()
     return session.place(folder, name)
 
 
-def name_yardsticks(session: Comparison, settings: DiagnoseSettings) -> None:
-    """Tell the session which models the user named to measure against."""
-    named = {"control": settings.control, "filtered": settings.filtered}
-    for kind, reference in named.items():
+def session_of(
+    settings: DiagnoseSettings, given: Mapping[str, Any], only: Sequence[str], standing: Sequence[str] = ()
+) -> Comparison:
+    """A session that runs these diagnostics alone; the first goes where the user wants it, those standing are read."""
+    return Comparison(
+        Path(settings.outroot), Material({}, {}), settings.device, settings.dtype, settings.device, settings.dtype,
+        settings.force, given, only, Path(settings.outdir) if settings.outdir else None,
+        Path(settings.plot_outdir) if settings.plot_outdir else None, settings.title, random=settings.random_control,
+        standing=standing,
+    )  # fmt: skip
+
+
+def carry_out(
+    session: Comparison, settings: DiagnoseSettings, references: Sequence[str], needs: Collection[str]
+) -> Path:
+    """Find the models, refuse what can be refused, then run a session on one model or a pair."""
+    list(chosen(session.overrides, session.only))
+    session.material = material(settings, references[0], needs)
+    located = tuple(laboratory.find(reference) for reference in references)
+    name_yardsticks(session, settings, located)
+    check_layers(session.overrides, session.only, *located)
+    session.check([located])
+    return session.pair(*located) if len(located) > 1 else session.model(*located)
+
+
+def name_yardsticks(session: Comparison, settings: DiagnoseSettings, located: Sequence[Located]) -> None:
+    """Tell the session which models the user named to measure against.
+
+    BadInput if one of them is a model that it is to be measured against: it would say nothing.
+    """
+    named = {"control": (settings.control, located), "filtered": (settings.filtered, located[:1])}
+    for kind, (reference, others) in named.items():
         if reference and reference != "none":
-            setattr(session, kind, laboratory.find(reference))
+            found = laboratory.find(reference)
+            if same := next((other for other in others if other.digest == found.digest), None):
+                raise BadInput(f"--{kind} {reference} is the same model as {same.text}; name another or leave it out")
+            setattr(session, kind, found)
 
 
 def needs_of(names: Collection[str]) -> set[str]:
@@ -127,14 +161,39 @@ def _variant(plugin: discovery.Plugin, given: Mapping[str, Any]) -> discovery.Pl
     return plugin
 
 
-def texts_from(
-    forget: str | None, retain: str | None, benign: str | None, column: str | None = None
+def texts_of(
+    own: laboratory.Laboratory | None,
+    forget: str | None,
+    retain: str | None,
+    benign: str | None,
+    column: str | None = None,
 ) -> dict[str, list[str]]:
-    """Texts from files, by default those that create_datasets.py writes; ``benign`` only where there is a file."""
+    """Texts to show: the laboratory's own where none is named, else from files (those of create_datasets.py by default).
+
+    ``benign`` only where there is a file.
+    """
+    if own and not (forget or retain or benign):
+        return own.probes()
     named = {"forget": forget or "data/forget.txt", "retain": retain or "data/retain.txt"}
     if benign or Path("data/benign.txt").is_file():
         named["benign"] = benign or "data/benign.txt"
     return {split: read_texts(path, column) for split, path in named.items()}
+
+
+def questions_of(
+    own: laboratory.Laboratory | None, forget: str | None, retain: str | None, seed: int = 42, benign: bool = True
+) -> dict[str, Sequence[Question]]:
+    """Questions by side: those that are named, else the laboratory's own, else wmdp-bio and 1000 of mmlu.
+
+    Without ``benign`` the retain side is empty, and nothing is loaded for it.
+    """
+    asked = own.questions() if own else {}
+    hazardous = load_questions(forget) if forget else asked.get("forget") or load_questions("wmdp-bio")
+    if not benign:
+        return knowledge.questions_by_side(hazardous, ())
+    others = load_questions(retain) if retain else asked.get("retain") or load_questions("mmlu")
+    others = accuracy.sample_uniformly(others, 1000, seed) if len(others) > 1000 else others
+    return knowledge.questions_by_side(hazardous, others)
 
 
 def _folder_of_table(table: Path) -> Path:
@@ -145,23 +204,16 @@ def _folder_of_table(table: Path) -> Path:
 
 
 def material(settings: DiagnoseSettings, reference: str, needs: Collection[str]) -> Material:
-    """Only what this diagnostic reads: files that it does not need may be missing."""
+    """Only what this diagnostic reads: files that it does not need may be missing, and nothing else is downloaded."""
     texts: dict[str, list[str]] = {}
-    questions: dict[str, Any] = {}
+    questions: Mapping[str, Any] = {}
     own = laboratory.behind(reference)
-    shown = "texts" in needs
-    named = settings.forget_text or settings.retain_text
-    if own and not named:
-        texts = dict(own.probes()) if shown else dict(own.texts())
-    elif shown or named:
-        benign = settings.benign_text if shown else None
-        texts = texts_from(settings.forget_text, settings.retain_text, benign, settings.text_column)
+    files = settings.forget_text, settings.retain_text, settings.benign_text
+    if "texts" in needs:
+        texts = texts_of(own, *files, settings.text_column)
+    elif "benign questions" in needs and (own or any(files)):  # an evaluation also takes the likelihood of texts
+        texts = own.texts() if own and not any(files) else texts_of(own, *files, settings.text_column)
     if {"questions", "patches"} & set(needs):
-        if own and not settings.forget_questions and not settings.retain_questions:
-            questions = dict(knowledge.questions_for(reference) or {})
-        else:
-            forget = split_by_entity(load_questions(settings.forget_questions or "wmdp-bio"))
-            retain = load_questions(settings.retain_questions or "mmlu")
-            retain = accuracy.sample_uniformly(retain, 1000, settings.seed) if len(retain) > 1000 else retain
-            questions = {"t": forget.t, "v": forget.v, "retain": retain}
+        named = settings.forget_questions, settings.retain_questions
+        questions = questions_of(own, *named, settings.seed, "benign questions" in needs)
     return Material(texts, questions)

@@ -6,16 +6,17 @@ Behind them are the records that the programs write and read: what is complete i
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brittle import discovery
 from brittle.records import RECORD
-from brittle.settings import resolve
+from brittle.settings import BadInput, fields_of, resolve
 from brittle.workflows import diagnose as programs
 from brittle.workflows import laboratory
-from brittle.workflows.compare import Comparison
+from brittle.workflows.chosen import refuse_unknown
 
 if TYPE_CHECKING:
     import pandas
@@ -54,16 +55,19 @@ class Result(Mapping[str, "pandas.DataFrame"]):
         return f"Result({self.folder}: {', '.join(self._tables)})"
 
 
-def diagnose(name: str, model: str | None = None, **settings: Any) -> Result:
+def diagnose(name: str, model: str | os.PathLike | None = None, **settings: Any) -> Result:
     """One diagnostic of ``model``, or with ``model_a`` and ``model_b`` of a pair; the settings are the program's flags.
 
-    Raises :class:`brittle.settings.BadInput` with one line that says what is wrong.
+    Paths may be text or :class:`pathlib.Path`. Raises :class:`brittle.settings.BadInput` with one line that says what
+    is wrong.
     """
-    given = settings | ({"model": model} if model else {})
-    return Result(programs.diagnose(name, resolve(programs.DiagnoseSettings, given, None), dict(given)))
+    given = _plain(settings | ({"model": model} if model else {}))
+    return Result(programs.diagnose(name, resolve(programs.DiagnoseSettings, given), given))
 
 
-def compare(model_a: str, model_b: str, only: Sequence[str] = (), **settings: Any) -> dict[str, Result]:
+def compare(
+    model_a: str | os.PathLike, model_b: str | os.PathLike, only: Sequence[str] = (), **settings: Any
+) -> dict[str, Result]:
     """All diagnostics of a pair of models (or those named in ``only``), by name.
 
     A model is a hub id, a folder or ``laboratory:NAME``. ``settings`` are flags of ``brittle diagnose``, such as
@@ -71,18 +75,29 @@ def compare(model_a: str, model_b: str, only: Sequence[str] = (), **settings: An
     have been written. Those that ask questions take part where ``forget_questions`` says which (``wmdp-bio`` or a
     file), where ``only`` names them, and in a laboratory.
     """
-    chosen = resolve(programs.DiagnoseSettings, settings, None)
+    given = _plain(settings)
+    chosen = resolve(programs.DiagnoseSettings, given)
     plugins = discovery.plugins("diagnostics")
-    names = [name for name in plugins if plugins[name].constants["SCOPE"] == "pair" and (not only or name in only)]
+    only = [only] if isinstance(only, str) else list(only)
     for name in only:
-        discovery.find("diagnostics", name)
-    if not only and not chosen.forget_questions and not laboratory.behind(model_a):
+        if discovery.find("diagnostics", name).constants["SCOPE"] != "pair":
+            raise BadInput(f"{name} is of one model; use brittle.diagnose('{name}', model)")
+    names = [name for name in plugins if plugins[name].constants["SCOPE"] == "pair" and (not only or name in only)]
+    references = [os.fspath(model) for model in (model_a, model_b)]
+    if not only and not chosen.forget_questions and not laboratory.behind(references[0]):
         names = [name for name in names if "patches" not in programs.needs_of([name])]
-    session = Comparison(
-        Path(chosen.outroot), programs.material(chosen, model_a, programs.needs_of(names)), chosen.device, chosen.dtype,
-        chosen.device, chosen.dtype, chosen.force, settings, names, random=chosen.random_control,
-    )  # fmt: skip
-    programs.name_yardsticks(session, chosen)
-    folder = session.pair(laboratory.find(model_a), laboratory.find(model_b))
+    alone = {"model", "model_a", "model_b", "outdir", "plot_outdir", "title"}
+    known = {field.name for name in names for field in fields_of(plugins[name].load().Settings)}
+    refuse_unknown(given, (known | vars(chosen).keys()) - alone, "brittle.compare")
+    session = programs.session_of(chosen, given, names)
+    folder = programs.carry_out(session, chosen, references, programs.needs_of(names))
     session.raise_failures()
     return {name: Result(folder / name) for name in names}
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Paths as text, lists as tuples: as they come from a command line."""
+    return {
+        name: os.fspath(value) if isinstance(value, os.PathLike) else tuple(value) if isinstance(value, list) else value
+        for name, value in settings.items()
+    }

@@ -198,9 +198,19 @@ def parse(reference: str) -> tuple[str, Laboratory]:
 def behind(reference: str) -> Laboratory | None:
     """The laboratory that a model belongs to, by its name or by the record of the unlearning that made it; or None."""
     if not reference.startswith(PREFIX):
-        record = read_record(Path(reference)) or {}
-        reference = str(record.get("notes", {}).get("base", ""))
+        notes = (read_record(Path(reference)) or {}).get("notes")
+        reference = str(notes.get("base", "")) if isinstance(notes, dict) else ""
     return parse(reference)[1] if reference.startswith(PREFIX) else None
+
+
+def check_same_world(a: Located, b: Located) -> None:
+    """Refuse two models of different laboratory worlds: what one was taught, the other never saw."""
+    first, second = behind(a.text), behind(b.text)
+    if first and second and (first.seed, first.recipe.world_size) != (second.seed, second.recipe.world_size):
+        raise BadInput(
+            f"{a.text} and {b.text} come from different worlds ({first.size}-{first.seed} and "
+            f"{second.size}-{second.seed}), whose facts have nothing in common; compare models of one world"
+        )
 
 
 def find(reference: str, trust_remote_code: bool = False) -> Located:

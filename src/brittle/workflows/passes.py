@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from brittle.models.loading import LoadedModel
     from brittle.models.prepared_questions import Asked
     from brittle.models.references import Located
+    from brittle.workflows.material import Material
 
 
 @dataclass
@@ -149,16 +150,34 @@ def sensitivity(
             observe_sensitivity(a, moved, chosen, [Feed([listener], "control")], listener.settings, known)
 
 
+def questions(listener: Listener, load: Callable[[Located], LoadedModel], located: Located, material: Material) -> None:
+    """Answers to the hazardous questions at every depth; a tuned lens first learns from the texts."""
+    from brittle.models import tuned_lens
+    from brittle.models.likelihood import score
+
+    settings, loaded = listener.settings, load(located)
+    chosen = material.hazardous[: settings.max_samples]
+    common = {"batch_size": settings.batch_size, "max_length": settings.max_length}
+    if settings.lens == "logit":
+        listener.fitter.update(score(loaded, chosen, "all", normalise=False, **common))
+        return
+    texts = [text for part in material.texts.values() for text in part]
+    learning = settings.tuned_lr, settings.tuned_epochs, settings.tuned_train_frac, settings.seeds[0]
+    lens = tuned_lens.train(loaded, texts, *learning, **common)
+    scores = score(loaded, chosen, "all", normalise=False, **common, translate=lens.translate)
+    listener.fitter.update(replace(scores, lens_divergences=(lens.divergence, lens.divergence_untuned)))
+
+
 def patches(
     listeners: Sequence[Listener], a: LoadedModel, b: LoadedModel, filtered: Located | None,
-    load: Callable[[Located], LoadedModel], questions: Sequence[Asked], known: MutableMapping[tuple, Any],
+    load: Callable[[Located], LoadedModel], asked: Sequence[Asked], known: MutableMapping[tuple, Any],
 ) -> None:  # fmt: skip
     """Answers of A with B's hidden states inside; A's own and the filtered model's part are computed once."""
     from brittle.models.patching import PatchObservation, answer_log_probabilities, answer_rows
 
     for listener in listeners:
         settings = listener.settings
-        rows = answer_rows(a, questions[: settings.max_samples], settings.max_length)
+        rows = answer_rows(a, asked[: settings.max_samples], settings.max_length)
 
         def found(digest: str | None, donor: Callable[[], LoadedModel | None]) -> Any:
             key = (a.digest, digest, settings.max_length, tuple(rows))  # noqa: B023 (called in this turn of the loop)

@@ -1,0 +1,138 @@
+"""Settings of the pipeline: which models, on what, where. What is None was not asked for and has its documented default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from brittle.attacks import relearning
+from brittle.data.corpora import text_column
+from brittle.settings import BadInput, flag_of, setting
+
+HUB = "EleutherAI/deep-ignorance-"
+DEFAULTS = {
+    "base": HUB + "unfiltered", "unlearned": HUB + "unfiltered-cb-lat", "filtered": HUB + "e2e-strong-filter",
+    "cb_only": HUB + "unfiltered-cb", "pretrain": HUB + "pretraining-stage-unfiltered",
+}  # fmt: skip
+"""Models by role, where the user names none."""
+OWN = (
+    *DEFAULTS, "control", "model_a", "model_b", "forget_text", "retain_text", "benign_text", "forget_questions",
+    "retain_questions", "enable_pretrain_comparison", "enable_cb_comparisons",
+)  # fmt: skip
+"""What the laboratory brings itself."""
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """Which models are compared, on what, where."""
+
+    unlearned: str | None = setting(
+        None, f"unlearned model, or several with commas between them (default: {DEFAULTS['unlearned']})",
+        environment="UNLEARNED",
+    )  # fmt: skip
+    base: str | None = setting(
+        None, f"model that knows everything, the reference of every comparison (default: {DEFAULTS['base']})",
+        environment="BASE",
+    )  # fmt: skip
+    filtered: str | None = setting(
+        None, f"model that never saw the data; 'none': there is none (default: {DEFAULTS['filtered']})",
+        environment="FILTERED",
+    )  # fmt: skip
+    control: str = setting(
+        "none",
+        "independent retraining of the base, the control for what two trainings differ by",
+        environment="CONTROL",
+    )
+    cb_only: str | None = setting(
+        None, f"circuit-breaker model of comparisons 4 to 6 (default: {DEFAULTS['cb_only']})", environment="CB_ONLY"
+    )
+    pretrain: str | None = setting(
+        None, f"pretraining checkpoint of comparison 3 (default: {DEFAULTS['pretrain']})", environment="PRETRAIN"
+    )
+    model_a: str = setting("none", "with --model-b: compare these two models and no others", environment="MODEL_A")
+    model_b: str = setting("none", "the model that --model-a is compared with", environment="MODEL_B")
+    random_control: bool = setting(
+        True, "measure a random update of the same size beside every comparison", environment="RANDOM_CONTROL"
+    )
+    outroot: str = setting("outputs", "folder for everything that is written", environment="OUTROOT")
+    param_device: str = setting("auto", "device of the weight pass", environment="PARAM_DEVICE")
+    param_dtype: str = setting(
+        "auto",
+        "cast weights to this before they are subtracted (auto: as stored, nothing is lost)",
+        environment="PARAM_DTYPE",
+        choices=("auto", "fp32", "fp16", "bf16"),
+    )
+    activation_device: str = setting(
+        "auto", "device of the activation pass and the questions", environment="ACTIVATION_DEVICE"
+    )
+    activation_dtype: str = setting(
+        "auto",
+        "number type of the activation pass",
+        environment="ACTIVATION_DTYPE",
+        choices=("auto", "fp32", "fp16", "bf16"),
+    )
+    forget_text: str | None = setting(
+        None, "texts of the hazardous domain (default: data/forget.txt; a laboratory brings its own)",
+        environment="FORGET_TEXT",
+    )  # fmt: skip
+    retain_text: str | None = setting(
+        None, "benign texts (default: data/retain.txt; a laboratory brings its own)", environment="RETAIN_TEXT"
+    )
+    text_column: str | None = text_column()
+    benign_text: str | None = setting(
+        None, "benign texts of the forget texts' form and length (default: data/benign.txt if there is one)",
+        environment="BENIGN_TEXT",
+    )  # fmt: skip
+    forget_questions: str | None = setting(
+        None, "hazardous questions: a file, or wmdp-bio from the hub (default; a laboratory brings its own)",
+        environment="FORGET_QUESTIONS",
+    )  # fmt: skip
+    retain_questions: str | None = setting(
+        None, "benign questions: a file, or mmlu from the hub, 1000, uniform over subjects (default; a laboratory "
+        "brings its own)", environment="RETAIN_QUESTIONS",
+    )  # fmt: skip
+    max_samples: int = setting(
+        500, "texts per split, and hazardous questions of the lens", environment="MAX_SAMPLES", minimum=1
+    )
+    enable_pretrain_comparison: bool = setting(
+        False, "comparison 3: base → pretraining checkpoint", environment="ENABLE_PRETRAIN_COMPARISON"
+    )
+    enable_cb_comparisons: bool = setting(
+        False,
+        "comparisons 4 to 6: base → CB, CB → unlearned, unlearned → filtered",
+        environment="ENABLE_CB_COMPARISONS",
+    )
+    enable_attacks: bool = setting(
+        False, "relearn T on every model and measure V (always on in the laboratory)", environment="ENABLE_ATTACKS"
+    )
+    attacks: str = setting(
+        relearning.NAME, "the attacks, with commas between them (see: brittle attacks)", environment="ATTACKS"
+    )
+    laboratory: bool = setting(
+        False, "use the embedded laboratory: builds its models and unlearns with --methods", environment="LABORATORY"
+    )
+    size: str = setting("small", "size of the laboratory", environment="LABORATORY_SIZE")
+    world: int = setting(0, "seed of the laboratory's world", environment="LABORATORY_WORLD", minimum=0)
+    methods: str = setting(
+        "grad_diff,rmu,cb_lat,wt_dist",
+        "unlearning methods in the laboratory, each at its laboratory preset",
+        environment="METHODS",
+    )
+    layers_to_analyze: tuple[int, ...] = setting(
+        (), "layers of the steps that read chosen ones, such as 0,4,8 (default: all)", environment="LAYERS_TO_ANALYZE"
+    )
+    seeds: str = setting("42,123,456", "seeds of the attack and of the diagnostics' intervals", environment="SEEDS")
+    force: bool = setting(False, "run everything again, also what a complete record covers")
+
+    def reference(self, role: str) -> str:
+        """The model of a role: as named, or the documented one."""
+        return str(getattr(self, role) or DEFAULTS[role])
+
+    def check_laboratory(self) -> None:
+        """Refuse what a laboratory would not listen to."""
+        ignored = [field for field in fields(self) if field.name in OWN and getattr(self, field.name) != field.default]
+        if self.laboratory and ignored:
+            names = ", ".join(f"{flag_of(field)} ({field.metadata['environment']})" for field in ignored)
+            raise BadInput(
+                f"--laboratory makes its own models and asks its own questions, so {names} would change nothing; "
+                "leave one or the other out"
+            )
