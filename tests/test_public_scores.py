@@ -5,20 +5,27 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import transformers
+import yaml
 from tiny_loaded import QUESTIONS, Asked, tiny_loaded
 from tiny_models import TEXTS, VOCABULARY, tiny_model_folder
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from brittle.data.multiple_choice import Question, write_questions
+from brittle.evaluation import multiple_choice_accuracy as accuracy
+from brittle.evaluation.multiple_choice_accuracy import sample_uniformly
+from brittle.evaluation.question_forms import form_of, in_form, lettered
 from brittle.models import tuned_lens
 from brittle.models.encoding import encode, encode_beginnings, encode_pieces, front_of
 from brittle.models.hidden_states import NonFinite
 from brittle.models.likelihood import mean_negative_log_likelihood, negative_log_likelihood, score
-from brittle.models.loading import check_same_vocabulary
+from brittle.models.loading import check_same_vocabulary, load
 from brittle.models.observation import observe
 from brittle.models.patching import answer_log_probabilities, answer_rows
 from brittle.models.perturbation import Plan
@@ -27,6 +34,7 @@ from brittle.models.references import locate
 from brittle.models.sensitivity import observe_sensitivity
 from brittle.settings import BadInput
 from brittle.training.batches import read, tokenise
+from brittle.workflows.diagnose import DiagnoseSettings, diagnose
 
 KINDS = ("bpe", "unigram", "wordpiece")
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]
@@ -298,3 +306,99 @@ def test_a_missing_choice_is_still_minus_infinity_and_never_the_answer() -> None
     scores = score(tiny_loaded(), QUESTIONS)
     assert np.isneginf(scores.log_probabilities).any() and not np.isnan(scores.log_probabilities).any()
     assert all(prediction < len(asked.choices) for prediction, asked in zip(scores.predictions[0], QUESTIONS))
+
+
+# --- step 0 asks as lm-evaluation-harness does ---------------------------------------------------------------------
+
+SUBJECTS = ("abstract_algebra", "high_school_world_history", "machine_learning")
+MMLU = [
+    Question(f" Which {first} runs to the {second}?\n", (first, second, "the lazy dog", "a model"), number % 4, subject)
+    for number, (first, second, subject) in enumerate(
+        itertools.product(("fox", "river", "amber resin"), ("sea", "cellar", "orchard"), SUBJECTS)
+    )
+]
+
+
+@pytest.mark.parametrize("bos", [False, True])
+def test_letters_are_asked_and_scored_as_lm_eval_asks_mmlu(tmp_path, bos) -> None:
+    """Its own task file for each subject, on rows of ours: the same prompts, and the same answers on all of them."""
+    lm_eval = pytest.importorskip("lm_eval")
+    import datasets
+    from lm_eval.models.huggingface import HFLM
+
+    loaded = loaded_with(tokenizer_of("bpe", bos=bos), max_position_embeddings=512)
+    folder = Path(lm_eval.__file__).parent / "tasks" / "mmlu" / "default"
+    template = yaml.safe_load((folder / "_default_template_yaml").read_text(encoding="utf-8"))
+    expected, prompts = [], []
+    for subject in SUBJECTS:
+        rows = [dataclasses.asdict(q) | {"choices": list(q.choices)} for q in MMLU if q.subject == subject]
+        own_file = yaml.safe_load((folder / f"mmlu_{subject}.yaml").read_text(encoding="utf-8"))
+        kept = ("output_type", "doc_to_text", "doc_to_choice", "doc_to_target", "metric_list", "test_split")
+        task = {key: template[key] for key in kept} | {
+            "task": subject, "description": own_file["description"], "num_fewshot": 0,
+            "custom_dataset": lambda rows=rows, **_: {"test": datasets.Dataset.from_list(rows)},
+        }  # fmt: skip
+        model = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=4)
+        found = lm_eval.simple_evaluate(model, tasks=[task], bootstrap_iters=0, log_samples=True)
+        for sample in sorted(found["samples"][subject], key=lambda sample: sample["doc_id"]):
+            prompts.append(sample["arguments"]["gen_args_0"]["arg_0"] if isinstance(sample["arguments"], dict)
+                           else sample["arguments"][0][0])  # fmt: skip
+            expected.append([float(result[0][0]) for result in sample["resps"]])
+    asked = [question for subject in SUBJECTS for question in MMLU if question.subject == subject]
+    assert [lettered(question).question for question in asked] == prompts
+    found = score(loaded, in_form(asked, "letters")).log_probabilities[0]
+    (tokens,) = {
+        len(own(loaded.tokenizer, f" {letter}")) for letter in "ABCD"
+    }  # lm-eval sums, and the mean is over as many
+    assert found == pytest.approx(np.array(expected) / tokens, abs=1e-4)
+    summary = accuracy.evaluate(loaded, asked, form="letters")
+    right = sum(int(np.argmax(values)) == question.answer for values, question in zip(expected, asked))
+    assert (summary["format"], summary["correct"], summary["questions"]) == ("letters", right, len(asked))
+    assert "Asked zero-shot by letters" in accuracy.summary_markdown(summary)
+    assert accuracy.evaluate(loaded, asked)["format"] == "continuation"
+
+
+def test_every_subject_of_mmlu_has_lm_evals_line() -> None:
+    lm_eval = pytest.importorskip("lm_eval")
+    files = sorted((Path(lm_eval.__file__).parent / "tasks" / "mmlu" / "default").glob("mmlu_*.yaml"))
+    tasks = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in files]
+    subjects = {task["dataset_name"]: task["description"] for task in tasks if "dataset_name" in task}
+    assert len(subjects) == 57
+    for subject, description in subjects.items():
+        assert lettered(Question("q", ("a", "b"), 0, subject)).question == f"{description}q\nA. a\nB. b\nAnswer:"
+
+
+def test_the_form_follows_from_where_questions_come() -> None:
+    assert [form_of(name) for name in ("mmlu", "wmdp-bio", "mine.jsonl", None)] == ["letters"] * 2 + [
+        "continuation"
+    ] * 2
+    assert [form_of(name, "letters") for name in ("mmlu", "mine.jsonl", None)] == ["letters"] * 3
+    assert form_of("mmlu", "continuation") == "continuation"
+    expected = (
+        "The following are multiple choice questions (with answers) about biology.\n\nq\nA. a\nB. b\nC. c\nAnswer:"
+    )
+    asked = lettered(Question("q", ("a", "b", "c"), 2, "wmdp-bio"))
+    assert (asked.question, asked.choices, asked.answer) == (expected, ("A", "B", "C"), 2)
+
+
+def test_step_0_asks_as_many_questions_as_it_is_told_and_its_record_names_the_form(tmp_path) -> None:
+    folder = tiny_model_folder(tmp_path / "model")
+    write_questions(tmp_path / "mine.jsonl", MMLU)
+    common = {"forget_questions": str(tmp_path / "mine.jsonl"), "retain_questions": str(tmp_path / "mine.jsonl")}
+    (tmp_path / "forget.txt").write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
+    common |= {"forget_text": str(tmp_path / "forget.txt"), "retain_text": str(tmp_path / "forget.txt")}
+    found = {}
+    for form in ("auto", "letters"):
+        settings = DiagnoseSettings(
+            model=str(folder), outroot=str(tmp_path / "out"), device="cpu", num_questions=6, question_format=form, **common
+        )  # fmt: skip
+        found[form] = json.loads((diagnose("evals", settings, {}) / "summary.json").read_text(encoding="utf-8"))
+        assert found[form]["questions"] == 6
+        assert {subject: part["questions"] for subject, part in found[form]["subjects"].items()} == dict.fromkeys(
+            SUBJECTS, 2
+        )
+    assert [found[form]["format"] for form in found] == ["continuation", "letters"]
+    chosen = sample_uniformly(MMLU, 6, 42)
+    loaded = load(locate(str(folder)), "cpu")
+    for form, kind in (("auto", "continuation"), ("letters", "letters")):
+        assert found[form]["correct"] == accuracy.evaluate(loaded, chosen, form=kind)["correct"]

@@ -141,6 +141,7 @@ def _attack(given: Given, environment: Environment) -> int:
     settings = resolve(attack_command.AttackSettings, given, environment)
     outputs = attack_command.run(settings, given)
     data = gather.gather(outputs)
+    data.say_left_out()
     for line in [*strongest.lines(data), *attack_command.cannot_conclude(settings)]:
         print(line)
     print(f"-> {outputs / 'recovery' / 'recovery.csv'}\nnext: uv run brittle report {outputs}")

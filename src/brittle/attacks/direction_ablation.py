@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from brittle.contracts import AttackTarget, Evaluation
+from brittle.contracts import AttackFacts, AttackTarget, Evaluation, at_most
 from brittle.settings import BadInput, setting
 
 if TYPE_CHECKING:
@@ -46,19 +46,27 @@ class Settings:
     ablation_texts: int = setting(64, "texts about T that the directions are found on", minimum=1)
 
 
+def check(settings: Settings, facts: AttackFacts) -> None:
+    """Refuse blocks that a model does not have and more directions than it is wide."""
+    if (deepest := max(settings.ablation_layers, default=0)) >= facts.layers:
+        raise BadInput(f"--ablation-layers: there is no block {deepest}; blocks are 0 to {facts.layers - 1}")
+    most = max(settings.ablated_directions)
+    at_most("--ablated-directions", most, facts.width, 8, f"hidden states have {facts.width} dimensions")
+
+
 def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[int], None]) -> list[Evaluation]:
     """Evaluations before and at every number; nothing is random, so one seed is run."""
-    depth = len(target.loaded.anatomy.blocks(target.loaded.model))
-    layers = settings.ablation_layers or tuple(range(depth))
-    if max(layers) >= depth:
-        raise BadInput(f"--ablation-layers: there is no block {max(layers)}; this model has blocks 0 to {depth - 1}")
+    from brittle.models.reweighting import try_at, window_of
+
+    layers = settings.ablation_layers or tuple(range(len(target.loaded.anatomy.blocks(target.loaded.model))))
     number = min(settings.ablation_texts, len(target.texts))
     texts = [target.texts[position * len(target.texts) // number] for position in range(number)]
-    found = moved_directions(target.loaded, target.base, texts, layers, max(settings.ablated_directions))
+    most, longest = max(settings.ablated_directions), window_of(target.loaded)
+    found = moved_directions(target.loaded, target.base, texts, layers, most, longest)
     evaluations = [target.evaluate(0, 0)]
     for number, count in enumerate(settings.ablated_directions, 1):
         with ablated(target.loaded, {layer: directions[:, :count] for layer, directions in found.items()}):
-            evaluations.append(target.evaluate(number, 0, count))
+            evaluations += try_at(target, number, count)
         tick(1)
     return evaluations
 

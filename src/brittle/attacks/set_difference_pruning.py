@@ -45,10 +45,12 @@ class Settings:
 
 def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[int], None]) -> list[Evaluation]:
     """Evaluations before and at every share; scores are those of the whole model, and nothing is random."""
-    from brittle.models.reweighting import sweep
+    from brittle.models.reweighting import sweep, window_of
 
-    hazardous = input_norms(target.loaded, spread(target.texts, settings.pruning_texts))
-    benign = input_norms(target.loaded, spread(target.retain_texts, settings.pruning_texts))
+    hazardous, benign = (
+        input_norms(target.loaded, spread(texts, settings.pruning_texts), window_of(target.loaded))
+        for texts in (target.texts, target.retain_texts)
+    )
 
     def pruned(name: str, matrix: Tensor, share: float) -> Tensor:
         wanted = top_of_rows(matrix.abs() * hazardous[name].to(matrix), share)

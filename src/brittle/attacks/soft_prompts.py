@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from brittle.contracts import AttackTarget, Evaluation
+from brittle.contracts import AttackFacts, AttackTarget, Evaluation, at_most
 from brittle.settings import setting, with_default
 from brittle.training.teaching import TeachingSettings, teach
 
@@ -33,6 +33,12 @@ class Settings(TeachingSettings):
     prompt_tokens: int = setting(16, "vectors learned before every text", minimum=1)
     attack_lr: float = with_default(TeachingSettings, "attack_lr", 0.1)
     trajectory_steps: tuple[int, ...] = with_default(TeachingSettings, "trajectory_steps", ())
+
+
+def check(settings: Settings, facts: AttackFacts) -> None:
+    """Refuse more vectors than leave a text as much room as they take."""
+    room = min(facts.window, settings.attack_max_length)
+    at_most("--prompt-tokens", settings.prompt_tokens, room // 2, 16, f"a text and the prompt share {room} tokens")
 
 
 def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[int], None]) -> list[Evaluation]:

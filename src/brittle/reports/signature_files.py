@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas
 
-from brittle.records import write_text
+from brittle.records import check_file, write_text
 from brittle.reports.beside import EXPECTED, MARKS, number
 from brittle.reports.gather import ReportData, gather
 from brittle.reports.recovery_numbers import write_numbers
@@ -26,6 +26,9 @@ def write_signature(outputs: Path) -> Path:
     if not rows:
         raise BadInput(f"{outputs} holds no unlearned model; run the pipeline or brittle demo first")
     path = Path(outputs) / "signature.csv"
+    check_file(path)
+    check_file(Path(outputs) / "recovery" / "numbers.csv")
+    data.say_left_out()
     write_text(path, pandas.DataFrame(rows).to_csv(index=False))
     write_numbers(outputs, data.numbers)
     return path

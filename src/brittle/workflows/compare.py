@@ -265,11 +265,10 @@ class Comparison:
             raise failure.problem
 
     def _evaluate(self, folder: Path, located: Located, inputs: Mapping[str, Any]) -> None:
-        identity = Identity(
-            accuracy.NAME, {**inputs, "source": digest_of_source(accuracy)}, {"texts": fingerprint(self.material.texts)}
-        )
+        read = {"source": digest_of_source(accuracy), "forms": dict(self.material.forms)}
+        identity = Identity(accuracy.NAME, {**inputs, **read}, {"texts": fingerprint(self.material.texts)})
         place = self.place(folder, accuracy.NAME)
         if (self.only and accuracy.NAME not in self.only) or (not self.force and is_complete(place, identity)):
             return
         with writing(place, identity) as draft:
-            knowledge.write_evaluation(draft, self.loaded(located), self.material.questions, self.material.texts)
+            knowledge.write_evaluation(draft, self.loaded(located), self.material)

@@ -12,6 +12,7 @@ from brittle.data.corpora import read_texts
 from brittle.data.multiple_choice import load_questions
 from brittle.data.splits import split_by_entity
 from brittle.evaluation import multiple_choice_accuracy as accuracy
+from brittle.evaluation.question_forms import form_of, num_questions, question_format
 from brittle.records import digest_of_file
 from brittle.settings import BadInput, fields_of, setting
 from brittle.workflows import knowledge, laboratory
@@ -62,6 +63,8 @@ class DiagnoseSettings:
         None, "benign texts of the forget texts' form and length (default: data/benign.txt if there is one)",
         environment="BENIGN_TEXT",
     )  # fmt: skip
+    question_format: str = question_format()
+    num_questions: int = num_questions()
     force: bool = setting(False, "run again even if the record is complete")
 
 
@@ -145,6 +148,7 @@ def material(settings: DiagnoseSettings, reference: str, needs: Collection[str])
     """Only what this diagnostic reads: files that it does not need may be missing."""
     texts: dict[str, list[str]] = {}
     questions: dict[str, Any] = {}
+    sources: dict[str, str] = {}
     own = laboratory.behind(reference)
     shown = "texts" in needs
     named = settings.forget_text or settings.retain_text
@@ -158,6 +162,9 @@ def material(settings: DiagnoseSettings, reference: str, needs: Collection[str])
         else:
             forget = split_by_entity(load_questions(settings.forget_questions or "wmdp-bio"))
             retain = load_questions(settings.retain_questions or "mmlu")
-            retain = accuracy.sample_uniformly(retain, 1000, settings.seed) if len(retain) > 1000 else retain
             questions = {"t": forget.t, "v": forget.v, "retain": retain}
-    return Material(texts, questions)
+            sources = dict.fromkeys("tv", settings.forget_questions or "wmdp-bio")
+            sources["retain"] = settings.retain_questions or "mmlu"
+        questions["retain"] = accuracy.sample_uniformly(questions["retain"], settings.num_questions, settings.seed)
+    forms = {side: form_of(sources.get(side), settings.question_format) for side in questions}
+    return Material(texts, questions, forms)

@@ -17,6 +17,7 @@ from brittle import discovery
 from brittle.attacks import relearning
 from brittle.data.multiple_choice import Question, load_questions
 from brittle.evaluation.multiple_choice_accuracy import sample_uniformly
+from brittle.evaluation.question_forms import form_of, num_questions, question_format
 from brittle.models.references import Located, locate
 from brittle.settings import BadInput, seeds_in, setting
 from brittle.workflows import attack, knowledge, laboratory, make, parallel
@@ -84,9 +85,11 @@ class PipelineSettings:
     )
     retain_questions: str = setting(
         "mmlu",
-        "benign questions: mmlu from the hub (1000, uniform over subjects), or a file",
+        "benign questions: mmlu from the hub, or a file",
         environment="RETAIN_QUESTIONS",
     )
+    question_format: str = question_format()
+    num_questions: int = num_questions()
     max_samples: int = setting(
         500, "texts per split, and hazardous questions of the lens", environment="MAX_SAMPLES", minimum=1
     )
@@ -211,7 +214,13 @@ def _laboratory(settings: PipelineSettings) -> tuple[list[Arm], Mapping[str, Seq
     return (
         arms,
         chosen.attack_texts(),
-        Material(chosen.probes(), knowledge.questions_by_side(questions["forget"], questions["retain"])),
+        Material(
+            chosen.probes(),
+            knowledge.questions_by_side(
+                questions["forget"], sample_uniformly(questions["retain"], settings.num_questions)
+            ),
+            dict.fromkeys(("t", "v", "retain"), form_of(None, settings.question_format)),
+        ),
     )
 
 
@@ -238,11 +247,13 @@ def _models(settings: PipelineSettings) -> tuple[list[Arm], Mapping[str, Sequenc
     asked = own.questions() if own else {}
     forget: list[Question] = asked.get("forget") or load_questions(settings.forget_questions)
     retain = asked.get("retain") or load_questions(settings.retain_questions)
-    retain = sample_uniformly(retain, 1000, 42) if len(retain) > 1000 else retain
+    retain = sample_uniformly(retain, settings.num_questions, 42)
     attack_texts: Mapping[str, Sequence[str]]
     attack_texts = {"retain": texts["retain"], "benign": texts.get("benign", ())}
     attack_texts = shows_its_own.attack_texts() if shows_its_own else attack_texts
-    return arms, attack_texts, Material(texts, knowledge.questions_by_side(forget, retain))
+    sources = {"t": settings.forget_questions, "v": settings.forget_questions, "retain": settings.retain_questions}
+    forms = {side: form_of(None if asked else name, settings.question_format) for side, name in sources.items()}
+    return arms, attack_texts, Material(texts, knowledge.questions_by_side(forget, retain), forms)
 
 
 def _pairs(settings: PipelineSettings, arms: Sequence[Arm]) -> list[tuple[Located, Located]]:
