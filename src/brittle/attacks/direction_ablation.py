@@ -56,13 +56,12 @@ def check(settings: Settings, facts: AttackFacts) -> None:
 
 def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[int], None]) -> list[Evaluation]:
     """Evaluations before and at every number; nothing is random, so one seed is run."""
-    from brittle.models.reweighting import try_at, window_of
+    from brittle.models.reweighting import try_at
 
     layers = settings.ablation_layers or tuple(range(len(target.loaded.anatomy.blocks(target.loaded.model))))
     number = min(settings.ablation_texts, len(target.texts))
     texts = [target.texts[position * len(target.texts) // number] for position in range(number)]
-    most, longest = max(settings.ablated_directions), window_of(target.loaded)
-    found = moved_directions(target.loaded, target.base, texts, layers, most, longest)
+    found = moved_directions(target.loaded, target.base, texts, layers, max(settings.ablated_directions))
     evaluations = [target.evaluate(0, 0)]
     for number, count in enumerate(settings.ablated_directions, 1):
         with ablated(target.loaded, {layer: directions[:, :count] for layer, directions in found.items()}):

@@ -49,13 +49,12 @@ def fitting(target: AttackTarget, order: Sequence[str], most: int) -> int:
     Raises:
         BadInput: not even one.
     """
-    from brittle.models.encoding import encode
-    from brittle.models.reweighting import window_of
+    from brittle.models.encoding import encode, longest_row
 
     def tokens(texts: Sequence[str]) -> list[int]:
         return [len(row) for row in encode(target.loaded.tokenizer, texts)] or [0]
 
-    room = window_of(target.loaded, 1 << 30)
+    room = longest_row(target.loaded.model)
     asked = max(tokens([question.text for side in target.questions.values() for question in side]))
     lengths = list(itertools.accumulate(tokens([f"{example}\n" for example in order[:most]])))
     found = sum(asked + length <= room for length in lengths)

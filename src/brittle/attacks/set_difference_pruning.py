@@ -45,10 +45,10 @@ class Settings:
 
 def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[int], None]) -> list[Evaluation]:
     """Evaluations before and at every share; scores are those of the whole model, and nothing is random."""
-    from brittle.models.reweighting import sweep, window_of
+    from brittle.models.reweighting import sweep
 
     hazardous, benign = (
-        input_norms(target.loaded, spread(texts, settings.pruning_texts), window_of(target.loaded))
+        input_norms(target.loaded, spread(texts, settings.pruning_texts))
         for texts in (target.texts, target.retain_texts)
     )
 

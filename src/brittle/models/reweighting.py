@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from brittle.contracts import AttackTarget, Diverged, Evaluation
-from brittle.models.encoding import longest_row
 from brittle.models.loading import LoadedModel
 
 Change = Callable[[str, Tensor, float], Tensor]
@@ -45,11 +44,6 @@ def put_back(parameters: dict[str, Tensor], kept: dict[str, Tensor]) -> None:
     """Give parameters the values of a copy."""
     for name, parameter in parameters.items():
         parameter.copy_(kept[name])
-
-
-def window_of(loaded: LoadedModel, most: int = 512) -> int:
-    """The longest text in tokens: ``most``, or the model's positions where those are fewer."""
-    return longest_row(loaded.model, most)
 
 
 def try_at(target: AttackTarget, number: int, strength: float, prefix: str = "") -> list[Evaluation]:

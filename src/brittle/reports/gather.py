@@ -199,6 +199,7 @@ def _labels(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     plain = [
         entry.get("method") or entry["name"] if entry["role"] == "unlearned" else entry["role"] for entry in entries
     ]
+    plain = ["".join(sign if sign.isprintable() else " " for sign in label) for label in plain]
     shared, seen, labels = Counter(plain), Counter[str](), []
     for label in plain:
         seen[label] += 1

@@ -57,6 +57,15 @@ def _before_attack(data: ReportData, name: str, side: str | None) -> float | Non
     return float(rows[f"accuracy_{side}"].mean()) if rows[f"accuracy_{side}"].notna().any() else None
 
 
+def diverged(data: ReportData, name: str) -> dict[str, bool]:
+    """The attacks under which a model stopped giving numbers, and whether nothing after their start could be asked."""
+    if data.diverged is None or data.recovery is None:
+        return {}
+    attacks = data.diverged[data.diverged["model"] == name]["attack"].unique()
+    after = data.recovery[(data.recovery["model"] == name) & (data.recovery["step"] > 0)]
+    return {str(attack): not (after["attack"] == attack).any() for attack in attacks}
+
+
 @dataclass(frozen=True)
 class Movement:
     """How far, and in how many directions, a comparison moved the weights."""
@@ -79,7 +88,7 @@ def movement(comparison: ComparisonResult) -> Movement | None:
     if table is None or table.empty:
         return None
     update = math.sqrt((table["dW_fro"] ** 2).sum()) / math.sqrt((table["W_fro"] ** 2).sum())
-    return Movement(update, float(table[table["layer"] >= 0]["dW_stable_rank"].mean()))
+    return Movement(update, float(table[table["group"].isin(("attn", "mlp"))]["dW_stable_rank"].mean()))
 
 
 def movement_by_layer(comparison: ComparisonResult) -> pandas.DataFrame | None:

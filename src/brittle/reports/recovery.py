@@ -20,6 +20,7 @@ from brittle.reports.chance import ChanceTest, chance_test
 SIDES = ("t", "v", "retain")
 SIGNIFICANT = 0.05
 CAME_BACK = 0.5
+TOO_FEW = "too few questions to tell from chance"
 GAIN = 0.05
 """Least rise of V over its value before the attack that counts as the attack's doing."""
 
@@ -208,6 +209,8 @@ def verdict(row: MatchedRecovery, filtered: MatchedRecovery | None) -> str:
         return "reference that never lost V"
     if row.chance is None:
         return "not tested against chance"
+    if row.chance.least >= SIGNIFICANT:
+        return TOO_FEW
     if filtered is None or filtered.chance is None:
         return "above chance, no control" if row.chance.p < SIGNIFICANT else "no control"
     if filtered.chance.p < SIGNIFICANT:

@@ -44,7 +44,7 @@ def models(data: ReportData) -> str:
         "The models before any attack",
         table(
             [header[place] for place in shown], [[row[place] for place in shown] for row in rows],
-            "Accuracy on four-way questions (guessing: 25 %). T is the half of the hazardous facts that the attack "
+            "Accuracy; guessing among four choices gives 25 %. T is the half of the hazardous facts that the attack "
             "will teach, V the half it never shows; NLL is the negative log-likelihood in nats per token.",
             words=(0, 1, len(shown) - 1), cards=True,
         ),

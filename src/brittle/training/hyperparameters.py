@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from brittle.settings import setting
+from brittle.settings import LARGEST_SEED, setting
 
 VOCABULARY: dict[str, dict[str, Any]] = {
     "alpha": dict(
@@ -178,4 +178,7 @@ class TrainingSettings:
         False, "end the training when the held-out retain likelihood collapses (looked at every --eval-interval)",
         environment="STOP_ON_COLLAPSE",
     )  # fmt: skip
-    seed: int = setting(42, "seed of data order, noise and random targets", environment="SEED", tag_if_changed="sd")
+    seed: int = setting(
+        42, "seed of data order, noise and random targets", environment="SEED", tag_if_changed="sd",
+        minimum=0, maximum=LARGEST_SEED,
+    )  # fmt: skip

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery
-from brittle.data.corpora import read_texts
+from brittle.data.corpora import read_texts, text_column
+from brittle.data.files import say
 from brittle.settings import BadInput, fields_of, references_in, resolve, seeds_in, setting
 from brittle.workflows import attack, attack_checks, laboratory
 from brittle.workflows.battlefield import Arm, prepare
@@ -33,6 +34,7 @@ class AttackSettings:
     forget_text: str | None = setting(None, "texts about the removed facts; those of T teach (default: T's questions)")
     retain_text: str | None = setting(None, "benign texts for attacks that teach no hazard (default: benign questions)")
     benign_text: str | None = setting(None, "benign texts in the hazardous texts' form (default: benign questions)")
+    text_column: str | None = text_column()
     forget_questions: str | None = setting(None, "hazardous questions: wmdp-bio or a file")
     retain_questions: str | None = setting(None, "benign questions: mmlu or a file")
     seeds: str = setting(
@@ -75,6 +77,9 @@ def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
     asked = DiagnoseSettings(forget_questions=settings.forget_questions, retain_questions=settings.retain_questions)
     shown = material(asked, reference, {"questions"})
     field = prepare(dict(shown.questions), **_texts(settings, reference))
+    if settings.forget_text or settings.retain_text or settings.benign_text:
+        for note in field.notes:
+            say(note)
     attack_checks.check_settings(ready, attack_checks.facts_of(field, [there.get(text, text) for text, _ in parts]))
     arms = [Arm(there.get(text) or laboratory.find(text), role) for text, role in parts]
     base = next((arm.located for arm in arms if arm.role == "base"), None)
@@ -103,8 +108,10 @@ def _texts(settings: AttackSettings, reference: str) -> dict[str, Sequence[str]]
     """Texts of the files that were named; otherwise of the laboratory, if it is one of its models."""
     own = laboratory.behind(reference)
     found: dict[str, Sequence[str]] = dict(own.attack_texts()) if own else {}
+    if settings.forget_questions:  # the laboratory's texts are about other questions
+        found.pop("texts", None)
     named = {"texts": settings.forget_text, "retain": settings.retain_text, "benign": settings.benign_text}
-    return found | {part: read_texts(path) for part, path in named.items() if path}
+    return found | {part: read_texts(path, settings.text_column) for part, path in named.items() if path}
 
 
 def _of(settings_type: type, given: Mapping[str, Any]) -> dict[str, Any]:

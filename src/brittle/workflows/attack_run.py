@@ -103,6 +103,7 @@ class Run:
             draft.note(device=device_type(), dtype="fp32", diverged=[each.reason for each in target.diverged])
 
     def _evaluate(self, loaded: Any, path: Any) -> Callable[..., Evaluation]:
+        from brittle.models.hidden_states import NonFinite
         from brittle.models.likelihood import prepare, score
 
         @functools.lru_cache(maxsize=1)
@@ -119,7 +120,7 @@ class Run:
                 predictions = {
                     side: _choices(score(loaded, questions, normalise=False)) for side, questions in asked.items()
                 }
-            except BadInput as problem:  # the same questions were answered before the attack
+            except NonFinite as problem:  # the same questions were answered before the attack
                 if not evaluated:
                     raise
                 raise Diverged(str(problem)) from None

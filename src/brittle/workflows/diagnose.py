@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery
-from brittle.data.corpora import read_texts
+from brittle.data.corpora import read_texts, text_column
 from brittle.data.multiple_choice import load_questions
 from brittle.data.splits import split_by_entity
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.evaluation.question_forms import form_of, num_questions, question_format
 from brittle.records import digest_of_file
-from brittle.settings import BadInput, fields_of, setting
+from brittle.settings import LARGEST_SEED, BadInput, fields_of, setting
 from brittle.workflows import knowledge, laboratory
 from brittle.workflows.compare import Comparison
 from brittle.workflows.material import Material, reads_texts
@@ -40,6 +40,7 @@ class DiagnoseSettings:
         None, "texts of the hazardous domain (default: data/forget.txt; a laboratory brings its own)"
     )
     retain_text: str | None = setting(None, "benign texts (default: data/retain.txt)")
+    text_column: str | None = text_column()
     forget_questions: str | None = setting(
         None, "hazardous questions: wmdp-bio or a file (a laboratory brings its own)"
     )
@@ -49,7 +50,7 @@ class DiagnoseSettings:
     )
     plot_outdir: str | None = setting(None, "folder for its figures (default: as documented, beside the tables)")
     title: str | None = setting(None, "line under the figures' titles (default: the models)")
-    seed: int = setting(42, "seed of what is sampled, such as benign questions")
+    seed: int = setting(42, "seed of what is sampled, such as benign questions", minimum=0, maximum=LARGEST_SEED)
     control: str = setting(
         "none", "an independent retraining of model A: its own comparison stands beside this one", environment="CONTROL"
     )
@@ -84,7 +85,7 @@ def diagnose(name: str, settings: DiagnoseSettings, given: Mapping[str, Any]) ->
     session = Comparison(
         Path(settings.outroot), Material({}, {}), settings.device, settings.dtype, settings.device, settings.dtype,
         settings.force, given, (name, *first), Path(settings.outdir) if settings.outdir else None,
-        Path(settings.plot_outdir) if settings.plot_outdir else None, settings.title, random=settings.random_control,
+        Path(settings.plot_outdir) if settings.plot_outdir else None, settings.title, random=settings.random_control, standing=first,
     )  # fmt: skip
     if table := given.get("per_layer_csv"):
         folder = _folder_of_table(Path(table))
@@ -129,12 +130,14 @@ def _variant(plugin: discovery.Plugin, given: Mapping[str, Any]) -> discovery.Pl
     return plugin
 
 
-def texts_from(forget: str | None, retain: str | None, benign: str | None) -> dict[str, list[str]]:
+def texts_from(
+    forget: str | None, retain: str | None, benign: str | None, column: str | None = None
+) -> dict[str, list[str]]:
     """Texts from files, by default those that create_datasets.py writes; ``benign`` only where there is a file."""
-    texts = {"forget": read_texts(forget or "data/forget.txt"), "retain": read_texts(retain or "data/retain.txt")}
+    named = {"forget": forget or "data/forget.txt", "retain": retain or "data/retain.txt"}
     if benign or Path("data/benign.txt").is_file():
-        texts["benign"] = read_texts(benign or "data/benign.txt")
-    return texts
+        named["benign"] = benign or "data/benign.txt"
+    return {split: read_texts(path, column) for split, path in named.items()}
 
 
 def _folder_of_table(table: Path) -> Path:
@@ -155,7 +158,8 @@ def material(settings: DiagnoseSettings, reference: str, needs: Collection[str])
     if own and not named:
         texts = dict(own.probes()) if shown else dict(own.texts())
     elif shown or named:
-        texts = texts_from(settings.forget_text, settings.retain_text, settings.benign_text if shown else None)
+        benign = settings.benign_text if shown else None
+        texts = texts_from(settings.forget_text, settings.retain_text, benign, settings.text_column)
     if {"questions", "patches"} & set(needs):
         if own and not settings.forget_questions and not settings.retain_questions:
             questions = dict(knowledge.questions_for(reference) or {})

@@ -16,15 +16,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from brittle import discovery, training
+from brittle import discovery, leases, training
 from brittle.contracts import MethodNeeds
+from brittle.data.corpora import text_column
 from brittle.evaluation.published_benchmarks import DEFAULT_TASKS
 from brittle.records import (
     Draft,
     Identity,
+    check_place,
     digest_of_source,
     fingerprint,
     is_complete,
+    parents_of,
     writing,
 )
 from brittle.settings import BadInput, as_dictionary, fields_of, flag_of, folder_tags, resolve, setting
@@ -58,6 +61,7 @@ class MakeSettings:
         environment="FORGET_DATA",
     )
     retain_data: str = setting("data/retain.txt", "texts to keep", environment="RETAIN_DATA")
+    text_column: str | None = text_column()
     device: str = setting("auto", "auto (best GPU), cuda, cuda:N, mps or cpu", environment="DEVICE")
     dtype: str = setting(
         "auto",
@@ -209,7 +213,8 @@ def read_texts(make: MakeSettings, given: Mapping[str, Any]) -> dict[str, Any]:
         _, chosen = laboratory.parse(make.model)
         return chosen.texts() | {"source": "default"}
     source = [getattr(make, key) for key in named] or "default"
-    return {"forget": read(Path(make.forget_data)), "retain": read(Path(make.retain_data)), "source": source}
+    column = make.text_column
+    return {"forget": read(make.forget_data, column), "retain": read(make.retain_data, column), "source": source}
 
 
 def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
@@ -230,11 +235,14 @@ def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
         with tempfile.TemporaryDirectory() as folder:
             unlearn(chosen, Draft(Path(folder)), checkpoints, tick or (lambda _: None))
         return chosen.folder
-    if not chosen.make.resume:
+    smallest = sum(path.stat().st_size for path in chosen.base.folder.glob("*.safetensors"))  # they are saved in fp32
+    check_place(chosen.folder, chosen.identity.kind, space=smallest)
+    with parents_of(chosen.folder), leases.held(chosen.folder):  # another process's checkpoint is not deleted
+        if not chosen.make.resume:
+            checkpoints.remove()
+        with writing(chosen.folder, chosen.identity) as draft:
+            unlearn(chosen, draft, checkpoints, tick)
         checkpoints.remove()
-    with writing(chosen.folder, chosen.identity) as draft:
-        unlearn(chosen, draft, checkpoints, tick)
-    checkpoints.remove()
     return finishing.finish(chosen)
 
 

@@ -15,10 +15,12 @@ from tqdm import tqdm
 from brittle.models.adapters import add_adapters, merged
 from brittle.models.anatomy import COMPONENTS, Anatomy
 from brittle.models.construction import save
-from brittle.models.devices import resolve_device, resolve_dtype
+from brittle.models.devices import mixed_precision, resolve_device
 from brittle.models.encoding import longest_row
 from brittle.models.likelihood import mean_negative_log_likelihood
 from brittle.models.loading import LoadedModel, load
+from brittle.models.model_files import copy_tokenizer
+from brittle.models.weight_files import weight_files
 from brittle.records import Draft
 from brittle.settings import BadInput
 from brittle.training import memory
@@ -55,7 +57,7 @@ def unlearn(
     """Train as planned and fill the record's draft. ``tick`` reports optimizer steps; without it a bar is shown."""
     training = chosen.training
     device = own_device(chosen)
-    precision = "no" if training.weight_dtype == "bf16" else PRECISION[resolve_dtype(chosen.make.dtype, device)]
+    precision = "no" if training.weight_dtype == "bf16" else PRECISION[mixed_precision(chosen.make.dtype, device)]
     run = prepare(chosen, device)
     device = run.loaded.device  # of the embeddings, where layers are spread over several GPUs
     before = likelihoods(run.loaded, run.held_out, training.max_length)
@@ -214,11 +216,11 @@ def save_result(chosen: Plan, run: Run, draft: Draft) -> None:
     model = run.loaded.model
     if run.adapters is not None and not chosen.make.merge:
         run.adapters.save_pretrained(draft.folder)
-        run.loaded.tokenizer.save_pretrained(draft.folder)
+        copy_tokenizer(chosen.base.folder, draft.folder)
         return
     model = merged(run.adapters) if run.adapters is not None else model
     draft.note(unmoved_share=unmoved_share(model, chosen.base.folder))
-    save(model.cpu(), run.loaded.tokenizer, draft.folder)
+    save(model.cpu(), run.loaded.tokenizer, draft.folder, chosen.base.folder)
 
 
 def _reference(chosen: Plan, loaded: LoadedModel, examples: Mapping[str, Sequence[Example]], device: str) -> Any:
@@ -275,7 +277,7 @@ def unmoved_share(model: Any, base: Path) -> float:
     """The share of weights that training left exactly as they are in the base's files (0 to 1)."""
     names = {_key(name): parameter for name, parameter in model.named_parameters()}
     same = total = 0
-    for path in sorted(base.glob("*.safetensors")):
+    for path in weight_files(base):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 (not a dictionary)
                 if _key(name) in names:
