@@ -22,8 +22,9 @@ from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.evaluation.multiple_choice_accuracy import sample_uniformly
 from brittle.evaluation.question_forms import form_of, in_form, lettered
 from brittle.models import tuned_lens
+from brittle.models.batching import turning_points
 from brittle.models.encoding import encode, encode_beginnings, encode_pieces, front_of
-from brittle.models.hidden_states import NonFinite
+from brittle.models.hidden_states import NonFinite, pad
 from brittle.models.likelihood import mean_negative_log_likelihood, negative_log_likelihood, score
 from brittle.models.loading import check_same_vocabulary, load
 from brittle.models.observation import observe
@@ -402,3 +403,70 @@ def test_step_0_asks_as_many_questions_as_it_is_told_and_its_record_names_the_fo
     loaded = load(locate(str(folder)), "cpu")
     for form, kind in (("auto", "continuation"), ("letters", "letters")):
         assert found[form]["correct"] == accuracy.evaluate(loaded, chosen, form=kind)["correct"]
+
+
+# --- angles that depend on the longest row -------------------------------------------------------------------------
+
+
+def long_rope(architecture: str = "phi3"):
+    """A tiny model whose positions turn otherwise where the longest row of a batch is beyond 20 tokens."""
+    halves = 4
+    rope = {
+        "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 20, "factor": 4.0,
+        "short_factor": [1.0] * halves, "long_factor": [8.0 + place for place in range(halves)],
+    }  # fmt: skip
+    more = {"original_max_position_embeddings": 20} if architecture == "phi3" else {}
+    return tiny_loaded(architecture, rope_parameters=rope, max_position_embeddings=160, **more)
+
+
+@pytest.mark.parametrize("architecture", ["phi3", "llama"])
+def test_batch_size_changes_nothing_where_angles_depend_on_the_longest_row(architecture) -> None:
+    loaded = long_rope(architecture)
+    assert turning_points(loaded.model.config) == (20,)
+    short, long = (torch.tensor([own(loaded.tokenizer, text)]) for text in ("A fox.", TEXTS[0] + TEXTS[1]))
+    assert short.shape[1] < 20 < long.shape[1]
+    with torch.no_grad():  # the danger is real: the short row beside the long one is not the short row alone
+        both, mask = pad([long[0].tolist(), short[0].tolist()], 0)
+        together = loaded.model(both, attention_mask=mask).logits[1, : short.shape[1]]
+        assert not torch.allclose(together, loaded.model(short).logits[0], atol=1e-3)
+    questions = [
+        *QUESTIONS,
+        Asked(TEXTS[0] + TEXTS[1], ("a", "c"), 0),
+        Asked(TEXTS[0] + TEXTS[2], ("the sea", "a fox"), 1),
+    ]
+    found = [score(loaded, questions, "all", batch_size=size).log_probabilities for size in (1, 8)]
+    assert np.allclose(*found, atol=1e-6)
+    texts = [*TEXTS, "A fox.", "The river runs", TEXTS[0] + TEXTS[1]]
+    found = [negative_log_likelihood(loaded, texts, size, 160) for size in (1, 8)]
+    assert np.allclose(*found, atol=1e-6)
+    expected = [-values_of(loaded, own(loaded.tokenizer, text)).mean() for text in texts]
+    assert found[1] == pytest.approx(expected, abs=1e-5)
+    seen: dict[int, dict[int, torch.Tensor]] = {1: {}, 8: {}}
+    for size, states in seen.items():
+        observe(loaded, None, {"forget": texts}, [Keeping(states)], size, 160)
+    assert all(torch.allclose(seen[1][index], seen[8][index], atol=1e-5) for index in range(len(texts)))
+    rows = answer_rows(loaded, questions, 160)
+    found = [answer_log_probabilities(loaded, None, rows, size) for size in (1, 8)]
+    assert np.allclose(*found, atol=1e-6)
+
+
+class Keeping:
+    """Keeps the last hidden states of every text."""
+
+    def __init__(self, states: dict[int, torch.Tensor]) -> None:
+        self.states = states
+
+    def update(self, observation) -> None:
+        for row, index in enumerate(observation.text_indices):
+            self.states[index] = observation.hidden_a[-1][row, : int(observation.mask[row].sum())]
+
+
+def test_dynamic_scaling_never_begins() -> None:
+    """It begins beyond the model's positions, which no row exceeds; whatever was asked before changes nothing."""
+    rope = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 4.0}
+    loaded = tiny_loaded("llama", rope_parameters=rope)
+    long, short = " ".join(TEXTS) * 2, TEXTS[0]
+    before = negative_log_likelihood(loaded, [short], 1)
+    together = negative_log_likelihood(loaded, [long, short], 8, 512)
+    assert together[1] == pytest.approx(before[0], abs=1e-6)
+    assert turning_points(loaded.model.config) == ()

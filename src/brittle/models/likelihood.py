@@ -7,14 +7,15 @@ logit lens, nostalgebraist 2020); at the last depth that is the model itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from brittle.models.batching import batches_by_length
 from brittle.models.encoding import encode_pieces, longest_row
 from brittle.models.hidden_states import hidden_states, pad, refuse
 from brittle.models.loading import LoadedModel
@@ -83,13 +84,13 @@ def score(
     values = np.full((len(chosen), len(asked), max(len(question.rows) for question in asked)), -np.inf)
     single = [(index, None) for index, question in enumerate(asked) if question.single]
     spelled = [(i, c) for i, question in enumerate(asked) if not question.single for c in range(len(question.rows))]
-    for batch in batches_by_length(single, lambda item: asked[item[0]].start, batch_size):
+    for batch in batches_by_length(loaded.model, single, lambda item: asked[item[0]].start, batch_size):
         found = _score_single(
             loaded, [asked[index] for index, _ in batch], chosen, prepared.padding, normalise, translate
         )
         for row, (index, _) in enumerate(batch):
             values[:, index, : len(asked[index].rows)] = found[row]
-    for batch in batches_by_length(spelled, lambda item: len(asked[item[0]].rows[item[1]]), batch_size):
+    for batch in batches_by_length(loaded.model, spelled, lambda item: len(asked[item[0]].rows[item[1]]), batch_size):
         rows = [asked[index].rows[choice] for index, choice in batch]
         starts = [asked[index].start for index, _ in batch]
         found = token_log_probabilities(loaded, rows, starts, chosen, prepared.padding, translate)
@@ -110,7 +111,7 @@ def negative_log_likelihood(
     rows = [(index, row) for index, parts in enumerate(pieces) for row in parts if len(row) > 1]
     sums, tokens = np.zeros(len(pieces)), np.zeros(len(pieces))
     last = len(loaded.anatomy.blocks(loaded.model))
-    for batch in batches_by_length(rows, lambda item: len(item[1]), batch_size):
+    for batch in batches_by_length(loaded.model, rows, lambda item: len(item[1]), batch_size):
         chosen = [row for _, row in batch]
         found = token_log_probabilities(loaded, chosen, [1] * len(batch), [last], loaded.tokenizer.pad_token_id)
         for (index, _), values in zip(batch, found):
@@ -218,10 +219,3 @@ def _check_scores(
 def _unless_full(mask: Tensor) -> Tensor | None:
     """No mask where nothing is padded: attention is faster without one."""
     return None if bool(mask.all()) else mask
-
-
-def batches_by_length(items: Iterable[Any], length: Any, batch_size: int) -> Iterator[list[Any]]:
-    """Items sorted by length, longest first, in batches."""
-    ordered = sorted(items, key=lambda item: -length(item))
-    for start in range(0, len(ordered), batch_size):
-        yield ordered[start : start + batch_size]
