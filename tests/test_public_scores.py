@@ -17,14 +17,17 @@ from tiny_loaded import QUESTIONS, Asked, tiny_loaded
 from tiny_models import TEXTS, VOCABULARY, tiny_model_folder
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from brittle import discovery
 from brittle.data.multiple_choice import Question, write_questions
+from brittle.diagnostics import layerwise_accuracy
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.evaluation.multiple_choice_accuracy import sample_uniformly
 from brittle.evaluation.question_forms import form_of, in_form, lettered
-from brittle.models import tuned_lens
+from brittle.models import linear_lens, tuned_lens
 from brittle.models.batching import turning_points
 from brittle.models.encoding import encode, encode_beginnings, encode_pieces, front_of
 from brittle.models.hidden_states import NonFinite, pad
+from brittle.models.lenses import score_through_lens
 from brittle.models.likelihood import mean_negative_log_likelihood, negative_log_likelihood, score
 from brittle.models.loading import check_same_vocabulary, load
 from brittle.models.observation import observe
@@ -470,3 +473,90 @@ def test_dynamic_scaling_never_begins() -> None:
     together = negative_log_likelihood(loaded, [long, short], 8, 512)
     assert together[1] == pytest.approx(before[0], abs=1e-6)
     assert turning_points(loaded.model.config) == ()
+
+
+# --- the plain linear lens -----------------------------------------------------------------------------------------
+
+LENS = layerwise_accuracy.Settings(lens="linear", tuned_lr=1e-2, tuned_epochs=4, tuned_train_frac=0.5, batch_size=2)
+
+
+def test_a_linear_lens_is_a_plain_map_that_learns_the_next_token() -> None:
+    """Trained again by hand, step by step, from the model's own list of hidden states: the same map, and its KL."""
+    loaded, texts = tiny_loaded("llama"), [*TEXTS, "A fox.", "The river runs to the sea.", TEXTS[0][5:]]
+    found = list(linear_lens.train(loaded, texts, 1e-2, 4, 0.5, 42, batch_size=2))
+    assert [each.depth for each in found] == [0, 1, 2] and found[-1].linear is None
+    assert (found[-1].divergence, found[-1].divergence_untuned) == (0, 0)
+    rows = [own(loaded.tokenizer, text) for text in texts]
+    generator = torch.Generator().manual_seed(42)
+    order = torch.randperm(6, generator=generator).tolist()
+    learning, held = [rows[index] for index in order[:3]], [rows[index] for index in order[3:]]
+    with torch.random.fork_rng():
+        torch.manual_seed(42)
+        by_hand = torch.nn.Linear(32, VOCABULARY)
+    adam = torch.optim.Adam(by_hand.parameters(), lr=1e-2)
+    number = 0
+    for _ in range(4):
+        turn = torch.randperm(3, generator=generator).tolist()
+        for batch in ([turn[0], turn[1]], [turn[2]]):
+            adam.param_groups[0]["lr"] = 1e-2 * (1 - number / 8)
+            states, targets = [], []
+            for index in batch:
+                with torch.no_grad():
+                    output = loaded.model(torch.tensor([learning[index]]), output_hidden_states=True)
+                states.append(output.hidden_states[1][0, :-1])
+                targets.append(torch.tensor(learning[index][1:]))
+            adam.zero_grad()
+            torch.nn.functional.cross_entropy(by_hand(torch.cat(states)), torch.cat(targets)).backward()
+            adam.step()
+            number += 1
+    assert torch.allclose(found[1].linear.weight, by_hand.weight, atol=1e-4)
+    sums, tokens = 0.0, 0
+    for row in held:
+        with torch.no_grad():
+            output = loaded.model(torch.tensor([row]), output_hidden_states=True)
+            target, shown = (
+                x.double().log_softmax(-1) for x in (output.logits[0], by_hand(output.hidden_states[1][0]))
+            )
+        sums += float((target.exp() * (target - shown)).sum())
+        tokens += len(row)
+    assert found[1].divergence == pytest.approx(sums / tokens, rel=1e-3)
+
+
+def test_questions_through_the_linear_lens_are_read_by_its_map_and_end_at_the_model() -> None:
+    loaded = tiny_loaded()
+    scores = score_through_lens(loaded, QUESTIONS, TEXTS, LENS)
+    maps = list(linear_lens.train(loaded, TEXTS, 1e-2, 4, 0.5, 42, batch_size=2))
+    assert scores.depths == (0, 1, 2) and scores.lens_divergences[0] == tuple(each.divergence for each in maps)
+    model = score(loaded, QUESTIONS, batch_size=2, normalise=False)
+    assert np.array_equal(scores.log_probabilities[-1], model.log_probabilities[0])
+    for index, asked in enumerate(QUESTIONS):
+        start, values = len(own(loaded.tokenizer, asked.question)), []
+        for choice in asked.choices:
+            row = own(loaded.tokenizer, f"{asked.question} {choice}")
+            with torch.no_grad():
+                states = loaded.model(torch.tensor([row]), output_hidden_states=True).hidden_states[1][0]
+                logits = maps[1].linear(states)[start - 1 : -1]
+            single = all(len(own(loaded.tokenizer, f"{asked.question} {c}")) == start + 1 for c in asked.choices)
+            logits = logits if single else logits.log_softmax(-1)  # what one row gives is without its normaliser
+            values.append(float(logits.gather(1, torch.tensor(row)[start:, None]).mean()))
+        assert scores.log_probabilities[1, index, : len(values)] == pytest.approx(values, abs=1e-3)
+    again = score_through_lens(loaded, QUESTIONS, TEXTS, LENS)
+    assert np.array_equal(again.log_probabilities, scores.log_probabilities)
+
+
+def test_the_linear_lens_has_a_folder_of_its_own_and_a_lens_that_is_none_is_refused(tmp_path) -> None:
+    folder = tiny_model_folder(tmp_path / "model")
+    write_questions(tmp_path / "mine.jsonl", MMLU)
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
+    mine, texts = str(tmp_path / "mine.jsonl"), str(tmp_path / "texts.txt")
+    settings = DiagnoseSettings(
+        model=str(folder), outroot=str(tmp_path / "out"), device="cpu", forget_questions=mine, retain_questions=mine,
+        forget_text=texts, retain_text=texts,
+    )  # fmt: skip
+    place = diagnose("wmdp_logit_lens", settings, {"lens": "linear"})
+    assert place.name == "wmdp_linear_lens"
+    summary = json.loads((place / "summary.json").read_text(encoding="utf-8"))
+    assert (summary["lens"], summary["questions"]) == ("linear", len(MMLU))
+    with pytest.raises(BadInput, match="--lens: 'foo' is not one of logit, tuned, linear"):
+        diagnose("wmdp_logit_lens", settings, {"lens": "foo"})
+    assert discovery.plugins("diagnostics")["wmdp_linear_lens"].on_request

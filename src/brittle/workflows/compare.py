@@ -184,33 +184,19 @@ class Comparison:
         return folder
 
     def _ask(self, located: Located, listener: passes.Listener) -> None:
-        from brittle.models import tuned_lens
-        from brittle.models.likelihood import score
+        from brittle.models.lenses import score_through_lens
 
-        settings, loaded = listener.settings, self.loaded(located)
-        chosen = self.material.hazardous[: settings.max_samples]
-        common = {"batch_size": settings.batch_size, "max_length": settings.max_length}
-        if settings.lens == "logit":
-            listener.fitter.update(score(loaded, chosen, "all", normalise=False, **common))
-            return
+        chosen = self.material.hazardous[: listener.settings.max_samples]
         texts = [text for part in self.material.texts.values() for text in part]
-        lens = tuned_lens.train(
-            loaded,
-            texts,
-            settings.tuned_lr,
-            settings.tuned_epochs,
-            settings.tuned_train_frac,
-            settings.seeds[0],
-            **common,
-        )
-        scores = score(loaded, chosen, "all", normalise=False, **common, translate=lens.translate)
-        listener.fitter.update(replace(scores, lens_divergences=(lens.divergence, lens.divergence_untuned)))
+        listener.fitter.update(score_through_lens(self.loaded(located), chosen, texts, listener.settings))
 
     def _missing(self, scope: str, folder: Path, inputs: Mapping[str, Any]) -> list[passes.Listener]:
         """The diagnostics of a scope that have no complete record."""
         missing = []
         for name, plugin in discovery.plugins("diagnostics").items():
             if plugin.constants["SCOPE"] != scope or (self.only and name not in self.only):
+                continue
+            if plugin.on_request and name not in self.only:
                 continue
             module = plugin.load()
             settings = with_overrides(module.Settings, {**self.overrides, **plugin.variant})

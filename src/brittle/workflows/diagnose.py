@@ -127,6 +127,9 @@ def _variant(plugin: discovery.Plugin, given: Mapping[str, Any]) -> discovery.Pl
         chosen = {key: given[key] for key in other.variant if key in given}
         if other.module == plugin.module and chosen and chosen == other.variant:
             return other
+    if wrong := next((key for key in plugin.variant if key in given), None):
+        known = ", ".join(str(variant[wrong]) for variant in plugin.constants["VARIANTS"].values())
+        raise BadInput(f"--{wrong.replace('_', '-')}: '{given[wrong]}' is not one of {known}")
     return plugin
 
 

@@ -39,6 +39,6 @@ class Material:
 
 
 def reads_texts(plugin: discovery.Plugin) -> bool:
-    """Whether a diagnostic is shown texts; a tuned lens learns from them."""
+    """Whether a diagnostic is shown texts; a learned lens learns from them."""
     needs = plugin.constants["NEEDS"]
-    return bool({"activations", "sensitivity"} & {needs, *needs}) or plugin.variant.get("lens") == "tuned"
+    return bool({"activations", "sensitivity"} & {needs, *needs}) or plugin.variant.get("lens") in ("tuned", "linear")
