@@ -32,6 +32,7 @@ DOCUMENTED = {
     "activation_comparison": {"activation_comparison": ACTIVATIONS},
     "wmdp_logit_lens": {"wmdp_lens_results": "layer accuracy correct total"},
     "wmdp_tuned_lens": {"wmdp_lens_results": "layer accuracy correct total"},
+    "wmdp_linear_lens": {"wmdp_lens_results": "layer accuracy correct total"},
     "causal_depth": {"causal_depth": "layer log_probability drop drop_filtered"},
     "null_space_analysis": {
         "null_space_results": "name component effective_rank top10_variance_ratio max_singular_value "

@@ -24,6 +24,7 @@ from tiny_models import TEXTS, tiny_model_folder
 from brittle import discovery, tables
 from brittle.contracts import OBSERVATIONS, Figure, Findings
 from brittle.models.checkpoints import matrix_pairs
+from brittle.models.lenses import score_through_lens
 from brittle.models.likelihood import as_it_is, score
 from brittle.models.loading import load
 from brittle.models.observation import observe
@@ -100,8 +101,12 @@ def find(name, folders, models, architecture, other=1, batch_size=2, backwards=F
         observe_sensitivity(models[keys[0]], models[keys[1]], texts, [fitter], plan)
     if "questions" in needs:
         asked = turned(MANY)
-        lens = train(models[keys[1]], sum(SPLITS.values(), []), epochs=1) if "tuned" in name else None
+        shown, plan = sum(SPLITS.values(), []), dataclasses.replace(fitter.settings, tuned_epochs=1)
+        lens = train(models[keys[1]], shown, epochs=1) if "tuned" in name else None
         for part in (asked[:batch_size], asked[batch_size:]):
+            if "linear" in name:
+                fitter.update(score_through_lens(models[keys[1]], part, shown, plan))
+                continue
             scores = score(models[keys[1]], part, "all", batch_size, translate=lens.translate if lens else as_it_is)
             found = (lens.divergence, lens.divergence_untuned) if lens else ((), ())
             fitter.update(dataclasses.replace(scores, lens_divergences=found))

@@ -44,7 +44,9 @@ def test_accuracy_overall_and_by_subject():
 
 def test_the_summary_in_words():
     part = {"accuracy": 0.5, "correct": 2, "questions": 4, "interval_low": 0.15, "interval_high": 0.85}
-    text = summary_markdown({"model": "a_model", "chance": 0.25, "subjects": {"law": part}, **part})
+    text = summary_markdown(
+        {"model": "a_model", "format": "letters", "chance": 0.25, "subjects": {"law": part}, **part}
+    )
     assert text.startswith("# MMLU: a_model\n")
     assert "Accuracy 50.0 % (15.0 to 85.0) on 4 questions; chance is 25.0 %." in text
     assert "| law | 50.0 % (15.0 to 85.0) | 4 |" in text

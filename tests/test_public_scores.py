@@ -5,20 +5,31 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import transformers
+import yaml
 from tiny_loaded import QUESTIONS, Asked, tiny_loaded
 from tiny_models import TEXTS, VOCABULARY, tiny_model_folder
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from brittle.models import tuned_lens
+from brittle import discovery
+from brittle.data.multiple_choice import Question, write_questions
+from brittle.diagnostics import layerwise_accuracy
+from brittle.evaluation import multiple_choice_accuracy as accuracy
+from brittle.evaluation.multiple_choice_accuracy import sample_uniformly
+from brittle.evaluation.question_forms import form_of, in_form, lettered
+from brittle.models import linear_lens, tuned_lens
+from brittle.models.batching import turning_points
 from brittle.models.encoding import encode, encode_beginnings, encode_pieces, front_of
-from brittle.models.hidden_states import NonFinite
+from brittle.models.hidden_states import NonFinite, pad
+from brittle.models.lenses import score_through_lens
 from brittle.models.likelihood import mean_negative_log_likelihood, negative_log_likelihood, score
-from brittle.models.loading import check_same_vocabulary
+from brittle.models.loading import check_same_vocabulary, load
 from brittle.models.observation import observe
 from brittle.models.patching import answer_log_probabilities, answer_rows
 from brittle.models.perturbation import Plan
@@ -27,6 +38,7 @@ from brittle.models.references import locate
 from brittle.models.sensitivity import observe_sensitivity
 from brittle.settings import BadInput
 from brittle.training.batches import read, tokenise
+from brittle.workflows.diagnose import DiagnoseSettings, diagnose
 
 KINDS = ("bpe", "unigram", "wordpiece")
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]
@@ -298,3 +310,253 @@ def test_a_missing_choice_is_still_minus_infinity_and_never_the_answer() -> None
     scores = score(tiny_loaded(), QUESTIONS)
     assert np.isneginf(scores.log_probabilities).any() and not np.isnan(scores.log_probabilities).any()
     assert all(prediction < len(asked.choices) for prediction, asked in zip(scores.predictions[0], QUESTIONS))
+
+
+# --- step 0 asks as lm-evaluation-harness does ---------------------------------------------------------------------
+
+SUBJECTS = ("abstract_algebra", "high_school_world_history", "machine_learning")
+MMLU = [
+    Question(f" Which {first} runs to the {second}?\n", (first, second, "the lazy dog", "a model"), number % 4, subject)
+    for number, (first, second, subject) in enumerate(
+        itertools.product(("fox", "river", "amber resin"), ("sea", "cellar", "orchard"), SUBJECTS)
+    )
+]
+
+
+@pytest.mark.parametrize("bos", [False, True])
+def test_letters_are_asked_and_scored_as_lm_eval_asks_mmlu(tmp_path, bos) -> None:
+    """Its own task file for each subject, on rows of ours: the same prompts, and the same answers on all of them."""
+    lm_eval = pytest.importorskip("lm_eval")
+    import datasets
+    from lm_eval.models.huggingface import HFLM
+
+    loaded = loaded_with(tokenizer_of("bpe", bos=bos), max_position_embeddings=512)
+    folder = Path(lm_eval.__file__).parent / "tasks" / "mmlu" / "default"
+    template = yaml.safe_load((folder / "_default_template_yaml").read_text(encoding="utf-8"))
+    expected, prompts = [], []
+    for subject in SUBJECTS:
+        rows = [dataclasses.asdict(q) | {"choices": list(q.choices)} for q in MMLU if q.subject == subject]
+        own_file = yaml.safe_load((folder / f"mmlu_{subject}.yaml").read_text(encoding="utf-8"))
+        kept = ("output_type", "doc_to_text", "doc_to_choice", "doc_to_target", "metric_list", "test_split")
+        task = {key: template[key] for key in kept} | {
+            "task": subject, "description": own_file["description"], "num_fewshot": 0,
+            "custom_dataset": lambda rows=rows, **_: {"test": datasets.Dataset.from_list(rows)},
+        }  # fmt: skip
+        model = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=4)
+        found = lm_eval.simple_evaluate(model, tasks=[task], bootstrap_iters=0, log_samples=True)
+        for sample in sorted(found["samples"][subject], key=lambda sample: sample["doc_id"]):
+            prompts.append(sample["arguments"]["gen_args_0"]["arg_0"] if isinstance(sample["arguments"], dict)
+                           else sample["arguments"][0][0])  # fmt: skip
+            expected.append([float(result[0][0]) for result in sample["resps"]])
+    asked = [question for subject in SUBJECTS for question in MMLU if question.subject == subject]
+    assert [lettered(question).question for question in asked] == prompts
+    found = score(loaded, in_form(asked, "letters")).log_probabilities[0]
+    (tokens,) = {
+        len(own(loaded.tokenizer, f" {letter}")) for letter in "ABCD"
+    }  # lm-eval sums, and the mean is over as many
+    assert found == pytest.approx(np.array(expected) / tokens, abs=1e-4)
+    summary = accuracy.evaluate(loaded, asked, form="letters")
+    right = sum(int(np.argmax(values)) == question.answer for values, question in zip(expected, asked))
+    assert (summary["format"], summary["correct"], summary["questions"]) == ("letters", right, len(asked))
+    assert "Asked zero-shot by letters" in accuracy.summary_markdown(summary)
+    assert accuracy.evaluate(loaded, asked)["format"] == "continuation"
+
+
+def test_every_subject_of_mmlu_has_lm_evals_line() -> None:
+    lm_eval = pytest.importorskip("lm_eval")
+    files = sorted((Path(lm_eval.__file__).parent / "tasks" / "mmlu" / "default").glob("mmlu_*.yaml"))
+    tasks = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in files]
+    subjects = {task["dataset_name"]: task["description"] for task in tasks if "dataset_name" in task}
+    assert len(subjects) == 57
+    for subject, description in subjects.items():
+        assert lettered(Question("q", ("a", "b"), 0, subject)).question == f"{description}q\nA. a\nB. b\nAnswer:"
+
+
+def test_the_form_follows_from_where_questions_come() -> None:
+    assert [form_of(name) for name in ("mmlu", "wmdp-bio", "mine.jsonl", None)] == ["letters"] * 2 + [
+        "continuation"
+    ] * 2
+    assert [form_of(name, "letters") for name in ("mmlu", "mine.jsonl", None)] == ["letters"] * 3
+    assert form_of("mmlu", "continuation") == "continuation"
+    expected = (
+        "The following are multiple choice questions (with answers) about biology.\n\nq\nA. a\nB. b\nC. c\nAnswer:"
+    )
+    asked = lettered(Question("q", ("a", "b", "c"), 2, "wmdp-bio"))
+    assert (asked.question, asked.choices, asked.answer) == (expected, ("A", "B", "C"), 2)
+
+
+def test_step_0_asks_as_many_questions_as_it_is_told_and_its_record_names_the_form(tmp_path) -> None:
+    folder = tiny_model_folder(tmp_path / "model")
+    write_questions(tmp_path / "mine.jsonl", MMLU)
+    common = {"forget_questions": str(tmp_path / "mine.jsonl"), "retain_questions": str(tmp_path / "mine.jsonl")}
+    (tmp_path / "forget.txt").write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
+    common |= {"forget_text": str(tmp_path / "forget.txt"), "retain_text": str(tmp_path / "forget.txt")}
+    found = {}
+    for form in ("auto", "letters"):
+        settings = DiagnoseSettings(
+            model=str(folder), outroot=str(tmp_path / "out"), device="cpu", num_questions=6, question_format=form, **common
+        )  # fmt: skip
+        found[form] = json.loads((diagnose("evals", settings, {}) / "summary.json").read_text(encoding="utf-8"))
+        assert found[form]["questions"] == 6
+        assert {subject: part["questions"] for subject, part in found[form]["subjects"].items()} == dict.fromkeys(
+            SUBJECTS, 2
+        )
+    assert [found[form]["format"] for form in found] == ["continuation", "letters"]
+    chosen = sample_uniformly(MMLU, 6, 42)
+    loaded = load(locate(str(folder)), "cpu")
+    for form, kind in (("auto", "continuation"), ("letters", "letters")):
+        assert found[form]["correct"] == accuracy.evaluate(loaded, chosen, form=kind)["correct"]
+
+
+# --- angles that depend on the longest row -------------------------------------------------------------------------
+
+
+def long_rope(architecture: str = "phi3"):
+    """A tiny model whose positions turn otherwise where the longest row of a batch is beyond 20 tokens."""
+    halves = 4
+    rope = {
+        "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 20, "factor": 4.0,
+        "short_factor": [1.0] * halves, "long_factor": [8.0 + place for place in range(halves)],
+    }  # fmt: skip
+    more = {"original_max_position_embeddings": 20} if architecture == "phi3" else {}
+    return tiny_loaded(architecture, rope_parameters=rope, max_position_embeddings=160, **more)
+
+
+@pytest.mark.parametrize("architecture", ["phi3", "llama"])
+def test_batch_size_changes_nothing_where_angles_depend_on_the_longest_row(architecture) -> None:
+    loaded = long_rope(architecture)
+    assert turning_points(loaded.model.config) == (20,)
+    short, long = (torch.tensor([own(loaded.tokenizer, text)]) for text in ("A fox.", TEXTS[0] + TEXTS[1]))
+    assert short.shape[1] < 20 < long.shape[1]
+    with torch.no_grad():  # the danger is real: the short row beside the long one is not the short row alone
+        both, mask = pad([long[0].tolist(), short[0].tolist()], 0)
+        together = loaded.model(both, attention_mask=mask).logits[1, : short.shape[1]]
+        assert not torch.allclose(together, loaded.model(short).logits[0], atol=1e-3)
+    questions = [
+        *QUESTIONS,
+        Asked(TEXTS[0] + TEXTS[1], ("a", "c"), 0),
+        Asked(TEXTS[0] + TEXTS[2], ("the sea", "a fox"), 1),
+    ]
+    found = [score(loaded, questions, "all", batch_size=size).log_probabilities for size in (1, 8)]
+    assert np.allclose(*found, atol=1e-6)
+    texts = [*TEXTS, "A fox.", "The river runs", TEXTS[0] + TEXTS[1]]
+    found = [negative_log_likelihood(loaded, texts, size, 160) for size in (1, 8)]
+    assert np.allclose(*found, atol=1e-6)
+    expected = [-values_of(loaded, own(loaded.tokenizer, text)).mean() for text in texts]
+    assert found[1] == pytest.approx(expected, abs=1e-5)
+    seen: dict[int, dict[int, torch.Tensor]] = {1: {}, 8: {}}
+    for size, states in seen.items():
+        observe(loaded, None, {"forget": texts}, [Keeping(states)], size, 160)
+    assert all(torch.allclose(seen[1][index], seen[8][index], atol=1e-5) for index in range(len(texts)))
+    rows = answer_rows(loaded, questions, 160)
+    found = [answer_log_probabilities(loaded, None, rows, size) for size in (1, 8)]
+    assert np.allclose(*found, atol=1e-6)
+
+
+class Keeping:
+    """Keeps the last hidden states of every text."""
+
+    def __init__(self, states: dict[int, torch.Tensor]) -> None:
+        self.states = states
+
+    def update(self, observation) -> None:
+        for row, index in enumerate(observation.text_indices):
+            self.states[index] = observation.hidden_a[-1][row, : int(observation.mask[row].sum())]
+
+
+def test_dynamic_scaling_never_begins() -> None:
+    """It begins beyond the model's positions, which no row exceeds; whatever was asked before changes nothing."""
+    rope = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 4.0}
+    loaded = tiny_loaded("llama", rope_parameters=rope)
+    long, short = " ".join(TEXTS) * 2, TEXTS[0]
+    before = negative_log_likelihood(loaded, [short], 1)
+    together = negative_log_likelihood(loaded, [long, short], 8, 512)
+    assert together[1] == pytest.approx(before[0], abs=1e-6)
+    assert turning_points(loaded.model.config) == ()
+
+
+# --- the plain linear lens -----------------------------------------------------------------------------------------
+
+LENS = layerwise_accuracy.Settings(lens="linear", tuned_lr=1e-2, tuned_epochs=4, tuned_train_frac=0.5, batch_size=2)
+
+
+def test_a_linear_lens_is_a_plain_map_that_learns_the_next_token() -> None:
+    """Trained again by hand, step by step, from the model's own list of hidden states: the same map, and its KL."""
+    loaded, texts = tiny_loaded("llama"), [*TEXTS, "A fox.", "The river runs to the sea.", TEXTS[0][5:]]
+    found = list(linear_lens.train(loaded, texts, 1e-2, 4, 0.5, 42, batch_size=2))
+    assert [each.depth for each in found] == [0, 1, 2] and found[-1].linear is None
+    assert (found[-1].divergence, found[-1].divergence_untuned) == (0, 0)
+    rows = [own(loaded.tokenizer, text) for text in texts]
+    generator = torch.Generator().manual_seed(42)
+    order = torch.randperm(6, generator=generator).tolist()
+    learning, held = [rows[index] for index in order[:3]], [rows[index] for index in order[3:]]
+    with torch.random.fork_rng():
+        torch.manual_seed(42)
+        by_hand = torch.nn.Linear(32, VOCABULARY)
+    adam = torch.optim.Adam(by_hand.parameters(), lr=1e-2)
+    number = 0
+    for _ in range(4):
+        turn = torch.randperm(3, generator=generator).tolist()
+        for batch in ([turn[0], turn[1]], [turn[2]]):
+            adam.param_groups[0]["lr"] = 1e-2 * (1 - number / 8)
+            states, targets = [], []
+            for index in batch:
+                with torch.no_grad():
+                    output = loaded.model(torch.tensor([learning[index]]), output_hidden_states=True)
+                states.append(output.hidden_states[1][0, :-1])
+                targets.append(torch.tensor(learning[index][1:]))
+            adam.zero_grad()
+            torch.nn.functional.cross_entropy(by_hand(torch.cat(states)), torch.cat(targets)).backward()
+            adam.step()
+            number += 1
+    assert torch.allclose(found[1].linear.weight, by_hand.weight, atol=1e-4)
+    sums, tokens = 0.0, 0
+    for row in held:
+        with torch.no_grad():
+            output = loaded.model(torch.tensor([row]), output_hidden_states=True)
+            target, shown = (
+                x.double().log_softmax(-1) for x in (output.logits[0], by_hand(output.hidden_states[1][0]))
+            )
+        sums += float((target.exp() * (target - shown)).sum())
+        tokens += len(row)
+    assert found[1].divergence == pytest.approx(sums / tokens, rel=1e-3)
+
+
+def test_questions_through_the_linear_lens_are_read_by_its_map_and_end_at_the_model() -> None:
+    loaded = tiny_loaded()
+    scores = score_through_lens(loaded, QUESTIONS, TEXTS, LENS)
+    maps = list(linear_lens.train(loaded, TEXTS, 1e-2, 4, 0.5, 42, batch_size=2))
+    assert scores.depths == (0, 1, 2) and scores.lens_divergences[0] == tuple(each.divergence for each in maps)
+    model = score(loaded, QUESTIONS, batch_size=2, normalise=False)
+    assert np.array_equal(scores.log_probabilities[-1], model.log_probabilities[0])
+    for index, asked in enumerate(QUESTIONS):
+        start, values = len(own(loaded.tokenizer, asked.question)), []
+        for choice in asked.choices:
+            row = own(loaded.tokenizer, f"{asked.question} {choice}")
+            with torch.no_grad():
+                states = loaded.model(torch.tensor([row]), output_hidden_states=True).hidden_states[1][0]
+                logits = maps[1].linear(states)[start - 1 : -1]
+            single = all(len(own(loaded.tokenizer, f"{asked.question} {c}")) == start + 1 for c in asked.choices)
+            logits = logits if single else logits.log_softmax(-1)  # what one row gives is without its normaliser
+            values.append(float(logits.gather(1, torch.tensor(row)[start:, None]).mean()))
+        assert scores.log_probabilities[1, index, : len(values)] == pytest.approx(values, abs=1e-3)
+    again = score_through_lens(loaded, QUESTIONS, TEXTS, LENS)
+    assert np.array_equal(again.log_probabilities, scores.log_probabilities)
+
+
+def test_the_linear_lens_has_a_folder_of_its_own_and_a_lens_that_is_none_is_refused(tmp_path) -> None:
+    folder = tiny_model_folder(tmp_path / "model")
+    write_questions(tmp_path / "mine.jsonl", MMLU)
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
+    mine, texts = str(tmp_path / "mine.jsonl"), str(tmp_path / "texts.txt")
+    settings = DiagnoseSettings(
+        model=str(folder), outroot=str(tmp_path / "out"), device="cpu", forget_questions=mine, retain_questions=mine,
+        forget_text=texts, retain_text=texts,
+    )  # fmt: skip
+    place = diagnose("wmdp_logit_lens", settings, {"lens": "linear"})
+    assert place.name == "wmdp_linear_lens"
+    summary = json.loads((place / "summary.json").read_text(encoding="utf-8"))
+    assert (summary["lens"], summary["questions"]) == ("linear", len(MMLU))
+    with pytest.raises(BadInput, match="--lens: 'foo' is not one of logit, tuned, linear"):
+        diagnose("wmdp_logit_lens", settings, {"lens": "foo"})
+    assert discovery.plugins("diagnostics")["wmdp_linear_lens"].on_request

@@ -32,6 +32,11 @@ class Plugin:
         """The settings that make this plugin of the several that its file declares (``VARIANTS``)."""
         return self.constants.get("VARIANTS", {}).get(self.name, {})
 
+    @property
+    def on_request(self) -> bool:
+        """Whether it runs only when asked for by name (``ON_REQUEST``)."""
+        return self.name in self.constants.get("ON_REQUEST", ())
+
     def load(self) -> ModuleType:
         """Import the plugin's file."""
         return importlib.import_module(self.module)

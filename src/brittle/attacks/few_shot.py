@@ -49,10 +49,10 @@ def fitting(target: AttackTarget, order: Sequence[str], most: int) -> int:
     Raises:
         BadInput: not even one.
     """
-    from brittle.models.encoding import longest_row
+    from brittle.models.encoding import encode, longest_row
 
     def tokens(texts: Sequence[str]) -> list[int]:
-        return [len(row) for row in target.loaded.tokenizer(list(texts))["input_ids"]] if texts else [0]
+        return [len(row) for row in encode(target.loaded.tokenizer, texts)] or [0]
 
     room = longest_row(target.loaded.model)
     asked = max(tokens([question.text for side in target.questions.values() for question in side]))

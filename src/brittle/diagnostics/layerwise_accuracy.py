@@ -7,8 +7,11 @@ own output. Accuracy high inside and low at the end is knowledge hidden, not era
 *Logit lens*: the hidden state as it is. nostalgebraist 2020, "interpreting GPT: the logit lens".
 *Tuned lens*: the hidden state after a translation that was learned on ``tuned_train_frac`` of the forget, retain and
 benign texts, to predict what the model itself goes on to predict (:mod:`brittle.models.tuned_lens`). It never sees a
-question or an answer. The original trained a new unembedding per depth on the correct answers of 30 % of the
-questions: what such a lens knows may be its own. Belrose et al. 2023 (arXiv 2303.08112).
+question or an answer. Belrose et al. 2023 (arXiv 2303.08112). The residual form of the next:
+*Linear lens*: a plain affine map to the vocabulary per depth, learned on the same texts to predict the next token
+(:mod:`brittle.models.linear_lens`); what it knows may be its own. In the folder ``wmdp_linear_lens``, and only when asked
+for: a map of a large model has as many numbers as its unembedding. (The original trained it on the correct answers of
+30 % of the questions.)
 """
 
 from __future__ import annotations
@@ -26,8 +29,11 @@ if TYPE_CHECKING:
 
     from brittle.models.likelihood import Scores
 
-NAMES = ("wmdp_logit_lens", "wmdp_tuned_lens")
-VARIANTS = {"wmdp_logit_lens": {"lens": "logit"}, "wmdp_tuned_lens": {"lens": "tuned"}}
+NAMES = ("wmdp_logit_lens", "wmdp_tuned_lens", "wmdp_linear_lens")
+VARIANTS = {
+    "wmdp_logit_lens": {"lens": "logit"}, "wmdp_tuned_lens": {"lens": "tuned"}, "wmdp_linear_lens": {"lens": "linear"},
+}  # fmt: skip
+ON_REQUEST = ("wmdp_linear_lens",)
 STEP = 6
 PROGRAM = "layerwise_wmdp_accuracy"
 NEEDS = "questions"
@@ -38,15 +44,16 @@ SCOPE = "model"
 class Settings:
     """Which lens reads the hidden states, and how many questions it answers."""
 
-    lens: str = setting("logit", "how hidden states reach the output head: as they are, or translated by a learned map",
-                        choices=("logit", "tuned"))  # fmt: skip
+    lens: str = setting("logit", "how hidden states are read: as they are (logit), after a learned translation (tuned), by a "
+                        "learned map to the vocabulary (linear)",
+                        choices=("logit", "tuned", "linear"))  # fmt: skip
     max_samples: int = setting(500, "questions, from the start of the file", minimum=1)
     max_length: int = setting(512, "longest question with choice in tokens; its beginning is cut", minimum=2)
     batch_size: int = setting(8, "rows per forward pass; changes speed and memory only", minimum=1)
-    tuned_lr: float = setting(1e-3, "Adam's learning rate of the tuned lens; falls to zero in a straight line", above=0)
-    tuned_epochs: int = setting(3, "passes of the tuned lens over its texts", minimum=1)
+    tuned_lr: float = setting(1e-3, "Adam's learning rate of a learned lens; falls to zero in a straight line", above=0)
+    tuned_epochs: int = setting(3, "passes of a learned lens over its texts", minimum=1)
     tuned_train_frac: float = setting(
-        0.3, "share of the texts that the tuned lens learns from; its error is measured on the rest", above=0, below=1
+        0.3, "share of the texts that a learned lens learns from; its error is measured on the rest", above=0, below=1
     )
     seeds: tuple[int, ...] = seeds()
 
@@ -64,7 +71,7 @@ class DocumentedRow:
 
 @dataclass(frozen=True)
 class DivergenceRow(DocumentedRow):
-    """The same of a tuned lens."""
+    """The same of a tuned or linear lens."""
 
     divergence: float = column("mean KL from the model's prediction to the lens's on held-out text, nats per token")
     divergence_untuned: float = column("the same of the logit lens")
@@ -109,7 +116,7 @@ class Fitter:
         )  # the same in whatever order asked
         weights = mathematics.intervals.weights_of_texts(total, self.settings.seeds)
         spreads = mathematics.intervals.spreads(weights @ ordered / total, len(self.settings.seeds))
-        kind = TunedRow if self.settings.lens == "tuned" else LogitRow
+        kind = LogitRow if self.settings.lens == "logit" else TunedRow
         more: list[dict[str, float]] = [{}] * depths
         if kind is TunedRow:
             more = [

@@ -1,7 +1,8 @@
 """Does the model still have general capabilities? Accuracy on multiple-choice questions, overall and by subject.
 
-The prediction is the choice with the highest mean log-probability per token as a continuation of the bare question,
-without options, examples or a cue (see :mod:`brittle.models.likelihood`); a collapsed model scores near chance.
+MMLU and WMDP are asked zero-shot by letters, as lm-evaluation-harness asks them; other questions as continuations (see
+:mod:`brittle.evaluation.question_forms`). The prediction is the choice with the highest mean log-probability per token
+(:mod:`brittle.models.likelihood`); a collapsed model scores near chance.
 Intervals are Wilson's at 95 %: which questions were drawn is the only uncertainty they cover.  Wilson 1927.
 """
 
@@ -12,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from brittle.evaluation.question_forms import in_form
 from brittle.settings import BadInput
 
 if TYPE_CHECKING:
@@ -22,21 +24,27 @@ if TYPE_CHECKING:
 NAME = "evals"
 STEP = 0
 PROGRAM = "eval_mmlu"
+WORDS = {
+    "letters": "Asked zero-shot by letters: options in the prompt, the letters scored.",
+    "continuation": "Asked as continuations: each answer scored after the bare question.",
+}
 
 
-def evaluate(loaded: LoadedModel, questions: Sequence[Question], batch_size: int = 32) -> dict[str, Any]:
+def evaluate(
+    loaded: LoadedModel, questions: Sequence[Question], batch_size: int = 32, form: str = "continuation"
+) -> dict[str, Any]:
     """Ask the model; the content of ``evals/summary.json``.
 
-    Keys: model, accuracy, correct, questions, interval_low, interval_high (Wilson, 95 %), chance (the mean of one over
+    Keys: model, format (``letters`` or ``continuation``), accuracy, correct, questions, interval_low, interval_high (Wilson, 95 %), chance (the mean of one over
     the number of choices) and subjects, which has the same five numbers for each subject.
     """
     from brittle.models import likelihood
 
-    scores = likelihood.score(loaded, questions, batch_size=batch_size, normalise=False)
+    scores = likelihood.score(loaded, in_form(questions, form), batch_size=batch_size, normalise=False)
     chance = sum(1 / len(question.choices) for question in questions) / len(questions)
     overall = accuracy_with_interval(int(scores.correct[-1].sum()), len(questions))
     subjects = accuracy_by_subject(scores, questions)
-    return {"model": loaded.name, **overall, "chance": chance, "subjects": subjects}
+    return {"model": loaded.name, "format": form, **overall, "chance": chance, "subjects": subjects}
 
 
 def accuracy_by_subject(scores: Scores, questions: Sequence[Question]) -> dict[str, dict[str, float]]:
@@ -85,6 +93,7 @@ def summary_markdown(summary: Mapping[str, Any], title: str = "MMLU") -> str:
     lines = [
         f"# {title}: {summary['model']}", "",
         f"Accuracy {accuracy} on {summary['questions']} questions; chance is {chance}.", "",
+        WORDS[summary["format"]], "",
         "| subject | accuracy (95 % interval) | questions |", "|---|---|---|",
         *(f"| {name} | {_percent(part)} | {part['questions']} |" for name, part in summary["subjects"].items()),
     ]  # fmt: skip

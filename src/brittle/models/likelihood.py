@@ -7,14 +7,16 @@ logit lens, nostalgebraist 2020); at the last depth that is the model itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from brittle.models.batching import batches_by_length
 from brittle.models.encoding import encode_pieces, longest_row
 from brittle.models.hidden_states import hidden_states, pad, refuse
 from brittle.models.loading import LoadedModel
@@ -51,6 +53,8 @@ class Scores:
 
 
 Translate = Callable[[int, Tensor], Tensor]
+Read = Callable[[Tensor, Tensor | None], Tensor]
+"""From hidden states and, where only some are asked for, columns to logits, as :func:`lens` does."""
 
 
 def as_it_is(_depth: int, hidden: Tensor) -> Tensor:
@@ -61,11 +65,12 @@ def as_it_is(_depth: int, hidden: Tensor) -> Tensor:
 def score(
     loaded: LoadedModel,
     questions: Prepared | Sequence[Asked],
-    depths: Literal["last", "all"] = "last",
+    depths: Literal["last", "all"] | Sequence[int] = "last",
     batch_size: int = 32,
     normalise: bool = True,
     max_length: int | None = None,
     translate: Translate = as_it_is,
+    read: Read | None = None,
 ) -> Scores:
     """Score every choice of every question.
 
@@ -74,25 +79,26 @@ def score(
     question, so predictions are the same (near-ties aside in half precision, see :func:`lens`) and only the candidates'
     columns of the unembedding are computed.
     ``max_length`` (at most and by default the model's own limit) cuts the beginning of longer questions. ``translate`` turns a
-    depth and its hidden states into what the output head reads (:class:`brittle.models.tuned_lens.TunedLens`).
+    depth and its hidden states into what the output head reads (:class:`brittle.models.tuned_lens.TunedLens`); ``read`` stands for that output head.
     """
     prepared = questions if isinstance(questions, Prepared) else prepare(loaded.tokenizer, questions)
     asked = [question.within(longest_row(loaded.model, max_length)) for question in prepared.questions]
     last = len(loaded.anatomy.blocks(loaded.model))
-    chosen = (last,) if depths == "last" else tuple(range(last + 1))
+    chosen = (last,) if depths == "last" else tuple(range(last + 1)) if depths == "all" else tuple(depths)
+    read = read or partial(lens, loaded)
     values = np.full((len(chosen), len(asked), max(len(question.rows) for question in asked)), -np.inf)
     single = [(index, None) for index, question in enumerate(asked) if question.single]
     spelled = [(i, c) for i, question in enumerate(asked) if not question.single for c in range(len(question.rows))]
-    for batch in batches_by_length(single, lambda item: asked[item[0]].start, batch_size):
+    for batch in batches_by_length(loaded.model, single, lambda item: asked[item[0]].start, batch_size):
         found = _score_single(
-            loaded, [asked[index] for index, _ in batch], chosen, prepared.padding, normalise, translate
+            loaded, [asked[index] for index, _ in batch], chosen, prepared.padding, normalise, translate, read
         )
         for row, (index, _) in enumerate(batch):
             values[:, index, : len(asked[index].rows)] = found[row]
-    for batch in batches_by_length(spelled, lambda item: len(asked[item[0]].rows[item[1]]), batch_size):
+    for batch in batches_by_length(loaded.model, spelled, lambda item: len(asked[item[0]].rows[item[1]]), batch_size):
         rows = [asked[index].rows[choice] for index, choice in batch]
         starts = [asked[index].start for index, _ in batch]
-        found = token_log_probabilities(loaded, rows, starts, chosen, prepared.padding, translate)
+        found = token_log_probabilities(loaded, rows, starts, chosen, prepared.padding, translate, read)
         for row, tokens in enumerate(found):
             values[(slice(None), *batch[row])] = tokens.mean(axis=1)
     return Scores(values, np.array([question.answer for question in asked]), loaded.name, chosen)
@@ -110,7 +116,7 @@ def negative_log_likelihood(
     rows = [(index, row) for index, parts in enumerate(pieces) for row in parts if len(row) > 1]
     sums, tokens = np.zeros(len(pieces)), np.zeros(len(pieces))
     last = len(loaded.anatomy.blocks(loaded.model))
-    for batch in batches_by_length(rows, lambda item: len(item[1]), batch_size):
+    for batch in batches_by_length(loaded.model, rows, lambda item: len(item[1]), batch_size):
         chosen = [row for _, row in batch]
         found = token_log_probabilities(loaded, chosen, [1] * len(batch), [last], loaded.tokenizer.pad_token_id)
         for (index, _), values in zip(batch, found):
@@ -160,6 +166,7 @@ def _score_single(
     padding: int,
     normalise: bool,
     translate: Translate,
+    read: Read,
 ) -> list[np.ndarray]:
     """Values ``[depths, choices]`` of questions whose choices add one token: one row of context each."""
     input_ids, mask = pad([question.rows[0][: question.start] for question in questions], padding)
@@ -171,10 +178,10 @@ def _score_single(
     hidden = [translate(depth, each) for depth, each in zip(depths, hidden)]
     candidates, _ = pad([[row[-1] for row in question.rows] for question in questions], padding)
     if normalise or loaded.anatomy.unembedding(loaded.model).weight.is_meta:  # meta: accelerate holds it elsewhere
-        whole = (lens(loaded, each).log_softmax(-1) for each in hidden)
+        whole = (read(each, None).log_softmax(-1) for each in hidden)
         found = [each.gather(1, candidates.to(each.device)) for each in whole]
     else:
-        found = [lens(loaded, each, candidates) for each in hidden]
+        found = [read(each, candidates) for each in hidden]
     values = torch.stack([each.cpu().double() for each in found], dim=1).numpy()
     _check_scores(loaded, input_ids, mask, depths, values.swapaxes(0, 1))
     return [value[:, : len(question.rows)] for value, question in zip(values, questions)]
@@ -188,6 +195,7 @@ def token_log_probabilities(
     depths: Sequence[int],
     padding: int,
     translate: Translate = as_it_is,
+    read: Read | None = None,
 ) -> list[np.ndarray]:
     """For each row, the log-probabilities ``[depths, tokens from start on]`` of its tokens given those before."""
     input_ids, mask = pad(rows, padding)
@@ -198,7 +206,7 @@ def token_log_probabilities(
     for depth, each in zip(depths, hidden):
         parts = []
         for states, tokens in zip(each.split(ROWS_AT_ONCE), targets.split(ROWS_AT_ONCE)):
-            logits = lens(loaded, translate(depth, states))
+            logits = read(translate(depth, states), None) if read else lens(loaded, translate(depth, states))
             parts.append(-torch.nn.functional.cross_entropy(logits, tokens.to(logits.device), reduction="none"))
         by_depth.append(torch.cat(parts).cpu().double())
     _check_scores(loaded, input_ids, mask, depths, torch.stack(by_depth).numpy())
@@ -218,10 +226,3 @@ def _check_scores(
 def _unless_full(mask: Tensor) -> Tensor | None:
     """No mask where nothing is padded: attention is faster without one."""
     return None if bool(mask.all()) else mask
-
-
-def batches_by_length(items: Iterable[Any], length: Any, batch_size: int) -> Iterator[list[Any]]:
-    """Items sorted by length, longest first, in batches."""
-    ordered = sorted(items, key=lambda item: -length(item))
-    for start in range(0, len(ordered), batch_size):
-        yield ordered[start : start + batch_size]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from brittle.models.batching import batches_by_length
 from brittle.models.encoding import encode_beginnings, longest_row
 from brittle.models.hidden_states import check_finite, hidden_states, pad
 from brittle.models.loading import LoadedModel
@@ -149,7 +150,7 @@ def observe(
         return [hidden.to(place) for hidden in hidden_states(model, input_ids, mask, depths)]
 
     longest = min(longest_row(each.model, max_length) for each in (model_a, model_b or model_a))
-    batches = {split: list(_batches(model_a.tokenizer, split, texts[split], batch_size, longest)) for split in texts}
+    batches = {split: list(_batches(model_a, split, texts[split], batch_size, longest)) for split in texts}
     for split, parts in batches.items():
         for indices, input_ids, mask in tqdm(parts, desc=f"activations on {split} texts", unit="batch", disable=None):
             with _inputs_of_sites(model_a, sites) as inputs:
@@ -192,13 +193,12 @@ def _inputs_of_sites(loaded: LoadedModel, sites: Collection[str]) -> Iterator[di
 
 
 def _batches(
-    tokenizer: Any, split: str, texts: Sequence[str], batch_size: int, longest: int
+    loaded: LoadedModel, split: str, texts: Sequence[str], batch_size: int, longest: int
 ) -> Iterator[tuple[tuple[int, ...], Tensor, Tensor]]:
     """Text indices, input ids and mask, batch by batch, longest texts first: memory runs out at once or never."""
-    rows = encode_beginnings(tokenizer, texts, longest, f"{split} texts")
-    order = sorted((index for index, row in enumerate(rows) if row), key=lambda index: -len(rows[index]))
-    if not order:
+    rows = encode_beginnings(loaded.tokenizer, texts, longest, f"{split} texts")
+    chosen = [index for index, row in enumerate(rows) if row]
+    if not chosen:
         raise BadInput(f"there is no {split} text to observe; give a file with at least one line of text")
-    for start in range(0, len(order), batch_size):
-        indices = tuple(order[start : start + batch_size])
-        yield indices, *pad([rows[index] for index in indices], tokenizer.pad_token_id)
+    for indices in batches_by_length(loaded.model, chosen, lambda index: len(rows[index]), batch_size):
+        yield tuple(indices), *pad([rows[index] for index in indices], loaded.tokenizer.pad_token_id)

@@ -16,9 +16,10 @@ import numpy as np
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from brittle.models.batching import batches_by_length
 from brittle.models.encoding import longest_row
 from brittle.models.hidden_states import hidden_states, pad
-from brittle.models.likelihood import batches_by_length, token_log_probabilities
+from brittle.models.likelihood import token_log_probabilities
 from brittle.models.loading import LoadedModel
 from brittle.models.perturbation import digest_of
 from brittle.models.prepared_questions import Asked, prepare
@@ -63,7 +64,7 @@ def answer_log_probabilities(
     values = np.zeros((len(depths), len(rows)))
     items = list(enumerate(rows.values()))
     padding = recipient.tokenizer.pad_token_id
-    parts = list(batches_by_length(items, lambda item: len(item[1][0]), batch_size))
+    parts = list(batches_by_length(recipient.model, items, lambda item: len(item[1][0]), batch_size))
     name = f"{donor.name} in {recipient.name}" if donor else recipient.name
     for part in tqdm(parts, desc=f"answers of {name}", unit="batch", disable=None):
         places, tokens = [place for place, _ in part], [row for _, (row, _) in part]

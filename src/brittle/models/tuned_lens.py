@@ -62,14 +62,8 @@ def train(
 
     BadInput with fewer than two texts of at least two tokens.
     """
-    longest = longest_row(loaded.model, max_length)
-    rows = [row for row in encode_beginnings(loaded.tokenizer, texts, longest, "texts of the lens") if row[1:]]
-    if len(rows) < 2:
-        raise BadInput("the tuned lens needs at least two texts of two tokens, one to learn from and one held out")
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(rows), generator=generator).tolist()
-    count = min(len(rows) - 1, max(1, round(train_frac * len(rows))))
-    learning, held_out = [rows[i] for i in order[:count]], [rows[i] for i in order[count:]]
+    learning, held_out = split_texts(loaded, texts, train_frac, generator, max_length)
     depths = len(loaded.anatomy.blocks(loaded.model))
     width = loaded.anatomy.unembedding(loaded.model).weight.shape[1]
     current = [_zero(width, loaded.device) for _ in range(depths)]
@@ -93,6 +87,19 @@ def train(
                     smallest[depth] = found
                     best[depth].load_state_dict(current[depth].state_dict())
     return TunedLens(tuple(best), (*smallest, 0.0), (*untuned, 0.0))
+
+
+def split_texts(
+    loaded: LoadedModel, texts: Sequence[str], train_frac: float, generator: torch.Generator, max_length: int
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Texts as tokens, a random ``train_frac`` to learn from and the rest; BadInput if there are not two."""
+    longest = longest_row(loaded.model, max_length)
+    rows = [row for row in encode_beginnings(loaded.tokenizer, texts, longest, "texts of the lens") if row[1:]]
+    if len(rows) < 2:
+        raise BadInput("a learned lens needs at least two texts of two tokens, one to learn from and one held out")
+    order = torch.randperm(len(rows), generator=generator).tolist()
+    count = min(len(rows) - 1, max(1, round(train_frac * len(rows))))
+    return [rows[i] for i in order[:count]], [rows[i] for i in order[count:]]
 
 
 def _zero(width: int, device: str) -> nn.Linear:

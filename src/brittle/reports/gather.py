@@ -31,7 +31,7 @@ PAIR_DIAGNOSTICS = {
 }  # fmt: skip
 MODEL_DIAGNOSTICS = {
     "evals": "evaluation", "linear_probes": "linear probes",
-    "wmdp_logit_lens": "logit lens", "wmdp_tuned_lens": "tuned lens",
+    "wmdp_logit_lens": "logit lens", "wmdp_tuned_lens": "tuned lens", "wmdp_linear_lens": "linear lens",
 }  # fmt: skip
 
 

@@ -19,10 +19,12 @@ def chosen(
     """Every diagnostic that runs and its settings. BadInput if one of them cannot take a value.
 
     Of a file that declares several (``VARIANTS``), those whose settings contradict what was asked for are left out:
-    ``lens = "tuned"`` leaves the tuned lens alone.
+    ``lens = "tuned"`` leaves the tuned lens alone. What its file lists in ``ON_REQUEST`` runs only if it is asked for.
     """
     for name, plugin in discovery.plugins("diagnostics").items():
         if (only and name not in only) or scope not in (None, plugin.constants["SCOPE"]):
+            continue
+        if plugin.on_request and name not in only and not plugin.variant.keys() & overrides.keys():
             continue
         asked = with_overrides(plugin.load().Settings, overrides)
         if not any(getattr(asked, key) != value for key, value in plugin.variant.items() if key in overrides):

@@ -280,7 +280,9 @@ class Comparison:
             return None
         read = {"model": located.digest, "questions": self.material.asked, **self.ran}
         identity = Identity(
-            accuracy.NAME, {**read, "source": digest_of_source(accuracy)}, {"texts": fingerprint(self.material.texts)}
+            accuracy.NAME,
+            {**read, "source": digest_of_source(accuracy), "forms": dict(self.material.forms)},
+            {"texts": fingerprint(self.material.texts)},
         )
         place = self.place(self.outputs / located.name, accuracy.NAME)
         return identity if self.force or not is_complete(place, identity) else None
@@ -288,5 +290,5 @@ class Comparison:
     def _evaluate(self, located: Located) -> None:
         if identity := self._evaluation_of(located):
             with writing(self.place(self.outputs / located.name, accuracy.NAME), identity) as draft:
-                knowledge.write_evaluation(draft, self.loaded(located), self.material.questions, self.material.texts)
+                knowledge.write_evaluation(draft, self.loaded(located), self.material)
                 draft.note(**self.ran)

@@ -11,6 +11,7 @@ from brittle import discovery
 from brittle.data.corpora import read_texts, text_column
 from brittle.data.multiple_choice import Question, load_questions
 from brittle.evaluation import multiple_choice_accuracy as accuracy
+from brittle.evaluation.question_forms import form_of, num_questions, question_format
 from brittle.models.references import Located
 from brittle.records import digest_of_file
 from brittle.settings import LARGEST_SEED, BadInput, fields_of, setting
@@ -52,6 +53,8 @@ class DiagnoseSettings:
         None, "benign questions: a file, or mmlu from the hub (default; a laboratory brings its own)",
         environment="RETAIN_QUESTIONS",
     )  # fmt: skip
+    question_format: str = question_format()
+    num_questions: int = num_questions()
     outdir: str | None = setting(
         None, "folder for this diagnostic's tables (default: derived from --outroot and the models)"
     )
@@ -181,19 +184,23 @@ def texts_of(
 
 
 def questions_of(
-    own: laboratory.Laboratory | None, forget: str | None, retain: str | None, seed: int = 42, benign: bool = True
-) -> dict[str, Sequence[Question]]:
-    """Questions by side: those that are named, else the laboratory's own, else wmdp-bio and 1000 of mmlu.
+    own: laboratory.Laboratory | None, settings: Any, seed: int = 42, benign: bool = True
+) -> tuple[dict[str, Sequence[Question]], dict[str, str]]:
+    """Questions by side and how step 0 asks them: those that are named, else the laboratory's own, else wmdp-bio and mmlu.
 
-    Without ``benign`` the retain side is empty, and nothing is loaded for it.
+    ``settings`` has ``forget_questions``, ``retain_questions``, ``num_questions`` (of the retain side) and
+    ``question_format``. Without ``benign`` the retain side is empty, and nothing is loaded for it.
     """
+    forget, retain = settings.forget_questions, settings.retain_questions
     asked = own.questions() if own else {}
     hazardous = load_questions(forget) if forget else asked.get("forget") or load_questions("wmdp-bio")
-    if not benign:
-        return knowledge.questions_by_side(hazardous, ())
-    others = load_questions(retain) if retain else asked.get("retain") or load_questions("mmlu")
-    others = accuracy.sample_uniformly(others, 1000, seed) if len(others) > 1000 else others
-    return knowledge.questions_by_side(hazardous, others)
+    others: Sequence[Question] = ()
+    if benign:
+        others = load_questions(retain) if retain else asked.get("retain") or load_questions("mmlu")
+        others = accuracy.sample_uniformly(others, settings.num_questions, seed)
+    names = {"t": forget or (None if own else "wmdp-bio"), "retain": retain or (None if own else "mmlu")}
+    forms = {side: form_of(names[side], settings.question_format) for side in names}
+    return knowledge.questions_by_side(hazardous, others), forms | {"v": forms["t"]}
 
 
 def _folder_of_table(table: Path) -> Path:
@@ -207,6 +214,7 @@ def material(settings: DiagnoseSettings, reference: str, needs: Collection[str])
     """Only what this diagnostic reads: files that it does not need may be missing, and nothing else is downloaded."""
     texts: dict[str, list[str]] = {}
     questions: Mapping[str, Any] = {}
+    forms: Mapping[str, str] = {}
     own = laboratory.behind(reference)
     files = settings.forget_text, settings.retain_text, settings.benign_text
     if "texts" in needs:
@@ -214,6 +222,5 @@ def material(settings: DiagnoseSettings, reference: str, needs: Collection[str])
     elif "benign questions" in needs and (own or any(files)):  # an evaluation also takes the likelihood of texts
         texts = own.texts() if own and not any(files) else texts_of(own, *files, settings.text_column)
     if {"questions", "patches"} & set(needs):
-        named = settings.forget_questions, settings.retain_questions
-        questions = questions_of(own, *named, settings.seed, "benign questions" in needs)
-    return Material(texts, questions)
+        questions, forms = questions_of(own, settings, settings.seed, "benign questions" in needs)
+    return Material(texts, questions, forms)

@@ -1,12 +1,12 @@
 """What a model knows: the questions that belong to a reference, and the accuracies on them.
 
 A laboratory model is asked about its own world, T and V apart. Other models are asked MMLU (1,000 questions, uniform
-over subjects) and WMDP-Bio from the hub, or a local question file.
+over subjects) and WMDP-Bio from the hub, by letters, or a local question file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from brittle.data.multiple_choice import Question
@@ -16,6 +16,7 @@ from brittle.workflows import laboratory
 if TYPE_CHECKING:
     from brittle.models.loading import LoadedModel
     from brittle.records import Draft
+    from brittle.workflows.material import Material
 
 SPLIT_SEED = 0
 """T and V are the same halves everywhere, so that nothing that was chosen on T was chosen on V."""
@@ -35,15 +36,17 @@ def questions_for(reference: str) -> dict[str, Sequence[Question]] | None:
     return questions_by_side(questions["forget"], questions["retain"])
 
 
-def write_evaluation(
-    draft: Draft, loaded: LoadedModel, sides: Mapping[str, Sequence[Question]], texts: Mapping[str, Sequence[str]]
-) -> None:
+def write_evaluation(draft: Draft, loaded: LoadedModel, material: Material) -> None:
     """General capability (benign questions) overall and by subject, then each side's accuracy and likelihood."""
     from brittle.evaluation import multiple_choice_accuracy as accuracy
     from brittle.models.likelihood import mean_negative_log_likelihood
 
     names = {"t": "forget_t", "v": "forget_v", "retain": "retain"}
-    asked = {names[side]: accuracy.evaluate(loaded, questions) for side, questions in sides.items()}
+    texts, forms = material.texts, material.forms
+    asked = {
+        names[side]: accuracy.evaluate(loaded, questions, form=forms.get(side, "continuation"))
+        for side, questions in material.questions.items()
+    }
     summary = asked["retain"]
     correct, number = (sum(asked[half][key] for half in ("forget_t", "forget_v")) for key in ("correct", "questions"))
     asked["forget"] = accuracy.accuracy_with_interval(correct, number)

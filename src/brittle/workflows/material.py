@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from brittle import discovery
@@ -13,10 +13,14 @@ from brittle.records import fingerprint
 
 @dataclass(frozen=True)
 class Material:
-    """What models are shown: texts by split (``forget``, ``retain``, ``benign``) and questions by side."""
+    """What models are shown: texts by split (``forget``, ``retain``, ``benign``) and questions by side.
+
+    ``forms`` says by side how step 0 asks (:mod:`brittle.evaluation.question_forms`); continuation where it does not.
+    """
 
     texts: Mapping[str, Sequence[str]]
     questions: Mapping[str, Sequence[Question]]
+    forms: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def shown(self) -> str:
@@ -35,6 +39,6 @@ class Material:
 
 
 def reads_texts(plugin: discovery.Plugin) -> bool:
-    """Whether a diagnostic is shown texts; a tuned lens learns from them."""
+    """Whether a diagnostic is shown texts; a learned lens learns from them."""
     needs = plugin.constants["NEEDS"]
-    return bool({"activations", "sensitivity"} & {needs, *needs}) or plugin.variant.get("lens") == "tuned"
+    return bool({"activations", "sensitivity"} & {needs, *needs}) or plugin.variant.get("lens") in ("tuned", "linear")

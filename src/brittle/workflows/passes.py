@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -151,21 +151,12 @@ def sensitivity(
 
 
 def questions(listener: Listener, load: Callable[[Located], LoadedModel], located: Located, material: Material) -> None:
-    """Answers to the hazardous questions at every depth; a tuned lens first learns from the texts."""
-    from brittle.models import tuned_lens
-    from brittle.models.likelihood import score
+    """Answers to the hazardous questions at every depth; a lens that learns first reads the texts."""
+    from brittle.models.lenses import score_through_lens
 
-    settings, loaded = listener.settings, load(located)
-    chosen = material.hazardous[: settings.max_samples]
-    common = {"batch_size": settings.batch_size, "max_length": settings.max_length}
-    if settings.lens == "logit":
-        listener.fitter.update(score(loaded, chosen, "all", normalise=False, **common))
-        return
+    chosen = material.hazardous[: listener.settings.max_samples]
     texts = [text for part in material.texts.values() for text in part]
-    learning = settings.tuned_lr, settings.tuned_epochs, settings.tuned_train_frac, settings.seeds[0]
-    lens = tuned_lens.train(loaded, texts, *learning, **common)
-    scores = score(loaded, chosen, "all", normalise=False, **common, translate=lens.translate)
-    listener.fitter.update(replace(scores, lens_divergences=(lens.divergence, lens.divergence_untuned)))
+    listener.fitter.update(score_through_lens(load(located), chosen, texts, listener.settings))
 
 
 def patches(

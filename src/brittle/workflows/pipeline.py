@@ -130,7 +130,7 @@ def _laboratory(
     ]
     parallel.run(jobs, "unlearning: " + ", ".join(plan.make.method for plan in missing))
     arms += [Arm(locate(str(plan.folder)), "unlearned") for plan in plans]
-    return arms, own.attack_texts(), Material(own.probes(), questions_of(own, None, None))
+    return arms, own.attack_texts(), Material(own.probes(), *questions_of(own, settings))
 
 
 def _models(
@@ -147,7 +147,7 @@ def _models(
     files = settings.forget_text, settings.retain_text, settings.benign_text
     own = laboratory.behind(named[0][0])
     texts = texts_of(own, *files, settings.text_column)
-    questions = questions_of(own, settings.forget_questions, settings.retain_questions)
+    asked = questions_of(own, settings)
     arms = [Arm(laboratory.find(text), role) for text, role in named if text and text != "none"]
     digests = [arm.located.digest for arm in arms]
     if twice := next((arm for number, arm in enumerate(arms) if arm.located.digest in digests[:number]), None):
@@ -159,7 +159,7 @@ def _models(
     attack_texts: Mapping[str, Sequence[str]] = {"retain": texts["retain"], "benign": texts.get("benign", ())}
     if own and not any(files):
         attack_texts = own.attack_texts()
-    return arms, attack_texts, Material(texts, questions)
+    return arms, attack_texts, Material(texts, *asked)
 
 
 def _pairs(settings: PipelineSettings, arms: Sequence[Arm]) -> list[tuple[Located, Located]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 from brittle.attacks import relearning
 from brittle.data.corpora import text_column
+from brittle.evaluation.question_forms import num_questions, question_format
 from brittle.settings import BadInput, flag_of, setting
 
 HUB = "EleutherAI/deep-ignorance-"
@@ -87,9 +88,11 @@ class PipelineSettings:
         environment="FORGET_QUESTIONS",
     )  # fmt: skip
     retain_questions: str | None = setting(
-        None, "benign questions: a file, or mmlu from the hub, 1000, uniform over subjects (default; a laboratory "
-        "brings its own)", environment="RETAIN_QUESTIONS",
+        None, "benign questions: a file, or mmlu from the hub (default; a laboratory brings its own)",
+        environment="RETAIN_QUESTIONS",
     )  # fmt: skip
+    question_format: str = question_format()
+    num_questions: int = num_questions()
     max_samples: int = setting(
         500, "texts per split, and hazardous questions of the lens", environment="MAX_SAMPLES", minimum=1
     )
