@@ -3,4 +3,4 @@
 # others that `./experiment/pipeline.sh --help` shows. Flags: --force, --laboratory and the same names as flags.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-exec uv run ${UV_RUN_FLAGS:-} brittle pipeline --use-environment "$@"
+exec uv run ${UV_RUN_FLAGS:-} brittle pipeline "$@"

@@ -121,7 +121,7 @@ def test_numbers_and_optional_values_take_their_type() -> None:
         (["--loaves", "2.5"], "--loaves: '2.5' is not a valid int"),
         (["--loaves", "1\n2"], "--loaves"),
         (["--flour", "rye\noat"], "--flour"),
-        (["--racks", "5-6-7"], "--racks: '5-6-7' is not a valid tuple"),
+        (["--racks", "5-6-x"], "--racks: '5-6-x' is not a valid tuple"),
         (["--loaves", "-1"], "--loaves: -1 is out of range; it must be at least 0"),
         (["--heat", "0"], "--heat: 0.0 is out of range; it must be above 0"),
         (["--heat", "300"], "--heat: 300.0 is out of range; it must be below 300"),
@@ -171,7 +171,7 @@ def test_help_tells_a_flags_default_environment_choices_and_readers() -> None:
     add_flags(made, Baking)  # a second type with the same flags adds nothing
     words = " ".join(made.format_help().split())
     assert "in % of what is sensible (default: 200.0) (environment: HEAT)" in words
-    assert "racks in use [oven, kiln] (default: 5-6)" in words
+    assert "racks in use [oven, kiln] (default: 5,6)" in words
     assert "--flour rye|oat|fine_wheat" in words
     assert "where to bake (default: brick_oven)" in words
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -119,13 +120,22 @@ def test_a_run_that_finished_elsewhere_counts_and_without_wandb_the_local_record
         assert check(command, tmp_path, **there).returncode == 1
         (asked,) = [body for _, body in service.requests if "Runs(" in body["query"]]
         wanted = json.loads(asked["variables"]["filters"])
-        assert wanted["state"] == "finished" and wanted["display_name"].startswith("base__grad_diff__")
-        service.runs = [wanted | {"config.fingerprint.value": "another"}]
+        assert wanted.keys() == {"state", "display_name"} and wanted["state"] == "finished"
+        assert re.match("base-[0-9a-f]{6}__grad_diff__", wanted["display_name"])
+        service.runs = [wanted | {"state": "crashed"}]
         assert check(command, tmp_path, **there).returncode == 1
-        service.runs = [wanted]
+        service.runs = [wanted | {"config.fingerprint": "another"}]
         found = check(command, tmp_path, **there)
-        assert found.returncode == 0 and "finished" in found.stdout
+        assert found.returncode == 0 and found.stderr.count("is of other code or data") == 1
+        assert check([*command, "--strict"], tmp_path, **there).returncode == 1
+        asked = [json.loads(body["variables"]["filters"]) for _, body in service.requests if "Runs(" in body["query"]]
+        service.runs = [next(each for each in asked if "config.fingerprint" in each)]
+        for flags in ([], ["--strict"]):
+            found = check([*command, *flags], tmp_path, **there)
+            assert found.returncode == 0 and "finished" in found.stdout and "note:" not in found.stderr
         assert "000000" not in found.stdout + found.stderr
+        for flags in (["--force"], ["--push-to-hub"]):  # they need the model itself
+            assert check([*command, *flags], tmp_path, **there).returncode == 1
     assert not (tmp_path / "unlearned_models").exists()
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
     assert check(command, tmp_path).returncode == 0

@@ -52,14 +52,12 @@ def _run(command: str | None, arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--use-environment", action="store_true", help=argparse.SUPPRESS)
     for settings_type, used_by in chosen.settings():
         add_flags(parser, settings_type, used_by)
     if chosen.positional:
         parser.add_argument(chosen.positional, nargs=None if chosen.required else "?", help=chosen.positional_help)
     given = vars(parser.parse_args(arguments))
-    environment = dict(os.environ) if given.pop("use_environment") else None
-    return chosen.run(given, environment)
+    return chosen.run(given, dict(os.environ))
 
 
 def _overview() -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brittle import discovery, tracking
+from brittle import discovery
 from brittle import page_commands as pages
 from brittle.command_settings import (
     AttacksSettings,
@@ -85,19 +85,19 @@ def _pipeline_settings() -> SettingsTypes:
 
 
 def _unlearn(given: Given, environment: Environment) -> int:
-    from brittle.workflows import finishing, make
+    from brittle.workflows import finishing, make, stages
 
     chosen = make.plan(given, environment)
     if chosen.make.check_wandb_only:
-        finished = make.finished(chosen) or bool(tracking.finished(chosen.folder, chosen.identity.fingerprint))
+        finished = stages.finished_anywhere(chosen)
         print(f"{chosen.folder}: {'finished' if finished else 'not finished'}")
         return 0 if finished else 1
-    made = make.finished(chosen) and not chosen.make.force
+    left = stages.outstanding(chosen)
     folder = make.make_model(chosen)
-    if made:
-        print(f"already made: {chosen.folder} (--force makes it again)")
-        return 0
     if make.process() > 0:
+        return 0
+    if stages.TRAINING not in left:
+        print(f"already made: {chosen.folder} (--force makes it again)")
         return 0
     print(f"-> {folder}")
     for line in finishing.describe(folder):
@@ -117,9 +117,18 @@ def _diagnose(given: Given, environment: Environment) -> int:
     from brittle.workflows import diagnose
 
     name = given.pop("name")
-    folder = diagnose.diagnose(name, resolve(diagnose.DiagnoseSettings, given, environment), given)
+    settings = resolve(diagnose.DiagnoseSettings, given, environment)
+    if plugin := discovery.plugins("diagnostics").get(name):
+        given = _named_in_environment(plugin.load().Settings, environment) | given
+    folder = diagnose.diagnose(name, settings, given)
     print(f"-> {folder}")
     return 0
+
+
+def _named_in_environment(settings_type: type, environment: Environment) -> dict[str, str]:
+    """The fields that the environment sets, as if they had been typed."""
+    named = {field.name: field.metadata["environment"] for field in fields_of(settings_type)}
+    return {name: (environment or {})[word] for name, word in named.items() if word and (environment or {}).get(word)}
 
 
 def _diagnose_settings(only: str | None = None) -> SettingsTypes:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
-import math
 import os
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -89,7 +89,8 @@ def convert(field: dataclasses.Field, text: str) -> Any:
             return text.lower() in TRUE_WORDS
         if typing.get_origin(kind) is tuple:
             item = typing.get_args(kind)[0]
-            return tuple(item(part) for part in text.replace(",", " ").split())
+            parts = re.sub(r"(?<=\d)-(?=\d)", " ", text) if item is int else text  # folder names write 5-6-7
+            return tuple(item(part) for part in parts.replace(",", " ").split())
         return kind(text)  # type: ignore[operator]
     except ValueError:
         name = getattr(kind, "__name__", str(kind))
@@ -102,8 +103,9 @@ def check(settings: Any) -> None:
         value, rules = getattr(settings, field.name), field.metadata
         if value is None:
             continue
-        if isinstance(value, float) and not math.isfinite(value):
-            raise BadInput(f"{flag_of(field)}: {value} is not a finite number")
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, float) and not abs(item) < 3.4e38:
+                raise BadInput(f"{flag_of(field)}: {item} is not a finite number of 32 bits")
         if rules["choices"] and value not in rules["choices"]:
             raise BadInput(f"{flag_of(field)}: '{value}' is not one of {', '.join(map(str, rules['choices']))}")
         for item in value if isinstance(value, tuple) else (value,):
@@ -194,7 +196,8 @@ def add_flags(parser: argparse.ArgumentParser, settings_type: type, used_by: Map
         if used_by.get(field.name):
             words += f" [{', '.join(used_by[field.name])}]"
         if field.default not in (None, dataclasses.MISSING, False, ()):
-            words += f" (default: {_as_text(field.default) if isinstance(field.default, tuple) else field.default})"
+            default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+            words += f" (default: {default})"
         if field.metadata["environment"]:
             words += f" (environment: {field.metadata['environment']})"
         common: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": words.replace("%", "%%")}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from brittle.settings import setting
+from brittle.settings import LARGEST_SEED, setting
 
 VOCABULARY: dict[str, dict[str, Any]] = {
     "alpha": dict(
@@ -33,6 +33,7 @@ VOCABULARY: dict[str, dict[str, Any]] = {
     ),
     "lat_steps": dict(
         default=5, help="steps of the latent adversary per training step", environment="LAT_STEPS", tag="ls", minimum=1,
+        maximum=1000,
     ),
     "wt_noise_std": dict(
         default=0.02, help="standard deviation of the Gaussian noise added to every weight", environment="WT_NOISE_STD",
@@ -64,7 +65,7 @@ VOCABULARY: dict[str, dict[str, Any]] = {
     "satimp_saturation": dict(default=5.0, help="exponent of a token's probability p", tag="s1", minimum=0),
     "satimp_importance": dict(default=1.0, help="exponent of 1 - p", tag="s2", minimum=0),
     "task_scale": dict(default=1.0, help="how far to go against the task vector", tag="ts", above=0),
-    "tar_inner_steps": dict(default=4, help="steps of the simulated attacker", tag="ti", minimum=1),
+    "tar_inner_steps": dict(default=4, help="steps of the simulated attacker", tag="ti", minimum=1, maximum=1000),
     "tar_inner_lr": dict(default=1e-4, help="step size of the simulated attacker", tag="tr", above=0),
     "tar_weight": dict(default=1.0, help="weight of the uncertainty after tampering", tag="tw", minimum=0),
 }  # fmt: skip
@@ -85,6 +86,7 @@ class TrainingSettings:
         environment="EPOCHS",
         tag="ep",
         minimum=0,
+        maximum=1_000_000,
     )
     lr: float = setting(1e-5, "peak learning rate of AdamW with cosine annealing", environment="LR", tag="lr", above=0)
     batch_size: int = setting(
@@ -97,6 +99,7 @@ class TrainingSettings:
         environment="MAX_STEPS",
         tag_if_changed="ms",
         minimum=0,
+        maximum=10**9,
     )
     grad_clip: float = setting(
         1.0, "largest gradient norm (0: no clipping)", environment="GRAD_CLIP", tag_if_changed="gc", minimum=0
@@ -165,13 +168,19 @@ class TrainingSettings:
     )  # fmt: skip
     loss_chunk: int = setting(
         0, "tokens whose logits are held at a time in likelihood losses (0: all); less memory for large vocabularies",
-        environment="LOSS_CHUNK", minimum=0,
+        environment="LOSS_CHUNK", tag_if_changed="lc", minimum=0, maximum=2**31 - 1,
     )  # fmt: skip
     deterministic: bool = setting(
-        False, "only algorithms that give the same bits every time (slower on GPUs)", environment="DETERMINISTIC"
+        False,
+        "only algorithms that give the same bits every time (slower on GPUs)",
+        environment="DETERMINISTIC",
+        tag_if_changed="det",
     )
     stop_on_collapse: bool = setting(
         False, "end the training when the held-out retain likelihood collapses (looked at every --eval-interval)",
-        environment="STOP_ON_COLLAPSE",
+        environment="STOP_ON_COLLAPSE", tag_if_changed="soc",
     )  # fmt: skip
-    seed: int = setting(42, "seed of data order, noise and random targets", environment="SEED", tag_if_changed="sd")
+    seed: int = setting(
+        42, "seed of data order, noise, random targets and adapters", environment="SEED", tag_if_changed="sd", minimum=0,
+        maximum=LARGEST_SEED,
+    )  # fmt: skip

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
 from safetensors import safe_open
 from tqdm import tqdm
@@ -16,9 +15,11 @@ from tqdm import tqdm
 from brittle.models.adapters import add_adapters, merged
 from brittle.models.anatomy import COMPONENTS, Anatomy
 from brittle.models.construction import save
-from brittle.models.devices import resolve_device, resolve_dtype
+from brittle.models.devices import mixed_precision, resolve_device
 from brittle.models.likelihood import negative_log_likelihood
 from brittle.models.loading import LoadedModel, load
+from brittle.models.model_files import copy_tokenizer
+from brittle.models.weight_files import is_finite
 from brittle.records import Draft
 from brittle.settings import BadInput
 from brittle.training import memory
@@ -29,7 +30,9 @@ from brittle.training.norms import mean_norms, norm_change
 from brittle.training.reference import reference_states
 from brittle.training.step import HEAD, LossTerms, Step
 from brittle.workflows import knowledge
-from brittle.workflows.make import PROCESSES, SHARDED, Plan, optimizer_steps, process, split_for_evaluation
+from brittle.workflows.make import Plan, optimizer_steps, process, split_for_evaluation
+from brittle.workflows.make_checks import SHARDED
+from brittle.workflows.run_identity import PROCESSES
 
 REFUSAL = "I do not know."
 COLLAPSE = 1.0
@@ -44,6 +47,8 @@ class Run:
     loaded: LoadedModel
     held_out: dict[str, list[str]]
     examples: dict[str, list[Example]]
+    before: dict[str, float]
+    """Likelihoods of the held-out texts under the base, before any noise."""
     reference: Any = None
     initial: dict[str, torch.Tensor] | None = None
     adapters: Any = None
@@ -55,10 +60,10 @@ def unlearn(
     """Train as planned and fill the record's draft. ``tick`` reports optimizer steps; without it a bar is shown."""
     training = chosen.training
     device = own_device(chosen)
-    precision = "no" if training.weight_dtype == "bf16" else PRECISION[resolve_dtype(chosen.make.dtype, device)]
+    precision = "no" if training.weight_dtype == "bf16" else PRECISION[mixed_precision(chosen.make.dtype, device)]
     run = prepare(chosen, device)
     device = run.loaded.device  # of the embeddings, where layers are spread over several GPUs
-    before = likelihoods(run.loaded, run.held_out, training.max_length)
+    before = run.before
     steps = optimizer_steps(training, len(run.examples.get("forget", ())), len(run.examples.get("retain", ())))
     if tick is None:
         print(memory.plan(run.loaded.model, training, chosen.needs.initial_weights))
@@ -129,7 +134,8 @@ def prepare(chosen: Plan, device: str) -> Run:
             "tokenising; raise --max-length or remove the text"
         )
     device = loaded.device
-    run = Run(loaded, {name: part[1] for name, part in parts.items()}, examples)
+    held_out = {name: part[1] for name, part in parts.items()}
+    run = Run(loaded, held_out, examples, likelihoods(loaded, held_out, training.max_length))
     run.reference = _reference(chosen, loaded, examples, device)
     if training.lora_rank:
         run.adapters = add_adapters(
@@ -139,6 +145,7 @@ def prepare(chosen: Plan, device: str) -> Run:
             training.lora_alpha,
             training.train_only,
             training.train_layers,
+            seed=training.seed,
         )
     else:
         train_only(loaded.model, loaded.anatomy, training.train_only, training.train_layers)
@@ -205,15 +212,24 @@ def collapsed(before: Mapping[str, float], after: Mapping[str, Any]) -> bool:
 
 
 def save_result(chosen: Plan, run: Run, draft: Draft) -> None:
-    """Write the weights: whole, or the adapters alone, or with ``--merge`` the adapters' update added to the weights."""
-    model = run.loaded.model
+    """Write the weights: whole, or the adapters alone, or with ``--merge`` the adapters' update added to the weights.
+
+    Raises:
+        BadInput: a weight is not finite; such a model is not saved.
+    """
+    model, base = run.loaded.model, chosen.base.folder
+    if run.adapters is not None and chosen.make.merge:
+        model = merged(run.adapters)
+    if broken := next((name for name, each in model.named_parameters() if not is_finite(each)), None):
+        raise BadInput(f"after the training {broken} has NaN or infinite values; lower --lr or the method's weights")
     if run.adapters is not None and not chosen.make.merge:
+        for configuration in run.adapters.peft_config.values():
+            configuration.base_model_name_or_path = chosen.base.text
         run.adapters.save_pretrained(draft.folder)
-        run.loaded.tokenizer.save_pretrained(draft.folder)
+        copy_tokenizer(base, draft.folder)
         return
-    model = merged(run.adapters) if run.adapters is not None else model
-    draft.note(unmoved_share=unmoved_share(model, chosen.base.folder))
-    save(model.cpu(), run.loaded.tokenizer, draft.folder)
+    draft.note(unmoved_share=unmoved_share(model, base))
+    save(model.cpu(), run.loaded.tokenizer, draft.folder, base)
 
 
 def _reference(chosen: Plan, loaded: LoadedModel, examples: Mapping[str, Sequence[Example]], device: str) -> Any:
@@ -240,27 +256,26 @@ def refusals(texts: Sequence[str]) -> list[str]:
 
 def train_only(model: Any, anatomy: Anatomy, components: Sequence[str], layers: Sequence[int]) -> None:
     """Freeze every weight but the named components' (``qkv``, ``proj``, ``mlp_expand``, ``mlp_contract``) of these layers."""
-    if unknown := [name for name in components if name not in COMPONENTS]:
-        raise BadInput(f"--train-only: '{unknown[0]}' is not one of {', '.join(COMPONENTS)}")
     if not components and not layers:
         return
-    trains = 0
     for name, parameter in model.named_parameters():
         place = anatomy.place(name)
         fits = place and place.component in (components or COMPONENTS) and place.layer in (layers or (place.layer,))
         parameter.requires_grad_(bool(fits))
-        trains += bool(fits)
-    if not trains:
-        raise BadInput(f"--train-layers: none of {list(layers)} is a layer of this model, so nothing would train")
 
 
-def likelihoods(loaded: LoadedModel, held_out: dict[str, list[str]], max_length: int) -> dict[str, float]:
-    """Mean negative log-likelihood of the held-out texts of each split, in nats per token."""
+def likelihoods(loaded: LoadedModel, held_out: Mapping[str, Sequence[str]], max_length: int) -> dict[str, float]:
+    """Mean negative log-likelihood of the held-out texts of each split, in nats per token.
+
+    A text of one token has nothing to predict and is left out; a split of such texts alone has no likelihood. One text
+    that is not a number makes the mean none.
+    """
     found = {}
     for name, texts in held_out.items():
-        if texts:
-            values = negative_log_likelihood(loaded, texts, 16, max_length)
-            found[f"{name}_nll"] = float(numpy.nanmean(values))
+        rows = loaded.tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if texts else []
+        usable = [text for text, row in zip(texts, rows) if len(row) > 1]
+        if usable:
+            found[f"{name}_nll"] = float(negative_log_likelihood(loaded, usable, 16, max_length).mean())
     return found
 
 
