@@ -89,7 +89,7 @@ def test_the_documented_name_is_that_of_the_documented_run(place, monkeypatch) -
 
 
 CHANGES: dict[str, dict] = {
-    "texts": {"forget_data": "a.txt"}, "retain texts": {"retain_data": "b.txt"}, "type": {"dtype": "bf16"},
+    "texts": {"forget_data": "b.txt"}, "retain texts": {"retain_data": "b.txt"}, "type": {"dtype": "bf16"},
     "algorithms": {"deterministic": True}, "chunks": {"loss_chunk": 8}, "share": {"eval_split": 0.2}, "seed": {"seed": 7},
     "stop": {"stop_on_collapse": True, "eval_interval": 1}, "stop later": {"stop_on_collapse": True, "eval_interval": 2},
     "adapters": {"lora_rank": 2}, "merged": {"lora_rank": 2, "merge": True}, "alpha": {"lora_rank": 2, "lora_alpha": 4.0},
