@@ -77,6 +77,24 @@ class Trial:
         )  # fmt: skip
         return self.method.loss(settings_of(self.method), step)
 
+    def gradient(self, parts) -> dict[str, torch.Tensor]:
+        """The gradient of a whole optimizer step of these micro-batches by parameter, added up as the loop does."""
+        totals = totals_of([self.batches(part) for part in parts])
+        whole, shared = [self.batches(part) for part in parts], dict[str, Any]()
+        parameters = dict(self.loaded.model.named_parameters())
+        summed = {name: torch.zeros_like(p) for name, p in parameters.items()}
+        for batches in whole:
+            step = Step(
+                self.loaded.model, batches, totals, anatomy=self.loaded.anatomy, reference=self.reference, seed=7,
+                initial=self.initial, share=1 / len(parts), number=self.number, steps=STEPS, whole=whole, shared=shared,
+                together=self.method.NEEDS.together,
+            )  # fmt: skip
+            loss = torch.stack(list(self.method.loss(settings_of(self.method), step).values())).sum()
+            found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+            for name, part in zip(summed, found):
+                summed[name] += 0 if part is None else part
+        return summed
+
     def loss(self) -> torch.Tensor:
         """The sum of all terms on all four texts."""
         return torch.stack(list(self.terms().values())).sum()
@@ -88,7 +106,7 @@ def padded(batch: Batch, columns: int) -> Batch:
     return Batch(*wider, batch.examples)
 
 
-def trial_of(name: str, architecture: str = "gpt_neox") -> Trial:
+def trial_of(name: str, architecture: str = "gpt_neox", moved: bool = True) -> Trial:
     """What a workflow does before the first step; then every weight is moved, so that no term sits at its minimum."""
     method, loaded = METHODS[name], tiny_loaded(architecture, num_hidden_layers=DEPTH)
     needs = method.NEEDS
@@ -104,6 +122,6 @@ def trial_of(name: str, architecture: str = "gpt_neox") -> Trial:
         method.prepare(settings_of(method), loaded.model, 7)
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
-        for parameter in loaded.model.parameters():
+        for parameter in loaded.model.parameters() if moved else ():
             parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
     return Trial(method, loaded, reference, initial)

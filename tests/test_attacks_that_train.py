@@ -140,7 +140,7 @@ def test_repair_comes_before_the_attack_and_both_are_counted(taught) -> None:
 def test_fewer_texts_are_among_more_and_each_number_starts_from_the_models_own_weights(taught) -> None:
     watched = Watched()
     evaluations = watched.run(relearning_from_examples, attack_examples=(1, 3, 100))
-    assert [e.strength for e in evaluations] == [0, 1, 3, 100]
+    assert [e.strength for e in evaluations] == [0, 1, 3, 6]
     assert [len(texts) for texts in taught] == [1, 3, 6]
     assert all(set(few) < set(more) for few, more in zip(taught, taught[1:]))
     alone = Watched()

@@ -88,7 +88,8 @@ def find(name, folders, models, architecture, other=1, batch_size=2, backwards=F
     keys = (architecture, 0), (architecture, other)
     needs = needs_of(module)
     if "weights" in needs:
-        for pair in turned(matrix_pairs(folders[keys[0]], folders[keys[1]])):
+        everything = getattr(module, "EVERY_PARAMETER", False)
+        for pair in turned(matrix_pairs(folders[keys[0]], folders[keys[1]], everything=everything)):
             fitter.update(pair)
     texts = {split: turned(SPLITS[split]) for split in SPLITS}
     if "activations" in needs:
@@ -252,18 +253,22 @@ def test_weight_comparison_in_numbers(run, folders):
         assert row.max_dW_spectral_rel == pytest.approx(part.dW_spectral.max() / part.W_spectral.max())
         assert row.mean_dW_empirical_rank == pytest.approx(part.dW_empirical_rank.mean())
     assert (matrices.fro_norm_normalized**2 * matrices.elements).sum() == pytest.approx((matrices.dW_fro**2).sum())
-    total = math.sqrt((matrices.dW_fro**2).sum() / (matrices.W_fro**2).sum())
+    blocks = matrices[matrices.layer >= 0]
+    total = math.sqrt((blocks.dW_fro**2).sum() / (blocks.W_fro**2).sum())
     assert findings.summary["relative_frobenius_norm"] == pytest.approx(total)
-    assert findings.summary["changed_matrices"] == findings.summary["matrices"] == len(matrices)
+    assert findings.summary["changed_matrices"] == findings.summary["matrices"] == len(blocks)
     assert findings.summary["mlp"]["mean_stable_rank"] == pytest.approx(
         matrices[matrices.group == "mlp"].dW_stable_rank.mean()
     )
     for _, row in components.iterrows():
         part = matrices[matrices.component == row.component]
-        assert row.n_layers == 2
+        assert row.n_layers == (1 if row.component in ("embedding", "unembedding") else 2)
         assert row.dW_stable_rank_std == pytest.approx(part.dW_stable_rank.std(ddof=0))
         assert (row.cosine_sim_min, row.cosine_sim_max) == (part.cosine_sim.min(), part.cosine_sim.max())
-    assert frame(findings, "per_coarse_layer").equals(layers)
+    coarse = frame(findings, "per_coarse_layer")
+    assert coarse[coarse.layer >= 0].reset_index(drop=True).equals(layers)
+    assert coarse[coarse.layer < 0].group.tolist() == matrices[matrices.layer < 0].group.tolist()
+    assert matrices[matrices.layer < 0].component.tolist() == ["embedding", "unembedding"]
 
 
 def test_a_random_update_has_the_expected_mlp_to_attention_ratio(folders):

@@ -125,8 +125,8 @@ class Merging:
     vocabulary = ("a", "b", " ", "c", "d", "b c", "a b c")
     pad_token_id = 0
 
-    def __call__(self, texts):
-        return {"input_ids": [self.tokens(text) for text in texts]}
+    def __call__(self, texts, add_special_tokens=True):
+        return {"input_ids": [self.tokens(text) for text in texts] if isinstance(texts, list) else []}
 
     def tokens(self, text):
         found = []

@@ -9,14 +9,12 @@ import copy
 
 import pytest
 import torch
-from method_trials import METHODS, NAMES, fixed_perturbation, trial_of
+from method_trials import METHODS, MIDDLE, NAMES, fixed_perturbation, trial_of
 
 from brittle.training import adversary
 
 LAYERED = [name for name in NAMES if METHODS[name].NEEDS.layers]
 REPRESENTATION = [name for name in LAYERED if METHODS[name].NEEDS.reference_hidden_states]
-PER_MICRO_BATCH = {"npo_sam", "tar"}
-"""Where weights are shifted, each micro-batch shifts them by its own gradient."""
 TOGETHER = [name for name in NAMES if METHODS[name].NEEDS.together]
 WITHOUT_LOGITS = [name for name in NAMES if not METHODS[name].NEEDS.logits]
 
@@ -55,13 +53,18 @@ def test_the_same_step_gives_the_same_loss(name, real_adversary) -> None:
     assert float(trial.loss().detach()) == float(trial.loss().detach())
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - PER_MICRO_BATCH), indirect=True)
-def test_one_batch_of_four_is_two_accumulated_batches_of_two(name) -> None:
-    trial = trial_of(name)
-    whole = trial.terms((0, 1, 2, 3))
-    halves = [trial.terms(half, of=[(0, 1), (2, 3)]) for half in ((0, 1), (2, 3))]
-    for term, value in whole.items():
-        torch.testing.assert_close(halves[0][term] + halves[1][term], value, rtol=1e-4, atol=1e-6)
+@pytest.mark.parametrize("moved", [False, True], ids=["first step", "later step"])
+def test_accumulation_changes_nothing(name, moved) -> None:
+    """One batch of eight is two of four and four of two, in every weight's gradient, from the very first step on."""
+    trial = trial_of(name, moved=moved)
+    trial.number = MIDDLE if moved else 0
+    eight = (0, 1, 2, 3, 3, 2, 1, 0)
+    whole = trial.gradient([eight])
+    largest = max(float(part.abs().max()) for part in whole.values())
+    assert largest > 0
+    for parts in ([eight[:4], eight[4:]], [eight[first : first + 2] for first in range(0, 8, 2)]):
+        for key, gradient in trial.gradient(parts).items():
+            torch.testing.assert_close(gradient, whole[key], rtol=0, atol=1e-5 * largest, msg=f"{len(parts)}: {key}")
 
 
 def test_padding_changes_nothing(name) -> None:

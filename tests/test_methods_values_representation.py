@@ -71,9 +71,13 @@ OLD = {0: [[1.0, 0.0], [0.0, -1.0]], 1: [[1.0, 1.0], [4.0, 3.0]]}
 
 @pytest.mark.parametrize(("number", "forget_weight", "retain_weight"), [(0, 8, 0), (1, 6, 2), (2, 4, 4)])
 def test_representation_rerouting(number, forget_weight, retain_weight) -> None:
-    # α = 8 over two steps: p = number / 4, the weights 8 (1 - p) and 8 p. Layer 1: cosines 1/√2 and 24/25.
-    step = Chosen(STATES, {"forget": OLD, "retain": BEFORE}, number=number, steps=2)
-    forget = (0.5 + (math.sqrt(0.5) + 0.96) / 2) / 2
+    # α = 8 over two steps: p = number / 4, the weights 8 (1 - p) and 8 p. Each state is nudged by a tenth of the old one's
+    # length: layer 0 along (0.6, 0.8): (1.06, 0.08) with (1, 0), and (0.06, 2.08) with (0, -1), which counts as 0;
+    # layer 1 along (0, 1): (0, 1 + √2 / 10) with (1, 1) is 1/√2, and (3, 4.5) with (4, 3) is 25.5 / (5 √29.25).
+    step = Chosen(STATES, {"forget": OLD, "retain": BEFORE}, DIRECTIONS, number=number, steps=2)
+    first = 1.06 / math.hypot(1.06, 0.08) / 2
+    second = (math.sqrt(0.5) + 25.5 / (5 * math.sqrt(29.25))) / 2
+    forget = (first + second) / 2
     terms = terms_of("rr", step, rerouting_coeff=8.0, layer_id=(1, 0))
     assert terms == pytest.approx({"forget": forget_weight * forget, "retain": retain_weight * LENGTHS / 2}, rel=1e-5)
 

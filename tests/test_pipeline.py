@@ -11,6 +11,7 @@ from tiny_models import ARCHITECTURES, tiny_model_folder
 
 from brittle.attacks.relearning import Settings as AttackSettings
 from brittle.command_line import main
+from brittle.models.references import locate
 from brittle.workflows.pipeline import PipelineSettings, run
 
 PAIR_FILES = (
@@ -56,6 +57,12 @@ def settings_for(folder: Path, architecture: str, **changes: object) -> Pipeline
     return PipelineSettings(**(values | changes))
 
 
+def named(folder: Path) -> tuple[str, str]:
+    """The names of the two models in the names of folders."""
+    base, unlearned = (locate(str(folder / name)).name for name in ("base", "unlearned"))
+    return base, unlearned
+
+
 @pytest.mark.end_to_end
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_pipeline_writes_every_documented_file(architecture: str, tmp_path: Path) -> None:
@@ -63,8 +70,8 @@ def test_pipeline_writes_every_documented_file(architecture: str, tmp_path: Path
     report, failures = run(settings_for(tmp_path, architecture, enable_attacks=attacks), AttackSettings(attack_steps=2))
     assert [f"{failure.diagnostic}: {failure.reason}" for failure in failures] == []
     outputs = tmp_path / "outputs"
-    expected = [outputs / "base__to__unlearned" / name for name in PAIR_FILES]
-    expected += [outputs / model / name for model in ("base", "unlearned") for name in MODEL_FILES]
+    expected = [outputs / "__to__".join(named(tmp_path)) / name for name in PAIR_FILES]
+    expected += [outputs / model / name for model in named(tmp_path) for name in MODEL_FILES]
     assert [path for path in expected if not path.is_file()] == []
     assert report.read_text().lower().startswith("<!doctype html>")
     if attacks:
@@ -89,7 +96,7 @@ def test_second_run_writes_nothing_again_and_force_does(tmp_path: Path) -> None:
 def test_changed_text_makes_the_activation_step_stale_and_leaves_the_weight_step(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, "gpt_neox")
     run(settings)
-    pair = tmp_path / "outputs" / "base__to__unlearned"
+    pair = tmp_path / "outputs" / "__to__".join(named(tmp_path))
     times = {
         name: (pair / name / "record.json").stat().st_mtime_ns
         for name in ("weight_comparison", "activation_comparison")
@@ -113,7 +120,7 @@ def test_steps_that_fail_are_listed_and_stop_no_other(tmp_path: Path, capsys: py
     failed = [line for line in capsys.readouterr().err.splitlines() if line.startswith("no result: ")]
     assert {line.split()[2] for line in failed} == {"linear_probes", "activation_separation"}
     assert all("at least two different forget and retain texts" in line for line in failed)
-    pair = tmp_path / "outputs" / "base__to__unlearned"
+    pair = tmp_path / "outputs" / "__to__".join(named(tmp_path))
     assert not (pair / "activation_separation").exists()
     assert (pair / "activation_covariance" / "covariance_metrics.csv").is_file()
     assert (pair / "lipschitzness" / "lipschitzness_summary.csv").is_file()

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -170,7 +169,13 @@ def test_what_no_record_lists_stays(place) -> None:
 def test_names_stay_short_over_rounds_of_unlearning(place) -> None:
     model = "base"
     for _ in range(3):
-        plan = made(model=model, train_layers=(0, 1), train_only=("qkv", "proj", "mlp_expand", "mlp_contract"))
+        plan = made(
+            model=model,
+            checkpoint_interval=1,
+            seed=123456,
+            train_layers=(0, 1),
+            train_only=("qkv", "proj", "mlp_expand", "mlp_contract"),
+        )
         assert len(plan.folder.name.encode()) <= run_identity.LONGEST_NAME
         model = str(plan.folder)
     long = run_identity.shortened("ä" * 150, 200)
@@ -251,19 +256,15 @@ def test_the_tokenizer_is_the_bases_byte_for_byte(place) -> None:
             assert (folder / path.name).read_bytes() == path.read_bytes(), (outdir, path.name)
 
 
-def test_a_likelihood_that_is_no_number_is_not_averaged_away(place, monkeypatch) -> None:
+def test_texts_with_nothing_to_predict_have_no_part_in_the_mean(place) -> None:
     from tiny_loaded import tiny_loaded
 
     from brittle.workflows import unlearning
 
     loaded = tiny_loaded()
-    texts = {"forget": ["a fox", "x", "", "the dog"], "retain": ["x"], "none": []}
     alone = unlearning.likelihoods(loaded, {"one": ["a fox"], "two": ["the dog"]}, 16)
-    found = unlearning.likelihoods(loaded, texts, 16)
+    found = unlearning.likelihoods(loaded, {"forget": ["a fox", "x", "", "the dog"], "none": []}, 16)
     assert found == {"forget_nll": pytest.approx((alone["one_nll"] + alone["two_nll"]) / 2)}
-    monkeypatch.setattr(unlearning, "negative_log_likelihood", lambda *_: numpy.array([1.0, numpy.nan]))
-    broken = unlearning.likelihoods(loaded, texts, 16)
-    assert numpy.isnan(broken["forget_nll"])
     assert unlearning.collapsed({"retain_nll": 1.0}, {"retain_nll": float("nan")})
 
 
@@ -286,15 +287,11 @@ def test_weights_that_are_no_numbers_are_not_saved(place, monkeypatch) -> None:
 
 
 def test_files_of_one_text_each(place) -> None:
-    for name in ("forget", "retain"):
-        (place / "data" / f"{name}.txt").write_text("the quick brown fox jumps\nx\n")
-    folder = made(eval_split=0.5).folder
-    from brittle.workflows import finishing
-
-    assert finishing.describe(folder)
+    (place / "data" / "forget.txt").write_text("the quick brown fox jumps\nx\n")
+    assert "two tokens" in refusal(made, eval_split=0.5)
     (place / "data" / "forget.txt").write_text("the quick brown fox jumps\n")
     for share in (0.0, 1e-300, 0.999999):
-        assert load_file(made(eval_split=share, force=True, outdir=f"share{share}").folder / "model.safetensors")
+        assert load_file(made(eval_split=share, outdir=f"share{share}").folder / "model.safetensors")
 
 
 @pytest.mark.parametrize(

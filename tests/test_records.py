@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brittle import leases, records
 from brittle.records import (
     RECORD,
     Identity,
@@ -33,6 +37,7 @@ from brittle.records import (
     write_text,
     writing,
 )
+from brittle.settings import BadInput
 
 OLD, NEW = (Identity("bread", {"flour": "rye"}, {"heat": heat}) for heat in (200.0, 220.0))
 
@@ -155,6 +160,46 @@ def test_a_record_with_a_file_missing_is_not_complete(folder, missing) -> None:
     assert not is_complete(folder, OLD)
 
 
+@pytest.mark.parametrize("change", ["emptied", "edited", "cut"])
+def test_a_record_whose_table_was_changed_is_not_complete(folder, change) -> None:
+    write(folder, OLD)
+    text = (folder / "loaves.csv").read_text()
+    changed = {"emptied": "", "edited": text.replace("500.0", "501.0"), "cut": text[:-3]}[change]
+    (folder / "loaves.csv").write_text(changed)
+    assert not is_complete(folder, OLD)
+    (folder / "loaves.csv").write_text(text)
+    assert is_complete(folder, OLD)
+
+
+def test_of_a_large_file_the_size_counts_and_records_of_earlier_versions_list_names_alone(folder, monkeypatch) -> None:
+    monkeypatch.setattr(records, "DIGESTED", 20)
+    with writing(folder, OLD) as draft:
+        (draft.folder / "weights").write_bytes(b"1" * 21)
+        (draft.folder / "small").write_bytes(b"1" * 20)
+    assert read_record(folder)["contents"] == {"small": [20, fingerprint_of(b"1" * 20)], "weights": [21, None]}
+    (folder / "weights").write_bytes(b"2" * 21)
+    assert is_complete(folder, OLD)
+    (folder / "weights").write_bytes(b"2" * 20)
+    assert not is_complete(folder, OLD)
+    earlier = read_record(folder)
+    del earlier["contents"]
+    write_json(folder / RECORD, earlier)
+    assert is_complete(folder, OLD)
+
+
+def fingerprint_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    "rows", [[Loaf(1, math.nan), Loaf(2, math.nan)], pandas.DataFrame({"g": [numpy.nan]}, dtype="float32")]
+)
+def test_a_table_without_any_number_is_no_result(folder, rows) -> None:
+    with pytest.raises(ValueError, match=r"loaves\.csv would have no number"), writing(folder, OLD) as draft:
+        draft.table("loaves", rows)
+    assert contents(folder.parent) == []
+
+
 def test_a_record_cut_off_anywhere_is_not_complete(folder) -> None:
     write(folder, OLD)
     whole = (folder / RECORD).read_text().rstrip()
@@ -206,12 +251,20 @@ def test_the_old_record_stands_until_the_new_one_is_whole(folder) -> None:
     assert contents(folder.parent) == ["bread"]
 
 
-def test_two_writers_of_one_record_do_not_disturb_each_other(folder) -> None:
+def test_a_second_writer_of_one_record_is_refused_and_disturbs_nothing(folder) -> None:
+    started, refusals = threading.Event(), []
     with writing(folder, OLD) as slow:
         slow.table("loaves", [Loaf(1, 1.0)])
-        write(folder, NEW)
-        assert is_complete(folder, NEW) and slow.folder.is_dir()
-    assert is_complete(folder, OLD) and contents(folder.parent) == ["bread"]
+
+        def second() -> None:
+            with pytest.raises(BadInput, match=rf"is being written by process {os.getpid()} ") as caught:
+                write(folder, NEW)
+            refusals.append(str(caught.value))
+            started.set()
+
+        threading.Thread(target=second).start()
+        assert started.wait(10) and slow.folder.is_dir()
+    assert is_complete(folder, OLD) and contents(folder.parent) == ["bread"] and len(refusals) == 1
 
 
 def test_a_file_that_could_not_be_written_keeps_its_old_text(tmp_path) -> None:
@@ -265,27 +318,87 @@ def test_a_kill_leaves_the_old_record_or_none_or_the_new_one(folder, moment, lef
 
 def test_a_kill_while_the_first_record_is_written_leaves_none(folder) -> None:
     kill_at(0, folder)
-    assert not folder.exists() and len(contents(folder.parent)) == 1
+    assert not folder.exists() and all(name.startswith(".bread.") for name in contents(folder.parent))
     write(folder, NEW)
     assert is_complete(folder, NEW) and contents(folder.parent) == ["bread"]
 
 
-def test_sweeping_touches_no_living_draft_and_no_other_folder(tmp_path) -> None:
+def ended_process() -> int:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    swept = [f".bread.{ended.pid}-abcdef.partial", ".bread.abcdef.old"]
-    kept = [f".bread.{os.getpid()}-abcdef.partial", f".rolls.{ended.pid}-abcdef.partial",
-            f".bread.crust.{ended.pid}-abcdef.partial", "bread", "bread.old"]  # fmt: skip
+    return ended.pid
+
+
+def test_sweeping_touches_no_living_draft_and_no_other_folder(tmp_path) -> None:
+    ended, alive, here, there = ended_process(), os.getpid(), leases.host(), "0123abcd"
+    swept = [
+        f".bread.{here}-{ended}-abcdef.partial",
+        f".bread.{here}-{ended}-abcdef.old",
+        f".bread.{there}-1-abcdea.partial",
+    ]
+    kept = [f".bread.{here}-{alive}-abcdef.partial", f".rolls.{here}-{ended}-abcdef.partial",
+            f".bread.crust.{here}-{ended}-abcdef.partial", f".bread.{there}-1-abcdef.partial", ".bread.partial", ".bread.old",
+            ".bread.abcdef.old", "bread", "bread.old"]  # fmt: skip
     for name in (*swept, *kept):
         (tmp_path / name).mkdir()
+    silent = time.time() - leases.PATIENCE - 1  # another host's process that has renewed nothing for so long
+    os.utime(tmp_path / swept[2], (silent, silent))
     sweep_leftovers(tmp_path / "bread")
     assert contents(tmp_path) == sorted(kept)
 
 
+def test_the_lease_of_an_ended_process_is_taken_over_and_a_living_one_of_another_host_is_not(folder) -> None:
+    folder.parent.mkdir()
+    lease = folder.parent / ".bread.lease"
+    lease.write_text(json.dumps({"host": leases.host(), "process": ended_process(), "started": "1"}))
+    write(folder, OLD)
+    lease.write_text(json.dumps({"host": leases.host(), "process": os.getpid(), "started": "1"}))  # a number used again
+    write(folder, NEW)
+    assert is_complete(folder, NEW) and contents(folder.parent) == ["bread"]
+    lease.write_text(json.dumps({"host": "0123abcd", "name": "node7", "process": 1, "started": "1"}))
+    with pytest.raises(BadInput, match="is being written by process 1 on node7"):
+        write(folder, OLD)
+    silent = time.time() - leases.PATIENCE - 1
+    os.utime(lease, (silent, silent))
+    write(folder, OLD)
+    assert is_complete(folder, OLD) and contents(folder.parent) == ["bread"]
+
+
+def test_who_may_wait_gets_the_lease_when_it_is_free(tmp_path, capsys) -> None:
+    got = []
+
+    def second() -> None:
+        with leases.held(tmp_path / "bread", wait=True):
+            got.append(time.monotonic())
+
+    with leases.held(tmp_path / "bread"), leases.held(tmp_path / "bread"):  # the same thread may hold it twice
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.3)
+        assert not got
+        freed = time.monotonic()
+    thread.join(10)
+    assert got[0] >= freed and contents(tmp_path) == []
+    assert "waiting for process" in capsys.readouterr().err
+
+
+def test_abandoned_work_leaves_nothing(folder) -> None:
+    code = f"""
+import os
+from pathlib import Path
+from brittle import leases, records
+from brittle.records import Identity, writing
+with writing(Path({str(folder)!r}), {OLD!r}) as draft:
+    draft.summary({{"loaves": 1}})
+    leases.abandon()
+    os._exit(0)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert contents(folder.parent) == []
+
+
 def test_a_file_left_half_written_goes_when_it_is_written_again(tmp_path) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    half = tmp_path / f".menu.txt.{ended.pid}.partial"
+    half = tmp_path / f".menu.txt.{leases.host()}-{ended_process()}-abcdef.partial"
     half.write_text("brea")
     write_text(tmp_path / "menu.txt", "bread")
     assert contents(tmp_path) == ["menu.txt"]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from tiny_models import TEXTS, tiny_model, tiny_tokenizer
 
+from brittle import leases
 from brittle.training.batches import Sampler, Supply, tokenise
 from brittle.training.checkpoint import Checkpoints
 from brittle.training.loop import LoopSettings, train
@@ -68,8 +71,14 @@ def test_checkpoint_holds_no_pickle(tmp_path: Path) -> None:
 @pytest.mark.parametrize("moment", ["before", "between", "after"])
 def test_a_kill_while_a_checkpoint_is_replaced_loses_nothing(moment: str, tmp_path: Path) -> None:
     """The new one is written beside the old one, the old one moves away, the new one takes its place, the old one goes."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
     checkpoints = Checkpoints(tmp_path / ".model.checkpoint", "this run", interval=1)
-    model, place, aside = tiny_model(), tmp_path / ".model.checkpoint", tmp_path / "..model.checkpoint.a1b2c3.old"
+    model, place, aside = (
+        tiny_model(),
+        tmp_path / ".model.checkpoint",
+        tmp_path / f"..model.checkpoint.{leases.host()}-{ended.pid}-a1b2c3.old",
+    )
     checkpoints.save(4, model, [], [])
     if moment == "before":
         (tmp_path / ".model.checkpoint.partial").mkdir()

@@ -296,3 +296,7 @@ def test_the_folder_is_the_registry_and_no_name_is_used_twice(tmp_path) -> None:
         (tmp_path / "again" / f"{stem}.py").write_text('NAME = "same"\n')
     with pytest.raises(ValueError, match="two plugins are called same"):
         discovery.plugins(str(tmp_path / "again"))
+
+
+def test_a_path_given_from_python_is_its_text() -> None:
+    assert resolve(Baking, {"shop": Path("corner") / "shop"}).shop == "corner/shop"

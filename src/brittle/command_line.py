@@ -1,16 +1,18 @@
 """The command line: ``brittle COMMAND`` and the documented root scripts, which name their own command.
 
-Bad input is one line on standard error and exit code 2. Building the parser imports no torch.
+Bad input, and what the system refuses, is one line on standard error and exit code 2. Building the parser imports no torch.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
 
-from brittle import __version__, tracking
+from brittle import __version__, problems, stopping, tracking
 from brittle.settings import BadInput, Parser, add_flags, load_dotenv
 
 
@@ -19,19 +21,84 @@ def main(command: str | None = None, arguments: Sequence[str] | None = None) -> 
 
     ``command`` is given by root scripts: a command's name, or the path of a script that is called like the program of
     a diagnostic (``experiment/collect_weight_comparison.py``). Otherwise it is the first argument.
+
+    Exit codes: 0 done, 1 something gave no result or an error of the program itself, 2 bad input or a failure of the
+    system (files, disk, memory), 130 and 143 stopped by Ctrl-C and by SIGTERM, 141 nobody reads the output.
     """
-    load_dotenv()
-    tracking.follow()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    _write_whatever_the_locale()
     try:
-        code = _run(command, list(sys.argv[1:] if arguments is None else arguments))
+        load_dotenv()
+        tracking.follow()
+        code = _run(command, _readable(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
     except BadInput as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on where this one was", file=sys.stderr)
-        code = 130
+        code = _tell(f"error: {problem}", 2)
+    except BrokenPipeError:
+        code = _unread(141)
+    except KeyboardInterrupt as problem:
+        code = getattr(problem, "code", 130)
+    except SystemExit:
+        raise
+    except Exception as problem:
+        if os.environ.get(TRACEBACK):
+            raise
+        code = _failed(problem)
     sys.exit(code)
+
+
+TRACEBACK = "BRITTLE_TRACEBACK"
+"""Set to anything, an error is shown with its traceback."""
+
+
+def _failed(problem: Exception) -> int:
+    if (reason := problems.of_the_system(problem)) is not None:
+        code = _tell(f"error: {reason}" + (f"; then {stopping.go_on}" if stopping.go_on else ""), 2)
+        return _unread(code) if problem_of_output(problem) else code
+    told = str(problem) if getattr(problem, "where", None) is not None else problems.unforeseen(problem)
+    return _tell(f"error: {told}; this is a fault of the program ({TRACEBACK}=1 shows where)", 1)
+
+
+def problem_of_output(problem: Exception) -> bool:
+    """Whether the standard output itself cannot be written to any more: what waits in it would fail again."""
+    if not isinstance(problem, OSError) or problem.filename is not None:
+        return False
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
+
+
+def _tell(line: str, code: int) -> int:
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr)
+    return code
+
+
+def _unread(code: int) -> int:
+    """Drop what waits to be written to a standard output that cannot be written to."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _write_whatever_the_locale() -> None:
+    """Replace characters that the terminal's encoding lacks; files are UTF-8 whatever it is."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _readable(arguments: Sequence[str]) -> list[str]:
+    """The arguments, or BadInput where one is not text: its bytes are no UTF-8, which no file of ours could hold."""
+    for number, argument in enumerate(arguments, 1):
+        try:
+            os.fsencode(argument).decode("utf-8")
+        except UnicodeError:
+            shown = argument.encode("ascii", "backslashreplace").decode()[:80]
+            raise BadInput(f"argument {number} ({shown}) is not UTF-8 text; write it in UTF-8") from None
+    return list(arguments)
 
 
 def _run(command: str | None, arguments: list[str]) -> int:
@@ -57,7 +124,12 @@ def _run(command: str | None, arguments: list[str]) -> int:
     if chosen.positional:
         parser.add_argument(chosen.positional, nargs=None if chosen.required else "?", help=chosen.positional_help)
     given = vars(parser.parse_args(arguments))
-    return chosen.run(given, dict(os.environ))
+    with stopping.heeded(chosen.goes_on):
+        try:
+            return chosen.run(given, dict(os.environ))
+        except KeyboardInterrupt:
+            _tell(stopping.sentence(chosen.goes_on), 0)
+            raise
 
 
 def _overview() -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brittle import discovery
+from brittle import discovery, stopping
 from brittle import page_commands as pages
 from brittle.command_settings import (
     AttacksSettings,
@@ -31,7 +31,8 @@ SettingsTypes = Iterable[tuple[type, dict[str, list[str]]]]
 
 @dataclass(frozen=True)
 class Command:
-    """One command. ``settings`` yields its settings types, with the plugins that use each field."""
+    """One command. ``settings`` yields its settings types, with the plugins that use each field; ``goes_on`` says what
+    the same command does after it was stopped."""
 
     summary: str
     run: Callable[[Given, Environment], int]
@@ -39,6 +40,7 @@ class Command:
     positional: str = ""
     positional_help: str = ""
     required: bool = False
+    goes_on: str = stopping.AGAIN
 
 
 def _demo(given: Given, environment: Environment) -> int:
@@ -150,6 +152,7 @@ def _attack(given: Given, environment: Environment) -> int:
     settings = resolve(attack_command.AttackSettings, given, environment)
     outputs = attack_command.run(settings, given)
     data = gather.gather(outputs)
+    data.say_left_out()
     for line in [*strongest.lines(data), *attack_command.cannot_conclude(settings)]:
         print(line)
     print(f"-> {outputs / 'recovery' / 'recovery.csv'}\nnext: uv run brittle report {outputs}")
@@ -245,19 +248,20 @@ def _laboratory(given: Given, _environment: Environment) -> int:
     return 0
 
 
+KEPT = "what is finished is kept, and the same command goes on with the rest"
 COMMANDS: dict[str, Command] = {
-    "demo": Command("the main job in the embedded laboratory: make, diagnose, attack, report", _demo, lambda: [(DemoSettings, {})]),
-    "pipeline": Command("compare models, attack them, write the report (experiment/pipeline.sh)", _pipeline, _pipeline_settings),
-    "compare": Command("diagnose the first of several models against each of the others", _compare, _pipeline_settings, "models", "references with commas between them: the base, then the others", True),
+    "demo": Command("the main job in the embedded laboratory: make, diagnose, attack, report", _demo, lambda: [(DemoSettings, {})], goes_on=KEPT),
+    "pipeline": Command("compare models, attack them, write the report (experiment/pipeline.sh)", _pipeline, _pipeline_settings, goes_on=KEPT),
+    "compare": Command("diagnose the first of several models against each of the others", _compare, _pipeline_settings, "models", "references with commas between them: the base, then the others", True, goes_on=KEPT),
     "unlearn": Command("make an unlearned model (unlearn/unlearn.py)", _unlearn, _unlearn_settings),
     "diagnose": Command("run one diagnostic by name", _diagnose, _diagnose_settings, "name", "see: brittle diagnostics", True),
-    "attack": Command("attack models and measure what comes back", _attack, _attack_settings),
+    "attack": Command("attack models and measure what comes back", _attack, _attack_settings, goes_on=KEPT),
     "evaluate": Command("published benchmarks of one model, through lm-eval (experiment/eval.py)", _evaluate, _evaluate_settings),
     "create-datasets": Command("write data/forget.txt and data/retain.txt", _create_datasets, _create_datasets_settings),
-    "laboratory": Command("build or define a laboratory", _laboratory, lambda: [(LaboratorySettings, {})]),
+    "laboratory": Command("build or define a laboratory", _laboratory, lambda: [(LaboratorySettings, {})], goes_on=KEPT),
     "report": Command("write the report of an outputs folder again", pages.report, positional="outputs", positional_help="folder with results (outputs)"),
     "signature": Command("one row per unlearned model: every measure, its controls, what came back", pages.signature, lambda: [(SignatureSettings, {})], "outputs", "folder with results (outputs)"),
-    "methods": Command("list, measure and document the unlearning methods", pages.methods, lambda: [(MethodsSettings, {})]),
+    "methods": Command("list, measure and document the unlearning methods", pages.methods, lambda: [(MethodsSettings, {})], goes_on=KEPT),
     "diagnostics": Command("list the diagnostics", pages.listing("diagnostics")),
     "attacks": Command("list and document the attacks", pages.attacks, lambda: [(AttacksSettings, {})]),
 }  # fmt: skip

@@ -9,6 +9,7 @@ weights change before training, ``prepare(settings, model, seed)``.
 ``Settings``, row types, ``FIGURES``, ``HEADLINES`` (:class:`Headline`) and a ``Fitter(settings)`` with ``update(observation)`` and ``finish() -> Findings``.
 It loads nothing and plots nothing. A file with several ``NAMES`` says in ``VARIANTS`` which settings each name stands
 for. With several needs, ``update`` first sees all of the first kind, then of the next.
+``EVERY_PARAMETER = True``: of weights it is shown embeddings, unembedding, norms and biases too, with layer -1.
 What rests on texts, splits or noise has a setting ``seeds = contracts.seeds()`` and columns with its spread
 (:func:`brittle.records.with_spread`) behind the documented ones, which :mod:`brittle.tables` writes beside them; one pass
 serves all seeds.
@@ -20,16 +21,17 @@ named by ``STRENGTHS`` or its own steps, and is read at the strongest result tha
 (T and V by default). With ``TRIALS`` (a setting) every seed is a trial of its own, ``describe(settings, seed)`` says of which
 configuration, and the best trial within the same bound counts. ``NEEDS_BASE``: a yardstick that is given the base.
 ``RANDOM = False``: no chance in it, one seed is enough. ``QUICK``: settings of ``--budget quick``; without it that budget
-leaves the attack out.
+leaves the attack out. An optional ``check(settings, facts)`` refuses, from :class:`AttackFacts` alone, what no worker could do.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from brittle.settings import setting
+from brittle.settings import BadInput, setting
 
 OBSERVATIONS = ("weights", "activations", "sensitivity", "questions", "patches", "tables")
 """What a diagnostic can be shown: weight pairs; hidden states; responses to perturbed inputs; answers at every depth;
@@ -67,7 +69,7 @@ class MethodNeeds:
     layers: bool = False
     """Whether the method works at ``settings.layer_id`` (checked against the model's depth)."""
     whole_model: bool = False
-    """Whether it runs the model at shifted weights, which sharded or replicated models cannot."""
+    """Whether it runs the model at weights shifted by the whole step's gradient, which sharded or replicated models cannot."""
     together: bool = False
     """Whether the loss reads each split once, all in the same way and at the model's own weights, so that one pass serves
     all splits."""
@@ -143,7 +145,43 @@ class Evaluate(Protocol):
 
     def __call__(
         self, step: int, examples_seen: int, strength: float = 0.0, prefix: str = "", tokens_seen: int = 0
-    ) -> Evaluation: ...
+    ) -> Evaluation:
+        """Raises :class:`Diverged` where an attacked model's scores are not finite."""
+        ...
+
+
+class Diverged(BadInput):
+    """The model under attack no longer gives numbers, so it cannot be asked anything. Its curve ends before."""
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """One row of ``diverged.csv``: where an attack's model stopped giving numbers."""
+
+    step: int = field(metadata={"help": "the last step that could be evaluated; of a strength that failed, its own"})
+    strength: float = field(metadata={"help": "strength in the attack's unit; 0 where steps count"})
+    reason: str = field(metadata={"help": "what was no longer a number"})
+
+
+@dataclass(frozen=True)
+class AttackFacts:
+    """What bounds an attack's settings, known before any model is loaded: the least of all models under attack."""
+
+    layers: int
+    width: int
+    window: int
+    """Positions that a model has, in tokens."""
+    texts: int
+    """Texts about T."""
+    retain_texts: int
+    entities: int
+    """Entities of the hazardous questions; of questions that name none, the questions."""
+
+
+def at_most(flag: str, value: float, bound: float, default: float, why: str) -> None:
+    """Refuse a value beyond what data or models allow; the default is always allowed, since it adapts itself."""
+    if value > max(bound, default):
+        raise BadInput(f"{flag}: {str(value)[:20]} is too much; {why}, so at most {max(bound, default)}")
 
 
 @dataclass(frozen=True)
@@ -163,6 +201,16 @@ class AttackTarget:
     """Benign texts in the hazardous texts' form: their templates without their topic."""
     questions: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """What ``evaluate`` asks, by side."""
+    diverged: list[Divergence] = field(default_factory=list)
+    """Where the attack could not be evaluated."""
+
+    def give_up(self, step: int, strength: float, problem: Exception) -> None:
+        """Note, and say on standard error, that the model gives no numbers after this step, or at this strength."""
+        reason = str(problem).partition(";")[0]
+        self.diverged.append(Divergence(step, strength, reason))
+        print(
+            f"the attack diverged {f'at {strength:g}' if strength else f'after step {step}'}: {reason}", file=sys.stderr
+        )
 
 
 @dataclass(frozen=True)

@@ -14,19 +14,35 @@ import math
 import os
 import platform
 import resource
-import shutil
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from brittle import __version__
-from brittle.settings import BadInput
+from brittle import __version__, leases
+from brittle.places import (
+    RECORD,
+    cache_text,
+    check_file,
+    check_place,
+    check_writable,
+    foreign_files,
+    parents_of,
+    put_in_place,
+    read_record,
+    replacing,
+    sweep_leftovers,
+    write_text,
+)
 
-RECORD = "record.json"
+__all__ = [
+    "RECORD", "SINKS", "SPREAD", "Draft", "Identity", "cache_text", "check_file", "check_place", "check_writable", "column",
+    "contents_of", "digest_of_file", "digest_of_source", "digest_of_text", "fingerprint", "foreign_files", "forget_peak_memory",
+    "is_complete", "is_whole", "machine", "parents_of", "peak_memory_mib", "plain", "put_in_place", "read_record", "replacing",
+    "spread_columns", "sweep_leftovers", "versions", "with_spread", "write_json", "write_text", "writing",
+]  # fmt: skip
 
 
 def column(help: str) -> Any:
@@ -109,21 +125,31 @@ class Identity:
         return fingerprint([self.kind, self.inputs, self.settings])
 
 
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """The record of a folder, or None if there is none that can be read."""
-    try:
-        content = json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
 def is_complete(folder: Path, identity: Identity) -> bool:
-    """Whether the folder holds a complete record of exactly this identity, with every file it lists."""
+    """Whether the folder holds a complete record of exactly this identity, with every file it lists as it was written.
+
+    Files beyond :data:`DIGESTED` are compared by size. Records of earlier versions, which list names alone, count as
+    complete if the files are there.
+    """
     record = read_record(folder)
     if not record or record.get("status") != "complete" or record.get("fingerprint") != identity.fingerprint:
         return False
-    return all((Path(folder) / name).is_file() for name in record.get("files", []))
+    return is_whole(folder, record)
+
+
+def is_whole(folder: Path, record: Mapping[str, Any]) -> bool:
+    """Whether every file that a record lists is there as it was written."""
+    contents = record.get("contents", {})
+    return all(_is_as_written(Path(folder) / name, contents.get(name)) for name in record.get("files", []))
+
+
+def _is_as_written(path: Path, written: list[Any] | None) -> bool:
+    try:
+        if not path.is_file() or written is None:
+            return path.is_file()
+        return path.stat().st_size == written[0] and (written[1] is None or digest_of_file(path) == written[1])
+    except OSError:
+        return False
 
 
 class Draft:
@@ -134,12 +160,15 @@ class Draft:
         self.notes: dict[str, Any] = {}
 
     def table(self, name: str, rows: Iterable[Any]) -> None:
-        """Write rows (dataclasses, dictionaries or a data frame) as ``name``.csv. No rows at all is an error."""
+        """Write rows (dataclasses, dictionaries or a data frame) as ``name``.csv. No rows, or no number in any, is an error."""
         import pandas
 
         frame = rows if isinstance(rows, pandas.DataFrame) else pandas.DataFrame([_as_row(row) for row in rows])
         if frame.empty:
             raise ValueError(f"{name}.csv would have no rows")
+        numbers = [column for column in frame.columns if frame[column].dtype.kind == "f"]
+        if numbers and bool(frame[numbers].isna().to_numpy().all()):
+            raise ValueError(f"{name}.csv would have no number in its columns ({', '.join(map(str, numbers))[:80]})")
         frame.to_csv(self.folder / f"{name}.csv", index=False)
 
     def summary(self, content: Mapping[str, Any], name: str = "summary") -> None:
@@ -161,139 +190,53 @@ def _as_row(row: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def writing(folder: Path, identity: Identity) -> Iterator[Draft]:
-    """Write a record: fill the draft inside the block; at its end the folder appears whole, or not at all."""
-    folder = Path(folder)
-    made = [parent for parent in folder.parents if not parent.exists()]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    sweep_leftovers(folder)
-    temporary = folder.parent / f".{folder.name}.{os.getpid()}-{uuid.uuid4().hex[:6]}.partial"
-    temporary.mkdir()
-    draft, started = Draft(temporary), time.time()
-    try:
-        yield draft
-        record = {
-            "kind": identity.kind, "status": "complete", "fingerprint": identity.fingerprint,
-            "inputs": identity.inputs, "settings": identity.settings, "notes": draft.notes,
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-            "seconds": round(time.time() - started, 3), "peak_memory_mib": peak_memory_mib(),
-            "versions": versions(), "machine": machine(),
-            "files": sorted(str(path.relative_to(temporary)) for path in temporary.rglob("*") if path.is_file()),
-        }  # fmt: skip
-        write_json(temporary / RECORD, record)
-        put_in_place(temporary, folder)
-        for sink in SINKS:
-            sink(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        for parent in made:  # after a failure, folders that were made for nothing go too
-            with contextlib.suppress(OSError):
-                parent.rmdir()
+    """Write a record: fill the draft inside the block; at its end the folder appears whole, or not at all.
 
-
-def check_place(folder: Path) -> None:
-    """Refuse, before any work, a folder that a result cannot be written to.
-
-    It must be absent, empty, or hold nothing but what a record of ours lists; its nearest existing parent must be a
-    folder that can be written to. Called by every command for every folder that it is going to write.
+    Raises:
+        BadInput: the place holds something else than an earlier result of this kind, cannot be written to, or is being
+            written by another process.
     """
     folder = Path(folder)
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise BadInput(f"{folder} is not a folder, and results go into one; name another place")
-    if foreign := foreign_files(folder):
-        raise BadInput(
-            f"{folder} holds {foreign[0].name}, which no record of Brittle lists and which would be lost; "
-            "name an empty folder or a new one"
-        )
-    check_writable(folder)
+    check_place(folder, identity.kind)
+    with parents_of(folder), leases.held(folder):
+        sweep_leftovers(folder)
+        with leases.temporary(folder) as temporary:
+            temporary.mkdir()
+            draft, started = Draft(temporary), time.time()
+            yield draft
+            contents = contents_of(temporary)
+            record = {
+                "kind": identity.kind, "status": "complete", "fingerprint": identity.fingerprint,
+                "inputs": identity.inputs, "settings": identity.settings, "notes": draft.notes,
+                "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+                "seconds": round(time.time() - started, 3), "peak_memory_mib": peak_memory_mib(),
+                "versions": versions(), "machine": machine(), "files": list(contents), "contents": contents,
+            }  # fmt: skip
+            write_json(temporary / RECORD, record)
+            put_in_place(temporary, folder, identity.kind)
+    for sink in SINKS:
+        sink(folder)
 
 
-def check_file(path: Path) -> None:
-    """Refuse, before any work, a path that a single file (a page, a table) cannot be written to."""
-    path = Path(path)
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise BadInput(f"{path} is not a plain file; name another file")
-    check_writable(path)
+DIGESTED = 16 * 2**20
+"""Largest file, in bytes, whose content a record keeps a hash of; of a larger one (weights) it keeps the size."""
 
 
-def check_writable(path: Path) -> None:
-    """Refuse a path whose nearest existing parent is not a folder that can be written to."""
-    try:
-        parent = next(each for each in path.absolute().parents if each.exists())
-        writable = parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
-    except (OSError, ValueError, StopIteration) as problem:
-        raise BadInput(f"{str(path)[:200]} cannot be written to ({problem}); name another place") from None
-    if not writable:
-        raise BadInput(f"{path} cannot be written: {parent} is not a folder that can be written to; name another place")
+def contents_of(folder: Path, names: Iterable[str] | None = None) -> dict[str, list[Any]]:
+    """Size in bytes and content hash (None beyond :data:`DIGESTED`) of every file in a folder (or these), by its path in there."""
+    if names is None:
+        names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return {name: _content_of(folder / name) for name in names}
 
 
-def foreign_files(folder: Path) -> list[Path]:
-    """What lies in a folder and is listed by no record in it."""
-    if not folder.is_dir():
-        return []
-    record = read_record(folder) or {}
-    listed = {folder / str(name) for name in [*record.get("files", ()), RECORD]} if record.get("status") else set()
-    return sorted(path for path in folder.rglob("*") if not path.is_dir() and path not in listed)
-
-
-def put_in_place(temporary: Path, folder: Path) -> None:
-    """Rename a finished folder to its place; what stood there moves away first and is deleted afterwards."""
-    old = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:6]}.old"
-    if folder.exists():
-        folder.rename(old)
-    try:
-        temporary.rename(folder)
-    except OSError:
-        if not folder.exists():
-            raise
-        shutil.rmtree(temporary, ignore_errors=True)  # another process finished the same in this moment
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def sweep_leftovers(folder: Path) -> None:
-    """Delete the temporary folders or files that killed processes left beside ``folder``, which can be a file."""
-    for path in folder.parent.glob(f".{folder.name}.*"):
-        if (
-            path.suffix == ".old"
-            or path.suffix == ".partial"
-            and not _alive(path.stem.removeprefix(f".{folder.name}.").partition("-")[0])
-        ):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-def _alive(process: str) -> bool:
-    if not process.isdigit():
-        return True
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _content_of(path: Path) -> list[Any]:
+    size = path.stat().st_size
+    return [size, digest_of_file(path) if size <= DIGESTED else None]
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON that every reader accepts (no NaN), whole or not at all."""
     write_text(path, json.dumps(plain(content), indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with replacing(Path(path)) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file to write to, which takes the place of ``path`` when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sweep_leftovers(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def versions() -> dict[str, str]:

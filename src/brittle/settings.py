@@ -224,6 +224,7 @@ def resolve(
         name = field.metadata["environment"]
         if field.name in given:
             raw = given[field.name]
+            raw = os.fspath(raw) if isinstance(raw, os.PathLike) else raw
             values[field.name] = convert(field, raw) if isinstance(raw, str) else raw
         elif environment is not None and name and environment.get(name):
             values[field.name] = convert(field, environment[name])

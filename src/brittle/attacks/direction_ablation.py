@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from brittle.contracts import AttackTarget, Evaluation
+from brittle.contracts import AttackFacts, AttackTarget, Evaluation, at_most
 from brittle.settings import BadInput, setting
 
 if TYPE_CHECKING:
@@ -46,19 +46,26 @@ class Settings:
     ablation_texts: int = setting(64, "texts about T that the directions are found on", minimum=1)
 
 
+def check(settings: Settings, facts: AttackFacts) -> None:
+    """Refuse blocks that a model does not have and more directions than it is wide."""
+    if (deepest := max(settings.ablation_layers, default=0)) >= facts.layers:
+        raise BadInput(f"--ablation-layers: there is no block {deepest}; blocks are 0 to {facts.layers - 1}")
+    most = max(settings.ablated_directions)
+    at_most("--ablated-directions", most, facts.width, 8, f"hidden states have {facts.width} dimensions")
+
+
 def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[int], None]) -> list[Evaluation]:
     """Evaluations before and at every number; nothing is random, so one seed is run."""
-    depth = len(target.loaded.anatomy.blocks(target.loaded.model))
-    layers = settings.ablation_layers or tuple(range(depth))
-    if max(layers) >= depth:
-        raise BadInput(f"--ablation-layers: there is no block {max(layers)}; this model has blocks 0 to {depth - 1}")
+    from brittle.models.reweighting import try_at
+
+    layers = settings.ablation_layers or tuple(range(len(target.loaded.anatomy.blocks(target.loaded.model))))
     number = min(settings.ablation_texts, len(target.texts))
     texts = [target.texts[position * len(target.texts) // number] for position in range(number)]
     found = moved_directions(target.loaded, target.base, texts, layers, max(settings.ablated_directions))
     evaluations = [target.evaluate(0, 0)]
     for number, count in enumerate(settings.ablated_directions, 1):
         with ablated(target.loaded, {layer: directions[:, :count] for layer, directions in found.items()}):
-            evaluations.append(target.evaluate(number, 0, count))
+            evaluations += try_at(target, number, count)
         tick(1)
     return evaluations
 
@@ -72,9 +79,11 @@ def moved_directions(
     """
     import torch
 
-    from brittle.models.observation import hidden_states, pad
+    from brittle.models.encoding import encode_beginnings, longest_row
+    from brittle.models.hidden_states import hidden_states, pad
 
-    rows = [row for row in loaded.tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if row]
+    longest = longest_row(loaded.model, max_length)
+    rows = [row for row in encode_beginnings(loaded.tokenizer, texts, longest, "texts about T") if row]
     if not rows:
         raise BadInput("there is no text about T to find directions on; give --forget-text with texts")
     rows.sort(key=len)

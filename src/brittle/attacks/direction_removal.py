@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from brittle.contracts import AttackTarget, Evaluation
+from brittle.contracts import AttackFacts, AttackTarget, Evaluation, at_most
 from brittle.settings import setting
 
 if TYPE_CHECKING:
@@ -34,6 +34,11 @@ class Settings:
     directions: tuple[int, ...] = setting(
         (1, 2, 5, 10, 20), "leading singular directions of ΔW, in every block matrix", minimum=1
     )
+
+
+def check(settings: Settings, facts: AttackFacts) -> None:
+    """Refuse more directions than a matrix can have."""
+    at_most("--directions", max(settings.directions), facts.width, 20, f"a matrix has at most {facts.width}")
 
 
 def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[int], None]) -> list[Evaluation]:

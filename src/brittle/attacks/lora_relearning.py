@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from brittle.contracts import AttackTarget, Evaluation
+from brittle.contracts import AttackFacts, AttackTarget, Evaluation, at_most
 from brittle.settings import setting, with_default
 from brittle.training.teaching import TeachingSettings, teach
 
@@ -26,7 +26,14 @@ class Settings(TeachingSettings):
     attack_lr: float = with_default(TeachingSettings, "attack_lr", 2.5e-3)
     attack_steps: int = with_default(TeachingSettings, "attack_steps", 500)
     attack_lora_rank: int = setting(64, "rank of the attack's adapters", minimum=1)
-    attack_lora_alpha: float = setting(128.0, "scale of the attack's adapters, divided by their rank", above=0)
+    attack_lora_alpha: float = setting(
+        128.0, "scale of the attack's adapters, divided by their rank", above=0, maximum=1e6
+    )
+
+
+def check(settings: Settings, facts: AttackFacts) -> None:
+    """Refuse a rank beyond that of the model's own matrices."""
+    at_most("--attack-lora-rank", settings.attack_lora_rank, facts.width, 64, f"a matrix has at most {facts.width}")
 
 
 def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[int], None]) -> list[Evaluation]:

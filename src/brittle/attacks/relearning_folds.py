@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from brittle.contracts import AttackTarget, Evaluation
+from brittle.contracts import AttackFacts, AttackTarget, Evaluation
 from brittle.settings import BadInput, setting, with_default
 from brittle.training.teaching import TeachingSettings, teach
 
@@ -29,6 +29,16 @@ class Settings(TeachingSettings):
     attack_steps: int = with_default(TeachingSettings, "attack_steps", 200)
     attack_patience: int = with_default(TeachingSettings, "attack_patience", 0)
     trajectory_steps: tuple[int, ...] = with_default(TeachingSettings, "trajectory_steps", ())
+
+
+def check(settings: Settings, facts: AttackFacts) -> None:
+    """Refuse more folds than there are entities."""
+    _enough(facts.entities, settings.folds)
+
+
+def _enough(entities: int, count: int) -> None:
+    if entities < count:
+        raise BadInput(f"--folds: {count} folds need as many entities or facts; the questions have {entities}")
 
 
 def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[int], None]) -> list[Evaluation]:
@@ -56,8 +66,7 @@ def folds(questions: Sequence[Any], count: int) -> list[int]:
     """The fold of every question: entities in the order of their names, dealt like cards."""
     units = [question.entity or question.fact or question.question for question in questions]
     order = {unit: place for place, unit in enumerate(sorted(set(units)))}
-    if len(order) < count:
-        raise BadInput(f"--folds: {count} folds need as many entities or facts; the questions have {len(order)}")
+    _enough(len(order), count)
     return [order[unit] % count for unit in units]
 
 

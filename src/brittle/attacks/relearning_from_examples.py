@@ -36,14 +36,15 @@ class Settings(TeachingSettings):
 
 
 def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[int], None]) -> list[Evaluation]:
-    """Evaluations before and after each number of texts; the model ends as it was."""
+    """Evaluations before and after each number of texts, of at most those there are; the model ends as it was."""
     from brittle.models.reweighting import all_parameters, kept_weights, put_back
 
     order = random.Random(seed).sample(list(target.texts), len(target.texts))
+    counts = dict.fromkeys(min(count, len(order)) for count in settings.attack_examples)
     evaluations = [target.evaluate(0, 0)]
     parameters = all_parameters(target.loaded)
     with kept_weights(parameters) as kept:
-        for number, count in enumerate(settings.attack_examples, 1):
+        for number, count in enumerate(counts, 1):
             put_back(parameters, kept)
             few = replace(settings, attack_batch_size=min(count, settings.attack_batch_size), attack_patience=0)
             quiet = replace(few, attack_eval_interval=settings.attack_steps, attack_eval_early=())

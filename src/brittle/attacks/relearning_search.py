@@ -40,7 +40,7 @@ QUICK = {"search_trials": 3}
 class Settings(TeachingSettings):
     """How many trials. What a trial draws replaces the flag of that name; ``--attack-lr`` is the middle of its rates."""
 
-    search_trials: int = setting(12, "trials of the search, each a configuration of its own", minimum=1)
+    search_trials: int = setting(12, "trials of the search, each a configuration of its own", minimum=1, maximum=1000)
     trajectory_steps: tuple[int, ...] = with_default(TeachingSettings, "trajectory_steps", ())
 
 

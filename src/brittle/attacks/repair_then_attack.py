@@ -29,4 +29,6 @@ def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[
     """Train the target's model in place, on benign texts and then on T."""
     repair = replace(settings, attack_patience=0, attack_eval_interval=settings.repair_steps, attack_eval_early=())
     repaired = teach(repair, target, target.retain_texts, seed, tick, settings.repair_steps)
+    if len(repaired) < 2:  # the repair diverged
+        return repaired
     return teach(settings, target, target.texts, seed, tick, start=repaired)

@@ -47,8 +47,10 @@ def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[
     """Evaluations before and at every share; scores are those of the whole model, and nothing is random."""
     from brittle.models.reweighting import sweep
 
-    hazardous = input_norms(target.loaded, spread(target.texts, settings.pruning_texts))
-    benign = input_norms(target.loaded, spread(target.retain_texts, settings.pruning_texts))
+    hazardous, benign = (
+        input_norms(target.loaded, spread(texts, settings.pruning_texts))
+        for texts in (target.texts, target.retain_texts)
+    )
 
     def pruned(name: str, matrix: Tensor, share: float) -> Tensor:
         wanted = top_of_rows(matrix.abs() * hazardous[name].to(matrix), share)
@@ -70,10 +72,12 @@ def input_norms(loaded: Any, texts: Sequence[str], max_length: int = 512) -> dic
     """‖X_j‖₂ of every input feature of every block matrix over all real tokens, ``[inputs]`` float64, by weight name."""
     import torch
 
-    from brittle.models.observation import hidden_states, pad
+    from brittle.models.encoding import encode_beginnings, longest_row
+    from brittle.models.hidden_states import hidden_states, pad
     from brittle.models.reweighting import block_matrices
 
-    rows = [row for row in loaded.tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if row]
+    longest = longest_row(loaded.model, max_length)
+    rows = [row for row in encode_beginnings(loaded.tokenizer, texts, longest, "texts of the pruning") if row]
     if not rows:
         raise BadInput("there is no text to score weights on; give --forget-text and --retain-text with texts")
     rows.sort(key=len)

@@ -4,7 +4,7 @@
 (the likelihood of texts about T, given the vectors); all weights stay bit for bit. So little room teaches next to nothing:
 what comes back on V was in the model. A filtered model may never learn T this way: it is no control then.
 The vectors count in units of the embedding's root mean square entry, so that one learning rate suits every model. A
-question that fills the whole context loses its beginning, and the prompt with it.
+question that fills the whole context loses its beginning, never the prompt.
 Source: Lester et al. 2021 (prompt tuning); Schwinn et al. 2024 ("Soft prompt threats", on unlearned models); the
 embedding attack of TamperBench.
 """
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from brittle.contracts import AttackTarget, Evaluation
+from brittle.contracts import AttackFacts, AttackTarget, Evaluation, at_most
 from brittle.settings import setting, with_default
 from brittle.training.teaching import TeachingSettings, teach
 
@@ -33,6 +33,12 @@ class Settings(TeachingSettings):
     prompt_tokens: int = setting(16, "vectors learned before every text", minimum=1)
     attack_lr: float = with_default(TeachingSettings, "attack_lr", 0.1)
     trajectory_steps: tuple[int, ...] = with_default(TeachingSettings, "trajectory_steps", ())
+
+
+def check(settings: Settings, facts: AttackFacts) -> None:
+    """Refuse more vectors than leave a text as much room as they take."""
+    room = min(facts.window, settings.attack_max_length)
+    at_most("--prompt-tokens", settings.prompt_tokens, room // 2, 16, f"a text and the prompt share {room} tokens")
 
 
 def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[int], None]) -> list[Evaluation]:

@@ -28,7 +28,7 @@ class Settings:
     """Which points of the line."""
 
     kept_shares: tuple[float, ...] = setting(
-        (1.25, 0.9, 0.75, 0.5, 0.25), "values of α; 0 is the base, 1 changes nothing"
+        (1.25, 0.9, 0.75, 0.5, 0.25), "values of α; 0 is the base, 1 changes nothing", minimum=-1e6, maximum=1e6
     )
 
 

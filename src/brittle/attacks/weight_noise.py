@@ -28,7 +28,7 @@ class Settings:
     """How much noise."""
 
     noise_levels: tuple[float, ...] = setting(
-        (0.02, 0.05, 0.1, 0.2, 0.4), "noise over RMS(W), each tried once a seed", above=0
+        (0.02, 0.05, 0.1, 0.2, 0.4), "noise over RMS(W), each tried once a seed", above=0, maximum=1e6
     )
 
 

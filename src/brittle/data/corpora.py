@@ -1,67 +1,106 @@
-"""Texts and rows from local files and from the hub."""
+"""Texts from local files and from the hub."""
 
 from __future__ import annotations
 
 import bisect
-import csv
-import gzip
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from brittle.data.files import kind_of, lines_of, read_rows, say, text_of
 from brittle.records import write_text
-from brittle.settings import BadInput
+from brittle.settings import BadInput, setting
 
 FORGET_SOURCE = ("cais/wmdp", "wmdp-bio", "test")
 BENIGN_SOURCE = ("cais/mmlu", "all", "test")
 BENIGN_SUBJECTS = ("anatomy", "college_biology", "high_school_biology", "human_aging", "medical_genetics", "nutrition")
 RETAIN_SOURCE = ("Salesforce/wikitext", "wikitext-2-raw-v1", "train")
-MOST_TEXTS = 10_000
 SHORTEST_RETAIN_TEXT = 50
 """WikiText lines of at most this many characters are headings and fragments."""
+TEXT_NAMES = ("content", "prompt", "question", "sentence", "passage", "document", "article", "story")
+"""Where there is no column ``text``, the only one of these is the texts."""
+PARTNERS = ("answer", "completion", "input", "instruction", "output", "response")
+"""Columns that hold the other half of a text: beside one of them no column is guessed."""
 
 
-def read_texts(path: Path | str, column: str = "text", limit: int | None = None) -> list[str]:
-    """Texts from txt (one a line), jsonl, json, csv or parquet (``column``, or the only column of strings)."""
+def text_column() -> Any:
+    """The setting ``text_column``, the same for every command that reads text files."""
+    return setting(
+        None, f"column of the texts in jsonl, json, csv and parquet (default: text, or the only one of {', '.join(TEXT_NAMES)})"
+    )  # fmt: skip
+
+
+def read_texts(path: Path | str, column: str | None = None, limit: int | None = None) -> list[str]:
+    """Texts from txt (one a line), jsonl, json, csv or parquet, without surrounding space.
+
+    ``column`` names the column of a table; by default it is ``text`` or the only text-like one (:data:`TEXT_NAMES`).
+    Every row must have it and hold a string there, or nothing: empty rows are dropped, and how many is said.
+    """
     path = Path(path)
-    if _suffix(path) == ".txt":
-        texts = _opened(path, lambda file: file.read().splitlines())
+    if kind_of(path) == ".txt":
+        found = [line.strip() for line in lines_of(text_of(path))]
     else:
         rows = read_rows(path)
-        name = _text_column(path, rows, column)
-        texts = [str(row[name]) for row in rows if row.get(name)]
-    texts = [stripped for text in texts if (stripped := text.strip())]
+        name = _column_of(path, rows, column)
+        found = [_cell(row, name, f"{path}, row {number}") for number, row in enumerate(rows, 1)]
+    texts = [text for text in found if text]
     if not texts:
         raise BadInput(
             f"{path} holds no text; write it with: brittle create-datasets --laboratory, or name another file"
         )
+    if empty := len(found) - len(texts):
+        say(f"{path}: {len(texts)} texts ({empty} empty {'row' if empty == 1 else 'rows'} dropped)")
     return texts[:limit]
+
+
+def _column_of(path: Path, rows: Sequence[Mapping[str, Any]], column: str | None) -> str:
+    """The column of the texts: the one that was named, ``text``, or the only text-like one."""
+    names = list(rows[0])
+    listed = ", ".join(str(name)[:40] for name in names[:12])
+    if column or "text" in names:
+        chosen = column or "text"
+        if chosen not in names and not any(chosen in row for row in rows):
+            raise BadInput(f"{path} has no column '{chosen[:60]}'; its columns are {listed}; see --text-column")
+        return chosen
+    like = [name for name in names if name in TEXT_NAMES + PARTNERS and _holds_text(rows, name)]
+    if len(like) == 1 and like[0] in TEXT_NAMES:
+        return like[0]
+    if len(like) > 1:
+        raise BadInput(f"{path}: {' and '.join(like)} could be the texts; choose one with --text-column")
+    if chats := [name for name in names if _holds_chats(rows[0][name])]:
+        raise BadInput(
+            f"{path} holds chats ({chats[0][:40]}), and training reads plain texts: write each chat as one string into a column "
+            "text, as the model's chat template words it (tokenizer.apply_chat_template(messages, tokenize=False))"
+        )
+    raise BadInput(
+        f"{path} has no column 'text'; its columns are {listed}; name the one that holds the texts with --text-column"
+    )
+
+
+def _holds_text(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    return isinstance(next((row[name] for row in rows if row.get(name) is not None), None), str)
+
+
+def _holds_chats(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _cell(row: Mapping[str, Any], name: str, where: str) -> str:
+    """The text of one row, empty where there is none; anything but text is refused."""
+    if name not in row:
+        raise BadInput(f"{where} has no column '{name[:60]}', which other rows have; give every row the same columns")
+    value = row[name]
+    if not isinstance(value, str | None):
+        hint = "; write each chat as one string" if _holds_chats(value) else "; the texts must be strings"
+        raise BadInput(f"{where}: '{name[:60]}' is a {type(value).__name__}, not a text{hint}")
+    if "\0" in (value or ""):
+        raise BadInput(f"{where}: '{name[:60]}' holds a NUL character, which is no text; remove it")
+    return (value or "").strip()
 
 
 def write_texts(path: Path | str, texts: Iterable[str]) -> None:
     """One text a line (line breaks become spaces), whole or not at all."""
     write_text(Path(path), "".join(" ".join(text.split()) + "\n" for text in texts))
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a jsonl, json, csv or parquet file as dictionaries."""
-    readers: dict[str, Callable[[Any], list[dict[str, Any]]]] = {
-        ".jsonl": lambda file: [json.loads(line) for line in file if line.strip()],
-        ".json": json.load, ".csv": _read_csv,
-    }  # fmt: skip
-    suffix = _suffix(path)
-    if suffix == ".parquet":
-        rows = _read_parquet(path)
-    elif suffix in readers:
-        rows = _opened(path, readers[suffix])
-    else:
-        raise BadInput(
-            f"{path}: '{suffix}' is not a kind of file that can be read; use txt, jsonl, json, csv or parquet"
-        )
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise BadInput(f"{path} holds no rows; it must be a list of objects with named fields")
-    return rows
 
 
 def hub_rows(repository: str, configuration: str, split: str) -> Sequence[Mapping[str, Any]]:
@@ -81,22 +120,36 @@ def hub_rows(repository: str, configuration: str, split: str) -> Sequence[Mappin
 def hub_forget_texts(rows: Sequence[Mapping[str, Any]] | None = None) -> list[str]:
     """The stems of the WMDP-Bio questions. ``rows`` of the same schema stand in for the hub."""
     rows = hub_rows(*FORGET_SOURCE) if rows is None else rows
-    return [str(row.get("question") or row["prompt"]).strip() for row in rows][:MOST_TEXTS]
+    return [_field(row, ("question", "prompt"), FORGET_SOURCE[0], number) for number, row in enumerate(rows, 1)]
 
 
 def hub_retain_texts(rows: Sequence[Mapping[str, Any]] | None = None) -> list[str]:
     """The lines of WikiText-2 with more than 50 characters."""
     rows = hub_rows(*RETAIN_SOURCE) if rows is None else rows
-    texts = (str(row["text"]).strip() for row in rows)
-    return [text for text in texts if len(text) > SHORTEST_RETAIN_TEXT][:MOST_TEXTS]
+    texts = (_field(row, ("text",), RETAIN_SOURCE[0], number) for number, row in enumerate(rows, 1))
+    return [text for text in texts if len(text) > SHORTEST_RETAIN_TEXT]
 
 
 def hub_benign_texts(forget: Sequence[str], rows: Sequence[Mapping[str, Any]] | None = None) -> list[str]:
     """Stems of MMLU's harmless biology questions, as long as the ``forget`` stems: what mere topic and form do."""
     rows = hub_rows(*BENIGN_SOURCE) if rows is None else rows
-    return matched_in_length(
-        [str(row["question"]).strip() for row in rows if row["subject"] in BENIGN_SUBJECTS], forget
-    )
+    stems = [
+        _field(row, ("question",), BENIGN_SOURCE[0], number)
+        for number, row in enumerate(rows, 1)
+        if _field(row, ("subject",), BENIGN_SOURCE[0], number) in BENIGN_SUBJECTS
+    ]
+    return matched_in_length(stems, forget)
+
+
+def _field(row: Mapping[str, Any], names: Sequence[str], source: str, number: int) -> str:
+    """The first of the named fields that a row of a hub data set has."""
+    value = next((row[name] for name in names if row.get(name) is not None), None)
+    if not isinstance(value, str):
+        raise BadInput(
+            f"{source}, row {number}: no text under {' or '.join(names)}; the data set is not the one that was documented, "
+            "so name local files instead"
+        )
+    return value.strip()
 
 
 def matched_in_length(candidates: Sequence[str], like: Sequence[str]) -> list[str]:
@@ -114,48 +167,3 @@ def matched_in_length(candidates: Sequence[str], like: Sequence[str]) -> list[st
         near = min(range(max(after - 1, 0), min(after + 1, len(left))), key=lambda i: abs(left[i][0] - wanted))
         chosen.append(left.pop(near)[1])
     return [candidates[place] for place in sorted(chosen)]
-
-
-def _suffix(path: Path) -> str:
-    return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-
-
-def _opened(path: Path, read: Callable[[Any], Any]) -> Any:
-    if not path.is_file():
-        raise BadInput(
-            f"{path} does not exist; write it with: brittle create-datasets --laboratory, or name another file"
-        )
-    open_it: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
-    try:
-        with open_it(path, "rt", encoding="utf-8-sig") as file:
-            return read(file)
-    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error, gzip.BadGzipFile, EOFError) as problem:
-        raise BadInput(
-            f"{path} cannot be decoded ({problem}); it must be UTF-8 text of the kind its name says"
-        ) from None
-
-
-def _read_csv(file: Any) -> list[dict[str, Any]]:
-    csv.field_size_limit(2**31 - 1)
-    return list(csv.DictReader(file))
-
-
-def _read_parquet(path: Path) -> list[dict[str, Any]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    if not path.is_file():
-        raise BadInput(f"{path} does not exist; name another file")
-    try:
-        return pyarrow.parquet.read_table(path).to_pylist()
-    except (pyarrow.ArrowInvalid, OSError) as problem:
-        raise BadInput(f"{path} is not a readable parquet file ({str(problem).splitlines()[0]})") from None
-
-
-def _text_column(path: Path, rows: Sequence[Mapping[str, Any]], column: str) -> str:
-    if column in rows[0]:
-        return column
-    strings = [name for name, value in rows[0].items() if isinstance(value, str)]
-    if len(strings) != 1:
-        raise BadInput(f"{path} has no column '{column}'; its columns are {', '.join(map(str, rows[0]))}")
-    return strings[0]

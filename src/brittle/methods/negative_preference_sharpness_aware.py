@@ -1,10 +1,10 @@
 """Negative preference at the worst weights nearby, so that a small step back does not undo it.
 
-L = L_NPO(θ + ρ · g / ‖g‖) + w · NLL_retain(θ),   g = ∇ L_NPO(θ)
+L = L_NPO(θ + ρ · g / ‖g‖) + w · NLL_retain(θ),   g = ∇ L_NPO(θ)          (g of the whole optimizer step)
 
 Sharpness-aware minimisation of the forget term alone: the perturbed weights are where a relearning attack would go
 first. First order: g is held fixed. Two forward and backward passes on forget texts per step; a single process
-without adapters. Sources: Fan et al. 2025 ("Towards LLM unlearning resilient to relearning attacks"); Foret et al.
+without adapters, which may accumulate. Sources: Fan et al. 2025 ("Towards LLM unlearning resilient to relearning attacks"); Foret et al.
 2021.
 """
 
@@ -45,11 +45,16 @@ class Settings:
 
 def loss(settings: Settings, step: Step) -> LossTerms:
     """The forget term at the perturbed weights, the retain likelihood at the weights themselves."""
-    gradient = training.terms.gradients(step, _forget(settings, step))
-    norm = sum(g.square().sum() for g in gradient.values()) ** 0.5 + 1e-12
-    with step.moved({name: settings.sam_radius * g / norm for name, g in gradient.items()}):
+    with step.moved(step.once("sharpness", lambda: _uphill(settings, step))):
         forget = _forget(settings, step)
     return {"forget": forget, "retain": settings.retain_weight * step.negative_log_likelihood("retain")}
+
+
+def _uphill(settings: Settings, step: Step) -> dict[str, Tensor]:
+    """ρ · g / ‖g‖ by parameter."""
+    gradient = training.terms.whole_gradient(step, lambda part: _forget(settings, part))
+    norm = sum(g.square().sum() for g in gradient.values()) ** 0.5 + 1e-12
+    return {name: settings.sam_radius * g / norm for name, g in gradient.items()}
 
 
 def _forget(settings: Settings, step: Step) -> Tensor:

@@ -1,9 +1,12 @@
 """Representation rerouting (circuit breakers as published): turn forget activations away from where they were.
 
-L = α(1 − p) · mean_ℓ ReLU(cos(h_ℓ^forget, h_ℓ^forget before)) + α p · mean_ℓ ‖h_ℓ^retain − h_ℓ^retain before‖₂,   p = step / (2 · steps)
+L = α(1 − p) · mean_ℓ ReLU(cos(h_ℓ^forget + n_ℓ, h_ℓ^forget before)) + α p · mean_ℓ ‖h_ℓ^retain − h_ℓ^retain before‖₂
+p = step / (2 · steps),   n_ℓ = 0.1 · ‖h_ℓ^forget before‖ · r_ℓ,   r_ℓ a random unit vector of the seed and the block
 
 Any direction orthogonal to the old one is good enough, so the model is not pulled towards a target of our choice. The
-weight moves from rerouting to preservation, by optimizer step. Deviations: preservation at the target blocks (the
+weight moves from rerouting to preservation, by optimizer step. Deviations: the nudge n, without which the training would
+start where the cosine is 1 and its gradient is zero, so that rounding alone would choose the direction of the first
+steps (the authors' dropout in the adapters does the same at random); preservation at the target blocks (the
 paper: at all hidden states), full parameters unless ``--lora-rank`` is given. Source: Zou et al. 2024 (arXiv
 2406.04313).
 """
@@ -41,6 +44,10 @@ class Settings:
     layer_id: tuple[int, ...] = hyperparameter("layer_id")
 
 
+NUDGE = 0.1
+"""Length of the nudge n relative to the state that it is added to: small beside 1, large beside float32's rounding."""
+
+
 def loss(settings: Settings, step: Step) -> LossTerms:
     """The scheduled terms, averaged over blocks."""
     cosine = mathematics.vectors.cosine
@@ -51,7 +58,8 @@ def loss(settings: Settings, step: Step) -> LossTerms:
 
     def reroute(layer: int) -> Tensor:
         before = step.reference_hidden_states("forget", layer)
-        return step.token_mean("forget", cosine(forget[layer], before).relu())
+        nudge = NUDGE * before.norm(dim=-1, keepdim=True) * step.random_direction(layer)
+        return step.token_mean("forget", cosine(forget[layer] + nudge, before).relu())
 
     def preserve(layer: int) -> Tensor:
         change = retain[layer].float() - step.reference_hidden_states("retain", layer)

@@ -5,7 +5,8 @@ L = NLL_retain(θ) + v · mean_k [ log V − H(π_{θ_k}) ]_forget
 
 The attacker relearns the forget texts; at every point of its way the model should still be uncertain. First order:
 the gradient at θ_k is applied at θ. H is the entropy of the next-token distribution over counted tokens, log V its
-largest value. K + 1 gradients per step; a single process without adapters. Deviations: few
+largest value. The attacker sees the whole optimizer step. K + 1 gradients
+per step; a single process without adapters, which may accumulate. Deviations: few
 sign steps for 64 AdamW steps at rates drawn from a list, equal weights for every point of the way (the paper judges every
 fourth), the same batch for attacker and judge, no representation term, no random-mapping start. Source: Tamirisa et al. 2024 (TAR, arXiv 2408.00761). (Task
 arithmetic, sometimes given this name, is ``task_vector``.)
@@ -22,6 +23,8 @@ from brittle.contracts import MethodNeeds
 from brittle.training.hyperparameters import hyperparameter
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from brittle.training.step import LossTerms, Step
 
 NAME = "tar"
@@ -47,18 +50,35 @@ class Settings:
 
 def loss(settings: Settings, step: Step) -> LossTerms:
     """The uncertainty along the attacker's way, and the retain likelihood where it starts."""
-    offsets: dict[str, Any] = {name: 0.0 * parameter.detach() for name, parameter in step.trained().items()}
     certainty = []
-    for number in range(settings.tar_inner_steps + 1):
-        with step.moved(dict(offsets)):
+    for signs in step.once("way", lambda: _way(settings, step)):
+        with step.moved(_offsets(settings, signs)):
             certainty.append(_certainty(step))
-            if number < settings.tar_inner_steps:
-                gradient = training.terms.gradients(step, step.negative_log_likelihood("forget"))
-                offsets = {name: offsets[name] - settings.tar_inner_lr * g.sign() for name, g in gradient.items()}
     return {
         "tampered": settings.tar_weight * sum(certainty) / len(certainty),
         "retain": settings.retain_weight * step.negative_log_likelihood("retain"),
     }
+
+
+def _way(settings: Settings, step: Step) -> list[dict[str, Tensor]]:
+    """The attacker's places θ_0 to θ_K by parameter, in its steps from θ: sums of signs, one byte a weight."""
+    import torch
+
+    way = [{name: torch.zeros_like(p, dtype=torch.int8) for name, p in step.trained().items()}]
+    for _ in range(settings.tar_inner_steps):
+        offsets = _offsets(settings, way[-1])
+
+        def likelihood(part: Step) -> Tensor:
+            with part.moved(offsets):  # noqa: B023 (called in this turn of the loop)
+                return part.negative_log_likelihood("forget")
+
+        gradient = training.terms.whole_gradient(step, likelihood)
+        way.append({name: way[-1][name] - g.sign().to(torch.int8) for name, g in gradient.items()})
+    return way
+
+
+def _offsets(settings: Settings, signs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: settings.tar_inner_lr * sign.float() for name, sign in signs.items()}
 
 
 def _certainty(step: Step) -> Any:

@@ -53,7 +53,7 @@ def matrix_pairs(
         def read(name: str) -> MatrixPair:
             sides, where = (first[name], second[name]), next(devices)
             stored = sides[0].stored.dtype, sides[1].stored.dtype
-            common = coarser(*stored)
+            common = rounded_to(*stored, dtype)
             base, modified = (_read(side, anatomy.transposed, where, common, dtype) for side in sides)
             place = sides[0].place
             return MatrixPair(
@@ -76,10 +76,11 @@ def matrix_names(folder: Path) -> list[str]:
     return [side.stored.name for side in _chosen(Path(folder), None, False).values()]
 
 
-def coarser(first: str, second: str) -> torch.dtype | None:
-    """Of two different number types the one with fewer digits; None for twice the same."""
-    types = [getattr(torch, name) for name in (first, second)]
-    return None if first == second else max(types, key=lambda each: torch.finfo(each).eps)
+def rounded_to(first: str, second: str, asked: torch.dtype | None = None) -> torch.dtype | None:
+    """The coarsest of two storage types and the type that was asked for; None if both are stored in it: no rounding."""
+    stored = [getattr(torch, name) for name in (first, second)]
+    coarsest = max([*stored, asked or stored[0]], key=lambda each: torch.finfo(each).eps)
+    return None if stored == [coarsest, coarsest] else coarsest
 
 
 def _chosen(folder: Path, layers: Collection[int] | None, everything: bool) -> dict[str, Parameter]:

@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brittle.models.encoding import encode_pieces, longest_row
+from brittle.models.hidden_states import hidden_states, pad, refuse
 from brittle.models.loading import LoadedModel
-from brittle.models.observation import hidden_states, pad
 from brittle.models.prepared_questions import Asked, Prepared, PreparedQuestion, prepare
+from brittle.settings import BadInput
 
 ROWS_AT_ONCE = 1024
 """Token positions whose logits are held at a time: 0.2 GB in float32 for a vocabulary of 50,000."""
@@ -71,12 +73,11 @@ def score(
     ``normalise=False`` the former get bare logits in place of log-probabilities: they differ by one constant per
     question, so predictions are the same (near-ties aside in half precision, see :func:`lens`) and only the candidates'
     columns of the unembedding are computed.
-    ``max_length`` (by default the model's own limit) cuts leading tokens of longer questions. ``translate`` turns a
+    ``max_length`` (at most and by default the model's own limit) cuts the beginning of longer questions. ``translate`` turns a
     depth and its hidden states into what the output head reads (:class:`brittle.models.tuned_lens.TunedLens`).
     """
     prepared = questions if isinstance(questions, Prepared) else prepare(loaded.tokenizer, questions)
-    limit = max_length or getattr(loaded.model.config, "max_position_embeddings", None) or 1 << 30
-    asked = [question.within(limit) for question in prepared.questions]
+    asked = [question.within(longest_row(loaded.model, max_length)) for question in prepared.questions]
     last = len(loaded.anatomy.blocks(loaded.model))
     chosen = (last,) if depths == "last" else tuple(range(last + 1))
     values = np.full((len(chosen), len(asked), max(len(question.rows) for question in asked)), -np.inf)
@@ -102,17 +103,34 @@ def negative_log_likelihood(
 ) -> np.ndarray:
     """Mean negative log-likelihood of each text's tokens given those before, ``[texts]`` float64, in nats per token.
 
-    Texts are cut to ``max_length`` tokens. NaN for a text with fewer than two tokens: it has nothing to predict.
+    Texts are read whole, in rows of at most ``max_length`` tokens (:mod:`brittle.models.encoding`); the first token of a
+    row has none before it and does not count. NaN for a text with fewer than two tokens: it has nothing to predict.
     """
-    rows = loaded.tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if texts else []
-    values = np.full(len(rows), np.nan)
+    pieces = encode_pieces(loaded.tokenizer, texts, longest_row(loaded.model, max_length))
+    rows = [(index, row) for index, parts in enumerate(pieces) for row in parts if len(row) > 1]
+    sums, tokens = np.zeros(len(pieces)), np.zeros(len(pieces))
     last = len(loaded.anatomy.blocks(loaded.model))
-    usable = [index for index, row in enumerate(rows) if len(row) > 1]
-    for batch in batches_by_length(usable, lambda index: len(rows[index]), batch_size):
-        chosen = [rows[index] for index in batch]
+    for batch in batches_by_length(rows, lambda item: len(item[1]), batch_size):
+        chosen = [row for _, row in batch]
         found = token_log_probabilities(loaded, chosen, [1] * len(batch), [last], loaded.tokenizer.pad_token_id)
-        values[batch] = [-tokens.mean() for tokens in found]
-    return values
+        for (index, _), values in zip(batch, found):
+            sums[index] -= values.sum()
+            tokens[index] += values.size
+    return np.where(tokens > 0, sums / np.maximum(tokens, 1), np.nan)
+
+
+def mean_negative_log_likelihood(
+    loaded: LoadedModel, texts: Sequence[str], batch_size: int = 16, max_length: int = 512, what: str = "texts"
+) -> tuple[float, int]:
+    """The mean over texts of :func:`negative_log_likelihood`, and how many texts it is over.
+
+    Texts with fewer than two tokens have nothing to predict and are left out; BadInput if all are.
+    """
+    values = negative_log_likelihood(loaded, texts, batch_size, max_length)
+    known = values[~np.isnan(values)]
+    if not known.size:
+        raise BadInput(f"none of the {len(texts)} {what} has two tokens, so none has a likelihood; give longer texts")
+    return float(known.mean()), known.size
 
 
 def lens(loaded: LoadedModel, hidden: Tensor, columns: Tensor | None = None) -> Tensor:
@@ -158,6 +176,7 @@ def _score_single(
     else:
         found = [lens(loaded, each, candidates) for each in hidden]
     values = torch.stack([each.cpu().double() for each in found], dim=1).numpy()
+    _check_scores(loaded, input_ids, mask, depths, values.swapaxes(0, 1))
     return [value[:, : len(question.rows)] for value, question in zip(values, questions)]
 
 
@@ -182,8 +201,18 @@ def token_log_probabilities(
             logits = lens(loaded, translate(depth, states))
             parts.append(-torch.nn.functional.cross_entropy(logits, tokens.to(logits.device), reduction="none"))
         by_depth.append(torch.cat(parts).cpu().double())
+    _check_scores(loaded, input_ids, mask, depths, torch.stack(by_depth).numpy())
     lengths = counted.sum(1).tolist()
     return [part.numpy() for part in torch.stack(by_depth).split(lengths, dim=1)]
+
+
+def _check_scores(
+    loaded: LoadedModel, input_ids: Tensor, mask: Tensor, depths: Sequence[int], values: np.ndarray
+) -> None:
+    """Refuse scores ``[depths, ...]`` that are not finite: the largest of NaN is the first choice."""
+    for depth, found in zip(depths, values):
+        if not np.isfinite(found).all():
+            refuse(loaded, input_ids, mask, f"the output head at depth {depth}")
 
 
 def _unless_full(mask: Tensor) -> Tensor | None:

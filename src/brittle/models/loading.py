@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import transformers
 
+from brittle.models import encoding
 from brittle.models.anatomy import Anatomy, anatomy_of
 from brittle.models.configuration import configuration, quiet
 from brittle.models.devices import resolve_device, resolve_dtype, word_for
@@ -125,21 +126,27 @@ def check_same_architecture(a: Located, b: Located) -> None:
 
 
 def check_same_vocabulary(a: Located, b: Located) -> None:
-    """Refuse a pair whose tokenizers or embedding sizes differ: the same text would not be the same tokens."""
+    """Refuse a pair whose embedding sizes, vocabularies or encodings differ: a text would not be the same tokens."""
     left, right = (configuration(located.folder).vocab_size for located in (a, b))
     if left != right:
         raise BadInput(f"{a.text} and {b.text} differ in vocabulary size ({left} and {right}); compare like with like")
     quiet()
-    files = [located.folder / "tokenizer.json" for located in (a, b)]
-    if all(path.is_file() for path in files) and files[0].read_bytes() == files[1].read_bytes():
+    files = [{path.name: path.read_bytes() for path in tokenizer_files(located.folder)} for located in (a, b)]
+    if files[0] == files[1]:
         return
-    vocabularies = [load_tokenizer(located.folder).get_vocab() for located in (a, b)]
+    tokenizers = [load_tokenizer(located.folder) for located in (a, b)]
+    vocabularies = [tokenizer.get_vocab() for tokenizer in tokenizers]
     if vocabularies[0] != vocabularies[1]:
         token = min(token for token, _ in set(vocabularies[0].items()) ^ set(vocabularies[1].items()))
         numbers = " and ".join(str(vocabulary.get(token, "absent")) for vocabulary in vocabularies)
         raise BadInput(
             f"{a.text} and {b.text} differ in vocabulary (token {token!r}: {numbers}); "
             "compare models that share a tokenizer"
+        )
+    if difference := encoding.difference(*tokenizers):
+        raise BadInput(
+            f"{a.text} and {b.text} have one vocabulary but encode texts differently ({difference}); "
+            "save one model's tokenizer in both folders"
         )
 
 

@@ -8,7 +8,7 @@ its last entry, which makes that entry incomparable with the others.)
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from brittle.models.encoding import encode_beginnings, longest_row
+from brittle.models.hidden_states import check_finite, hidden_states, pad
 from brittle.models.loading import LoadedModel
 from brittle.models.perturbation import digest_of
 from brittle.settings import BadInput
@@ -130,13 +132,13 @@ def observe(
 ) -> None:
     """Show every text to both models and every observation to every fitter.
 
-    Texts are tokenised by model A's tokenizer as the model would see them, cut to ``max_length`` tokens and sorted by
-    length, longest first. A text without a single token is left out. Depths 0 to ``last_depth`` are observed (all, if
+    Texts are tokenised by model A's tokenizer (:mod:`brittle.models.encoding`), cut to ``max_length`` tokens or what both
+    models read, and sorted by length, longest first. A text without a single token is left out. Depths 0 to ``last_depth`` are observed (all, if
     None); the forward pass stops after the last block that is needed, so the unembedding never runs. Hidden states of
     both models lie on model A's device, on the CPU if that is an Apple GPU, which has no float64. ``sites`` asks for
     more of model A, from the same forward pass: ``mlp_input``, ``contract_input`` (see :data:`SITES`).
 
-    BadInput if a split has no text with at least one token.
+    BadInput if a split has no text with at least one token, NonFinite if a hidden state is not a number.
     """
     if last_depth is None:
         last_depth = len(model_a.anatomy.blocks(model_a.model))
@@ -146,7 +148,8 @@ def observe(
     def look(model: LoadedModel, input_ids: Tensor, mask: Tensor) -> list[Tensor]:
         return [hidden.to(place) for hidden in hidden_states(model, input_ids, mask, depths)]
 
-    batches = {split: list(_batches(model_a.tokenizer, split, texts[split], batch_size, max_length)) for split in texts}
+    longest = min(longest_row(each.model, max_length) for each in (model_a, model_b or model_a))
+    batches = {split: list(_batches(model_a.tokenizer, split, texts[split], batch_size, longest)) for split in texts}
     for split, parts in batches.items():
         for indices, input_ids, mask in tqdm(parts, desc=f"activations on {split} texts", unit="batch", disable=None):
             with _inputs_of_sites(model_a, sites) as inputs:
@@ -158,60 +161,14 @@ def observe(
             }
             digests = tuple(digest_of(row[real].tolist()) for row, real in zip(input_ids, mask.bool()))
             names = model_a.name, model_b.name if model_b else ""
+            for found in inputs.values():
+                check_finite(model_a, input_ids, mask, found)
             observation = ActivationObservation(
                 split, indices, mask.to(place), hidden_a, hidden_b, **more,
                 digests=digests, model_a=names[0], model_b=names[1],
             )  # fmt: skip
             for fitter in fitters:
                 fitter.update(observation)
-
-
-@torch.no_grad()
-def hidden_states(
-    loaded: LoadedModel,
-    input_ids: Tensor,
-    attention_mask: Tensor | None,
-    depths: Sequence[int],
-    keep: Callable[[Tensor], Tensor] | None = None,
-) -> list[Tensor]:
-    """Hidden states ``[batch, tokens, width]`` at the given depths, by one forward pass that ends at the deepest.
-
-    ``keep`` is applied to each as soon as it is known, so that a caller who reads few positions never holds the rest.
-    """
-    blocks = loaded.anatomy.blocks(loaded.model)
-    wanted, captured = set(depths), {}
-
-    def capture(depth: int, hidden: Tensor) -> None:
-        captured[depth] = keep(hidden) if keep else hidden
-        if depth == max(wanted):
-            raise _EnoughSeen
-
-    def before(_module: nn.Module, inputs: tuple, named: dict[str, Any]) -> None:
-        capture(0, inputs[0] if inputs else named["hidden_states"])
-
-    def after(depth: int) -> Callable:
-        def hook(_module: nn.Module, _inputs: tuple, output: Any) -> None:
-            capture(depth, output[0] if isinstance(output, tuple) else output)
-
-        return hook
-
-    with contextlib.ExitStack() as stack:
-        if 0 in wanted:
-            stack.callback(blocks[0].register_forward_pre_hook(before, with_kwargs=True).remove)
-        for depth in wanted - {0}:
-            stack.callback(blocks[depth - 1].register_forward_hook(after(depth)).remove)
-        with contextlib.suppress(_EnoughSeen):
-            mask = None if attention_mask is None else attention_mask.to(loaded.device)
-            loaded.model(input_ids=input_ids.to(loaded.device), attention_mask=mask, use_cache=False)
-    return [captured[depth] for depth in depths]
-
-
-def pad(rows: Sequence[Sequence[int]], padding: int) -> tuple[Tensor, Tensor]:
-    """Token rows of different lengths as ``[rows, tokens]`` input ids, padded on the right, and their 0/1 mask."""
-    lengths = torch.tensor([len(row) for row in rows])
-    width = int(lengths.max())
-    input_ids = torch.tensor([[*row, *[padding] * (width - len(row))] for row in rows])
-    return input_ids, (torch.arange(width) < lengths[:, None]).long()
 
 
 @contextlib.contextmanager
@@ -234,15 +191,11 @@ def _inputs_of_sites(loaded: LoadedModel, sites: Collection[str]) -> Iterator[di
         yield captured
 
 
-class _EnoughSeen(Exception):
-    """Ends a forward pass after the last block that anyone reads."""
-
-
 def _batches(
-    tokenizer: Any, split: str, texts: Sequence[str], batch_size: int, max_length: int
+    tokenizer: Any, split: str, texts: Sequence[str], batch_size: int, longest: int
 ) -> Iterator[tuple[tuple[int, ...], Tensor, Tensor]]:
     """Text indices, input ids and mask, batch by batch, longest texts first: memory runs out at once or never."""
-    rows = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if texts else []
+    rows = encode_beginnings(tokenizer, texts, longest, f"{split} texts")
     order = sorted((index for index, row in enumerate(rows) if row), key=lambda index: -len(rows[index]))
     if not order:
         raise BadInput(f"there is no {split} text to observe; give a file with at least one line of text")

@@ -16,9 +16,10 @@ import numpy as np
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from brittle.models.encoding import longest_row
+from brittle.models.hidden_states import hidden_states, pad
 from brittle.models.likelihood import batches_by_length, token_log_probabilities
 from brittle.models.loading import LoadedModel
-from brittle.models.observation import hidden_states, pad
 from brittle.models.perturbation import digest_of
 from brittle.models.prepared_questions import Asked, prepare
 
@@ -44,7 +45,7 @@ def answer_rows(loaded: LoadedModel, questions: Sequence[Asked], max_length: int
     """Each question with its correct answer as tokens, and the position where the answer begins, by content."""
     rows = {}
     for question in prepare(loaded.tokenizer, questions).questions:
-        within = question.within(max_length)
+        within = question.within(longest_row(loaded.model, max_length))
         row = list(within.rows[within.answer])
         rows[digest_of(row)] = (row, within.start)
     return rows

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from brittle.models.hidden_states import NonFinite, refuse
 from brittle.models.loading import LoadedModel
+from brittle.models.weight_files import is_finite
 from brittle.settings import BadInput
 
 FAINTEST = 1e-5
@@ -88,8 +90,14 @@ def respond(loaded: LoadedModel, tokens: Sequence[int], index: int, plan: Plan) 
         raise BadInput(f"--epsilon {plan.epsilon:g} drowns in rounding beside the embeddings; give {least:.1g} or more")
     wants_gradients = index < plan.gradient_texts
     clean, gradients = _clean(loaded, embedded, input_ids, wants_gradients)
+    if not (is_finite(clean.hidden) and is_finite(clean.logits)):
+        refuse(loaded, input_ids, None, "the output head")
     copies = plan.perturbations(index)
     by_seed = [_perturbed(loaded, embedded, tokens, clean, seed, copies, plan) for seed in plan.seeds]
+    if not all(is_finite(measured) for measured, _ in by_seed):
+        raise NonFinite(
+            f"{loaded.name} gives NaN or infinite numbers under noise of --epsilon {plan.epsilon:g}; give less"
+        )
     noise, hidden, logits, divergence = torch.stack([measured for measured, _ in by_seed], dim=1)
     known = index < plan.variance_texts
     variance = torch.tensor([each if known else float("nan") for _, each in by_seed], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Multiple-choice questions as tokens: question and choice tokenised together, as the model would see them."""
+"""Multiple-choice questions as tokens: question and choice tokenised together (:mod:`brittle.models.encoding`)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from brittle.models.encoding import encode, front_of
 from brittle.settings import BadInput
 
 
@@ -22,11 +23,15 @@ class Asked(Protocol):
 
 @dataclass(frozen=True)
 class PreparedQuestion:
-    """One question as tokens: ``rows[c]`` is question and choice ``c``; the first ``start`` tokens are the context."""
+    """One question as tokens: ``rows[c]`` is question and choice ``c``; the first ``start`` tokens are the context.
+
+    The first ``kept`` tokens are never cut: what the tokenizer puts in front, and a learned prompt.
+    """
 
     rows: tuple[tuple[int, ...], ...]
     start: int
     answer: int
+    kept: int = 0
 
     @property
     def single(self) -> bool:
@@ -34,15 +39,16 @@ class PreparedQuestion:
         return all(len(row) == self.start + 1 for row in self.rows)
 
     def within(self, limit: int) -> PreparedQuestion:
-        """The question with its leading tokens cut so that its longest choice fits; the same cut for every choice."""
+        """The question without its beginning, so that its longest choice fits; the same cut for every choice."""
         excess = max(map(len, self.rows)) - limit
         if excess <= 0:
             return self
-        if excess >= self.start:
+        if self.start - excess < max(1, self.kept):
             raise BadInput(
                 f"a choice is longer than the {limit} tokens that fit; raise --max-length or drop the question"
             )
-        return PreparedQuestion(tuple(row[excess:] for row in self.rows), self.start - excess, self.answer)
+        rows = tuple(row[: self.kept] + row[self.kept + excess :] for row in self.rows)
+        return PreparedQuestion(rows, self.start - excess, self.answer, self.kept)
 
 
 @dataclass(frozen=True)
@@ -53,26 +59,30 @@ class Prepared:
     padding: int
 
 
-def prepare(tokenizer: Any, questions: Sequence[Asked]) -> Prepared:
-    """Tokenise every question alone and with each choice.
+def prepare(tokenizer: Any, questions: Sequence[Asked], prefix: str = "") -> Prepared:
+    """Tokenise every question alone and with each choice; ``prefix`` stands before every question and is never cut.
 
     The context is the longest token prefix that the question alone shares with all of its choices: where a choice's
     first letters merge with the question's last, the merged token counts as part of every answer.
     """
     if not questions:
         raise BadInput("there are no questions to score; check the question file or the number asked for")
-    texts = [text for each in questions for text in (each.question, *(f"{each.question} {c}" for c in each.choices))]
-    rows = iter(tokenizer(texts)["input_ids"])
+    texts = [
+        prefix + text for each in questions for text in (each.question, *(f"{each.question} {c}" for c in each.choices))
+    ]
+    rows = iter(encode(tokenizer, texts))
+    (before,) = encode(tokenizer, [prefix]) if prefix else (front_of(tokenizer),)
     prepared = []
     for each in questions:
         alone = next(rows)
         together = tuple(tuple(next(rows)) for _ in each.choices)
-        start = max(1, min(_shared(alone, row) for row in together))
+        kept = min(_shared(before, row) for row in together)
+        start = max(1, kept, min(_shared(alone, row) for row in together))
         if any(len(row) <= start for row in together):
             raise BadInput(
                 f"question '{each.question[:50]}' leaves no token of a choice to predict (is one empty?); remove it"
             )
-        prepared.append(PreparedQuestion(together, start, each.answer))
+        prepared.append(PreparedQuestion(together, start, each.answer, kept))
     return Prepared(tuple(prepared), tokenizer.pad_token_id)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from brittle.contracts import AttackTarget, Evaluation
+from brittle.contracts import AttackTarget, Diverged, Evaluation
 from brittle.models.loading import LoadedModel
 
 Change = Callable[[str, Tensor, float], Tensor]
@@ -46,6 +46,15 @@ def put_back(parameters: dict[str, Tensor], kept: dict[str, Tensor]) -> None:
         parameter.copy_(kept[name])
 
 
+def try_at(target: AttackTarget, number: int, strength: float, prefix: str = "") -> list[Evaluation]:
+    """The evaluation at one strength; none, and a note, where the model gives no numbers there."""
+    try:
+        return [target.evaluate(number, 0, strength, prefix)]
+    except Diverged as problem:
+        target.give_up(number, strength, problem)
+        return []
+
+
 @torch.no_grad()
 def sweep(
     target: AttackTarget,
@@ -56,7 +65,7 @@ def sweep(
 ) -> list[Evaluation]:
     """Ask the model as it is, then once at every strength; in the end it has its own weights again.
 
-    Only one matrix at a time is held twice, beside one copy of all that change (on the CPU).
+    A strength at which the model gives no numbers has no evaluation and a note instead. Only one matrix at a time is held twice, beside one copy of all that change (on the CPU).
     """
     evaluations = [target.evaluate(0, 0)]
     parameters = chosen(target.loaded)
@@ -64,6 +73,6 @@ def sweep(
         for number, strength in enumerate(strengths, 1):
             for name, parameter in parameters.items():
                 parameter.copy_(change(name, kept[name].to(parameter.device), strength))
-            evaluations.append(target.evaluate(number, 0, strength))
+            evaluations += try_at(target, number, strength)
             tick(1)
     return evaluations

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from brittle.models.encoding import encode_beginnings, longest_row
 from brittle.models.loading import LoadedModel
 from brittle.models.perturbation import Plan, Responses, digest_of, respond
 from brittle.settings import BadInput
@@ -60,14 +61,16 @@ def observe_sensitivity(
 
     ``settings`` is the diagnostic's, or anything else that has the names of :class:`Plan`. A model's responses do not
     depend on the other model: ``known`` keeps them by content, so that a base in several comparisons runs once.
-    Texts are tokenised by model A's tokenizer and cut to ``max_length`` tokens; one without a token is left out.
+    Texts are tokenised by model A's tokenizer (:mod:`brittle.models.encoding`) and cut to ``max_length`` tokens or what
+    both models read; one without a token is left out.
     Memory: one model in float32 and the logits of ``batch_size`` copies of a text.
 
     BadInput if a split has no text, or if the noise is too small beside the embeddings to be seen.
     """
     plan, known = Plan.of(settings), {} if known is None else known
-    rows = {split: _rows(model_a.tokenizer, split, texts[split], plan) for split in texts}
     models = [model_a] if model_b is None else [model_a, model_b]
+    longest = min(longest_row(each.model, plan.max_length) for each in models)
+    rows = {split: _rows(model_a.tokenizer, split, texts[split][: plan.texts], longest) for split in texts}
     found = [_respond_to_all(model, rows, plan, known) for model in models]
     names = model_a.name, model_b.name if model_b else None
     for split, index in found[0]:
@@ -123,10 +126,9 @@ def _respond_to_all(
     return {place: known[key] for place, key in keys.items()}
 
 
-def _rows(tokenizer: Any, split: str, texts: Sequence[str], plan: Plan) -> dict[int, list[int]]:
+def _rows(tokenizer: Any, split: str, texts: Sequence[str], longest: int) -> dict[int, list[int]]:
     """Token ids by index of the text."""
-    chosen = list(texts[: plan.texts])
-    rows = tokenizer(chosen, truncation=True, max_length=plan.max_length)["input_ids"] if chosen else []
+    rows = encode_beginnings(tokenizer, texts, longest, f"{split} texts")
     found = {index: row for index, row in enumerate(rows) if row}
     if not found:
         raise BadInput(f"there is no {split} text to observe; give a file with at least one line of text")

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from brittle.models.encoding import encode_beginnings, longest_row
+from brittle.models.hidden_states import hidden_states, pad
 from brittle.models.likelihood import ROWS_AT_ONCE, lens
 from brittle.models.loading import LoadedModel
-from brittle.models.observation import hidden_states, pad
 from brittle.settings import BadInput
 
 LARGEST_NORM = 1.0
@@ -61,9 +62,8 @@ def train(
 
     BadInput with fewer than two texts of at least two tokens.
     """
-    rows = [
-        row for row in loaded.tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if row[1:]
-    ]
+    longest = longest_row(loaded.model, max_length)
+    rows = [row for row in encode_beginnings(loaded.tokenizer, texts, longest, "texts of the lens") if row[1:]]
     if len(rows) < 2:
         raise BadInput("the tuned lens needs at least two texts of two tokens, one to learn from and one held out")
     generator = torch.Generator().manual_seed(seed)

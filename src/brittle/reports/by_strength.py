@@ -7,6 +7,7 @@ import math
 from brittle.reports import drawings_of_attacks, recovery_tables
 from brittle.reports.gather import ReportData
 from brittle.reports.markup import Cell, Markup, figure, model_name, paragraph, section, side_by_side, table
+from brittle.reports.measures import diverged
 from brittle.reports.readings import strength_attacks, unit, yardsticks
 from brittle.reports.sentences import several
 from brittle.reports.strongest import EPSILON, Strongest, where
@@ -108,9 +109,10 @@ def _table(data: ReportData, rows: list[Strongest], caption: str) -> str:
     body: list[list[Cell]] = []
     for model in data.models:
         mine = {row.attack: row for row in rows if row.model == model.name}
-        if mine:
+        lost = [attack for attack in attacks if diverged(data, model.name).get(attack) and attack not in mine]
+        if mine or lost:
             before = [f"{100 * row.before:.0f} %" for row in mine.values() if row.attack != "few_shot"]
-            cells = [_cell(mine.get(attack)) for attack in attacks]
+            cells: list[Cell] = ["diverged" if attack in lost else _cell(mine.get(attack)) for attack in attacks]
             body.append([model_name(data, model.name), before[0] if before else None, *cells])
     header: list[Cell] = ["model", "no attack", *(attack.replace("_", " ") for attack in attacks)]
     return table(header, body, caption, words=(0,), cards=True)

@@ -32,6 +32,8 @@ class ChanceTest:
     high: float
     """The middle 95 % of the scores under the null hypothesis."""
     questions: int
+    least: float
+    """The p of a model that answers every question right: where that is not small, no answers could have been."""
     compared: str
     """``texts`` of the options, or their ``positions`` where answers cannot change places."""
 
@@ -68,9 +70,12 @@ def chance_test(answers: pandas.DataFrame, permutations: int = 2000, seed: int =
     hits = int(coded.counts[everyone, coded.key].sum())
     null = coded.counts[everyone, keys].sum(axis=1)
     total = int(coded.counts.sum())
+    perfect = int((keys == coded.key).all(axis=1).sum())
     low, high = numpy.quantile(null / total, [0.025, 0.975])
     p = (1 + int((null >= hits).sum())) / (1 + permutations)
-    return ChanceTest(hits / total, p, float(null.mean() / total), float(low), float(high), len(coded.key), compared)
+    return ChanceTest(hits / total, p, float(null.mean() / total), float(low), float(high), len(coded.key),
+        (1 + perfect) / (1 + permutations), compared,
+    )  # fmt: skip
 
 
 def _coded(answers: pandas.DataFrame, texts: bool) -> _Coded:

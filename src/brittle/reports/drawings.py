@@ -76,7 +76,7 @@ def _by_layer(
                 look, table = known[name], tables[place]
                 axis.plot(
                     table["layer"], table[column], color=look.colour, marker=look.marker, linewidth=look.width,
-                    label=data.model(name).label,
+                    label=style.literal(data.model(name).label),
                 )  # fmt: skip
             if column != "accuracy":
                 shown = [table for _, tables in lines for table in (tables if same_scale else [tables[place]])]

@@ -73,7 +73,7 @@ def path_figure(data: ReportData, attack: str) -> Canvas | None:
                 dashed = "--" if model.role == "filtered" else "-"
                 axis.plot(
                     part["step"], values, dashed, color=look.colour, marker=look.marker, linewidth=look.width,
-                    markersize=3.5, label=model.label,
+                    markersize=3.5, label=style.literal(model.label),
                 )  # fmt: skip
             axis.axhline(float(column == "distance_to_base"), color=style.REFERENCE, linestyle=":", linewidth=1)
             low, high = axis.get_ylim()
@@ -99,7 +99,7 @@ def _curves(axis: Axes, data: ReportData, table: pandas.DataFrame, side: str) ->
         )
         axis.plot(
             part["step"], part[f"mean_{side}"], dashed, color=look.colour, marker=look.marker, linewidth=look.width,
-            markersize=3.5, label=model.label,
+            markersize=3.5, label=style.literal(model.label),
         )  # fmt: skip
     accuracy_axis(axis)
 
@@ -120,7 +120,7 @@ def matched_figure(data: ReportData, rows: Sequence[MatchedRecovery]) -> Canvas 
             if row.v.low == row.v.low:
                 axis.plot([row.v.low, row.v.high], [place, place], color=look.colour, linewidth=2.2)
             axis.plot(row.v.mean, place, color=look.colour, marker=look.marker, markersize=7, linestyle="none")
-        axis.set_yticks(range(len(rows)), [data.model(row.model).label for row in rows])
+        axis.set_yticks(range(len(rows)), [style.literal(data.model(row.model).label) for row in rows])
         axis.set_ylim(len(rows) - 0.4, -0.6)
         axis.set_xlim(0, 1.02)
         axis.grid(visible=False, axis="y")

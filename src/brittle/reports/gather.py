@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
+import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from typing import Any
 import pandas
 
 from brittle.contracts import ROLES
-from brittle.records import RECORD, read_record
-from brittle.reports import readings
-from brittle.reports.recovery import MatchedRecovery, matched
+from brittle.records import RECORD
+from brittle.reports import forms, readings
+from brittle.reports.plan import plan
+from brittle.reports.reader import Form, Reader, kind_of, number
+from brittle.reports.recovery import MatchedRecovery, matched, said_nothing
 from brittle.reports.recovery_numbers import RecoveryNumbers, recovery_numbers
 from brittle.reports.strongest import Strongest, WorstCase, strongest, worst_cases
-from brittle.settings import BadInput
 
 PAIR_DIAGNOSTICS = {
     "weight_comparison": "weight changes", "activation_comparison": "activation changes",
@@ -85,6 +86,15 @@ class ReportData:
     """What diagnostics say of themselves in one object, by the same folders."""
     missing: tuple[str, ...]
     """What was not measured, in words."""
+    left_out: tuple[str, ...] = ()
+    """Files, or parts of them, that could not be read, and why."""
+    diverged: pandas.DataFrame | None = None
+    """Attacks that stopped giving numbers (:class:`brittle.contracts.Divergence`)."""
+
+    def say_left_out(self) -> None:
+        """Name on standard error what could not be read."""
+        for line in self.left_out:
+            print(f"left out: {line}", file=sys.stderr)
 
     def model(self, name: str) -> ModelResult:
         """The model of that name."""
@@ -106,45 +116,53 @@ def gather(outputs: Path) -> ReportData:
     """Read the tree of results below ``outputs``; ``comparison.json`` there says which models and pairs it holds.
 
     Raises:
-        BadInput: ``comparison.json`` is missing, lists no models or compares one that it does not list.
+        BadInput: ``comparison.json`` is missing, or names no model in a form that can be read.
     """
     outputs = Path(outputs)
-    plan = _json(outputs / "comparison.json")
-    if not plan.get("models"):
-        raise BadInput(
-            f"{outputs / 'comparison.json'} is missing or lists no models; run the pipeline or brittle demo first"
-        )
-    models = tuple(_model(outputs, entry, label) for entry, label in zip(plan["models"], _labels(plan["models"])))
+    reader = Reader(outputs)
+    entries, pairs = plan(reader)
+    models = tuple(_model(reader, entry, label) for entry, label in zip(entries, _labels(entries)))
     models = tuple(sorted(models, key=lambda model: ROLES.index(model.role) if model.role in ROLES else len(ROLES)))
-    comparisons = tuple(_comparison(outputs, entry) for entry in plan.get("comparisons", []))
-    unlisted = {name for c in comparisons for name in (c.a, c.b)} - {model.name for model in models}
-    if unlisted:
-        first = sorted(unlisted)[0]
-        raise BadInput(
-            f"{outputs / 'comparison.json'} compares {first}, which it does not list; run the pipeline again"
-        )
-    recovery = _points(outputs / "recovery" / "recovery.csv")
-    answers = _table(outputs / "recovery" / "recovery_answers.csv")
-    trajectory = _table(outputs / "recovery" / "trajectory.csv")
+    comparisons = tuple(_comparison(reader, entry) for entry in pairs)
+    folder = outputs / "recovery"
+    recovery, answers = _points(reader, folder / "recovery.csv"), _answers(reader, folder / "recovery_answers.csv")
+    trajectory = reader.table(folder / "trajectory.csv", forms.TRAJECTORY)
+    diverged = reader.table(folder / "diverged.csv", forms.DIVERGED)
     missing = tuple(_missing(outputs, models, comparisons, recovery, answers))
+    records = _records(reader)
     return ReportData(
-        models, comparisons, recovery, *_came_back(models, recovery, answers), trajectory, _records(outputs),
-        _summaries(outputs), missing,
+        models, comparisons, recovery, *_came_back(models, recovery, answers, diverged), trajectory, records,
+        _summaries(reader, records), missing, tuple(reader.left_out), diverged,
     )  # fmt: skip
 
 
-def _points(path: Path) -> pandas.DataFrame | None:
+def _points(reader: Reader, path: Path) -> pandas.DataFrame | None:
     """The recovery table; columns that older runs did not write are empty."""
-    table = _table(path)
+    table = reader.table(path, forms.RECOVERY)
     if table is None:
         return None
-    absent: dict[str, Any] = {"strength": 0.0, "tokens_seen": math.nan, "compute": "fp32", "configuration": ""}
-    table = table.assign(**{name: value for name, value in absent.items() if name not in table})
-    return table.assign(configuration=table["configuration"].fillna(""))
+    absent: dict[str, Any] = {
+        "strength": 0.0, "tokens_seen": math.nan, "examples_seen": math.nan, "compute": "fp32", "configuration": "",
+    }  # fmt: skip
+    return table.assign(**{name: value for name, value in absent.items() if name not in table})
+
+
+def _answers(reader: Reader, path: Path) -> pandas.DataFrame | None:
+    """The answers under attack, those that name choices which exist."""
+    table = reader.table(path, forms.ANSWERS)
+    if table is None:
+        return None
+    if "choices" in table and not table["choices"].any():
+        table = table.drop(columns="choices")
+    fits = forms.askable(table)
+    if not fits.all():
+        reader.leave_out(path, f"{int((~fits).sum())} of {len(table)} rows: their choices are not among the options")
+    return table[fits].reset_index(drop=True) if fits.any() else None
 
 
 def _came_back(
-    models: tuple[ModelResult, ...], recovery: pandas.DataFrame | None, answers: pandas.DataFrame | None
+    models: tuple[ModelResult, ...], recovery: pandas.DataFrame | None, answers: pandas.DataFrame | None,
+    diverged: pandas.DataFrame | None = None,
 ) -> tuple[
     tuple[MatchedRecovery, ...], tuple[RecoveryNumbers, ...], tuple[Strongest, ...], tuple[WorstCase, ...]
 ]:  # fmt: skip
@@ -153,33 +171,35 @@ def _came_back(
         return (), (), (), ()
     order = {model.name: place for place, model in enumerate(models)}
     known = recovery[recovery["model"].isin(order)]
+    told = known[~said_nothing(known, diverged)]
 
-    def of(attacks: set[str]) -> pandas.DataFrame:
-        return known[known["attack"].isin(attacks)]
+    def of(attacks: set[str], among: pandas.DataFrame = told) -> pandas.DataFrame:
+        return among[among["attack"].isin(attacks)]
 
     teaching = readings.matched_attacks()
     others = readings.trial_attacks().union(*map(readings.strength_attacks, ("nothing", "retain", "T")))
-    rows = sorted(matched(of(teaching), answers), key=lambda row: order[row.model])
+    rows = sorted(matched(of(teaching, known), answers, diverged=diverged), key=lambda row: order[row.model])
     numbers = sorted(recovery_numbers(of(readings.step_attacks())), key=lambda row: order[row.model])
     by_attack = sorted(strongest(of(others)), key=lambda row: (row.attack, order[row.model]))
     worst = sorted(worst_cases(of(teaching | others)), key=lambda case: order[case.found.model])
     return tuple(rows), tuple(numbers), tuple(by_attack), tuple(worst)
 
 
-def _model(outputs: Path, entry: Mapping[str, Any], label: str) -> ModelResult:
-    folder = outputs / entry["name"]
+def _model(reader: Reader, entry: Mapping[str, Any], label: str) -> ModelResult:
+    folder = reader.outputs / entry["name"]
     return ModelResult(
         entry["name"], entry["role"], label, entry.get("reference") or "", entry.get("method") or "",
-        entry.get("settings") or {}, _json(folder / "evals" / "summary.json"),
-        _layers(folder / "wmdp_logit_lens" / "wmdp_lens_results.csv"),
+        entry.get("settings") or {}, reader.object(folder / "evals" / "summary.json"),
+        _layers(reader, folder / "wmdp_logit_lens" / "wmdp_lens_results.csv", forms.LENS),
     )  # fmt: skip
 
 
-def _labels(entries: list[Mapping[str, Any]]) -> list[str]:
+def _labels(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     """Role, or method for unlearned models; where that is shared, a number is added."""
     plain = [
         entry.get("method") or entry["name"] if entry["role"] == "unlearned" else entry["role"] for entry in entries
     ]
+    plain = ["".join(sign if sign.isprintable() else " " for sign in label) for label in plain]
     shared, seen, labels = Counter(plain), Counter[str](), []
     for label in plain:
         seen[label] += 1
@@ -187,32 +207,39 @@ def _labels(entries: list[Mapping[str, Any]]) -> list[str]:
     return labels
 
 
-def _comparison(outputs: Path, entry: Mapping[str, Any]) -> ComparisonResult:
-    folder = outputs / entry["folder"]
-    weights = folder / "weight_comparison"
+def _comparison(reader: Reader, entry: Mapping[str, Any]) -> ComparisonResult:
+    folder = reader.outputs / entry["folder"]
+    weights, activations = folder / "weight_comparison", folder / "activation_comparison"
     return ComparisonResult(
-        entry["folder"], entry["a"], entry["b"], _layers(weights / "per_layer.csv"), _table(weights / "per_matrix.csv"),
-        _json(weights / "summary.json"), _layers(folder / "activation_comparison" / "activation_comparison.csv"),
+        entry["folder"], entry["a"], entry["b"], _layers(reader, weights / "per_layer.csv", forms.PER_LAYER),
+        reader.table(weights / "per_matrix.csv", forms.PER_MATRIX), reader.object(weights / "summary.json"),
+        _layers(reader, activations / "activation_comparison.csv", forms.ACTIVATIONS),
     )  # fmt: skip
 
 
-def _records(outputs: Path) -> dict[str, Mapping[str, Any]]:
+def _records(reader: Reader) -> dict[str, Mapping[str, Any]]:
+    """Every record below the outputs, with what it says of itself in the form that it belongs."""
     found: dict[str, Mapping[str, Any]] = {}
-    for path in sorted(outputs.rglob(RECORD)):
-        name = path.parent.relative_to(outputs)
-        record = None if any(part.startswith(".") for part in name.parts) else read_record(path.parent)
-        if record:
-            found[str(name)] = record
+    for path in sorted(reader.outputs.rglob(RECORD)):
+        name = path.parent.relative_to(reader.outputs)
+        if any(part.startswith(".") for part in name.parts) or not (record := reader.object(path)):
+            continue
+        kinds: dict[str, Any] = {"fingerprint": str, "started": str, "versions": dict, "machine": dict, "notes": dict}
+        wrong = [key for key, kind in kinds.items() if key in record and not isinstance(record[key], kind)]
+        wrong += ["seconds"] if "seconds" in record and math.isnan(number(record["seconds"])) else []
+        for key in wrong:
+            reader.leave_out(path, f"its {key} is {kind_of(record[key])}")
+        found[str(name)] = {key: value for key, value in record.items() if key not in wrong}
     return found
 
 
-def _summaries(outputs: Path) -> dict[str, Mapping[str, Any]]:
+def _summaries(reader: Reader, records: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Of every record, the JSON file beside it."""
     found: dict[str, Mapping[str, Any]] = {}
-    for name in _records(outputs):
-        files = [path for path in sorted((outputs / name).glob("*.json")) if path.name != RECORD]
+    for name in records:
+        files = [path for path in sorted((reader.outputs / name).glob("*.json")) if path.name != RECORD]
         if files:
-            found[name] = _json(files[0])
+            found[name] = reader.object(files[0])
     return found
 
 
@@ -244,28 +271,11 @@ def _missing(
     return lines + ([f"recovery under attack of {', '.join(spared)}"] if spared else [])
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except json.JSONDecodeError as error:
-        raise BadInput(f"{path} is not valid JSON ({error.msg}); delete it and run the pipeline again") from None
-
-
-def _table(path: Path) -> pandas.DataFrame | None:
-    try:
-        return pandas.read_csv(path)
-    except FileNotFoundError:
-        return None
-    except (pandas.errors.EmptyDataError, pandas.errors.ParserError):
-        raise BadInput(f"{path} is empty or no CSV; delete its folder and run the pipeline again") from None
-
-
-def _layers(path: Path) -> pandas.DataFrame | None:
+def _layers(reader: Reader, path: Path, form: Form) -> pandas.DataFrame | None:
     """A table by layer, without rows that summarise layers (``ALL_MEAN``)."""
-    table = _table(path)
+    table = reader.table(path, form)
     if table is None:
         return None
     numbers = pandas.to_numeric(table["layer"], errors="coerce")
-    return table[numbers.notna()].assign(layer=numbers.dropna().astype(int)).reset_index(drop=True)
+    numbers = numbers.where(numbers % 1 == 0).dropna()
+    return table.loc[numbers.index].assign(layer=numbers.astype(int)).reset_index(drop=True)

@@ -36,6 +36,13 @@ def text(content: Cell, decimals: int = 2) -> str:
     return escape(f"{content:.{decimals}f}" if isinstance(content, float) else str(content))
 
 
+def in_markdown(words: str) -> str:
+    """Text as one cell of a Markdown table: on one line, with nothing that ends a cell or begins markup."""
+    for sign, instead in (("\\", "\\\\"), ("|", "\\|"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("`", "\\`")):
+        words = words.replace(sign, instead)
+    return " ".join(words.split())
+
+
 def model_name(data: ReportData, name: str) -> Markup:
     """A model's label with a swatch of its colour."""
     swatch = f'<span class="swatch" style="background:{drawings.looks(data)[name].colour}"></span>'

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas
 
 from brittle.reports.gather import ComparisonResult, ModelResult, ReportData
+from brittle.reports.reader import below, number
 
 ACCURACY_KEYS = ("accuracy", "acc", "acc,none")
 LIKELIHOOD_KEYS = ("negative_log_likelihood", "nll")
@@ -27,11 +28,11 @@ class Knowledge:
 
 def knowledge(data: ReportData, model: ModelResult) -> Knowledge:
     """From ``evals/summary.json`` (``results.SPLIT.accuracy`` …), else from step 0 of the attack, else None."""
-    results = model.evaluation.get("results") or {}
 
     def value(split: str, keys: tuple[str, ...], side: str | None = None) -> float | None:
-        found = next((results[split][key] for key in keys if results.get(split, {}).get(key) is not None), None)
-        return float(found) if found is not None else _before_attack(data, model.name, side)
+        results = below(model.evaluation, "results", split)
+        found = next((number(results[key]) for key in keys if not math.isnan(number(results.get(key)))), None)
+        return found if found is not None else _before_attack(data, model.name, side)
 
     forget_t, forget_v = value("forget_t", ACCURACY_KEYS, "t"), value("forget_v", ACCURACY_KEYS, "v")
     return Knowledge(
@@ -56,26 +57,38 @@ def _before_attack(data: ReportData, name: str, side: str | None) -> float | Non
     return float(rows[f"accuracy_{side}"].mean()) if rows[f"accuracy_{side}"].notna().any() else None
 
 
+def diverged(data: ReportData, name: str) -> dict[str, bool]:
+    """The attacks under which a model stopped giving numbers, and whether nothing after their start could be asked."""
+    if data.diverged is None or data.recovery is None:
+        return {}
+    attacks = data.diverged[data.diverged["model"] == name]["attack"].unique()
+    after = data.recovery[(data.recovery["model"] == name) & (data.recovery["step"] > 0)]
+    return {str(attack): not (after["attack"] == attack).any() for attack in attacks}
+
+
 @dataclass(frozen=True)
 class Movement:
     """How far, and in how many directions, a comparison moved the weights."""
 
     relative_update: float
-    """‖ΔW‖_F / ‖W‖_F over all matrices together."""
+    """‖ΔW‖_F / ‖W‖_F over all parameters together (over the matrices, where only those are known)."""
     stable_rank: float
-    """Mean over matrices of ‖ΔW‖_F² / σ₁(ΔW)²."""
+    """Mean over the blocks' matrices of ‖ΔW‖_F² / σ₁(ΔW)²."""
 
 
 def movement(comparison: ComparisonResult) -> Movement | None:
     """From ``weight_comparison/summary.json``, else recomputed from ``per_matrix.csv``, else None."""
     summary, table = comparison.weight_summary, comparison.per_matrix
-    update, rank = summary.get("relative_frobenius"), summary.get("mean_stable_rank")
-    if update is not None and rank is not None:
-        return Movement(float(update), float(rank))
+    update, rank = (
+        number(summary.get("relative_frobenius_norm_all_parameters")),
+        number(summary.get("mean_stable_rank")),
+    )
+    if not math.isnan(update) and not math.isnan(rank):
+        return Movement(update, rank)
     if table is None or table.empty:
         return None
     update = math.sqrt((table["dW_fro"] ** 2).sum()) / math.sqrt((table["W_fro"] ** 2).sum())
-    return Movement(update, float(table["dW_stable_rank"].mean()))
+    return Movement(update, float(table[table["layer"] >= 0]["dW_stable_rank"].mean()))
 
 
 def movement_by_layer(comparison: ComparisonResult) -> pandas.DataFrame | None:

@@ -42,7 +42,10 @@ def _row(data: ReportData, model: ModelResult, attack: str | None) -> list[Cell]
     matched = next((row for row in data.matched if (row.attack, row.model) == (attack, model.name)), None)
     v: list[Cell] = [None, None]
     if matched:
-        v = [str(matched.v or "never learned T"), "–" if matched.excess is None else matched.excess]
+        v = [
+            str(matched.v or ("diverged" if matched.diverged else "never learned T")),
+            "–" if matched.excess is None else matched.excess,
+        ]
     return [
         model_name(data, model.name), percent(forget_accuracy(data, model)),
         percent(knowledge(data, model).retain), *changed, *v, _steps(data, model, attack), _worst(data, model),

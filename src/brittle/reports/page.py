@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from brittle.records import fingerprint, write_text
+from brittle.records import check_file, fingerprint, write_text
 from brittle.reports import (
     beside,
     by_strength,
@@ -34,6 +34,9 @@ TEMPLATE = Path(__file__).parent / "template"
 def write_report(outputs: Path) -> Path:
     """Write ``report.html`` and ``recovery/numbers.csv`` into the outputs folder, each whole or not at all."""
     path, data = Path(outputs) / "report.html", gather(outputs)
+    check_file(path)
+    check_file(Path(outputs) / "recovery" / "numbers.csv")
+    data.say_left_out()
     write_text(path, page(data))
     write_numbers(outputs, data.numbers)
     return path

@@ -20,6 +20,7 @@ from brittle.reports.chance import ChanceTest, chance_test
 SIDES = ("t", "v", "retain")
 SIGNIFICANT = 0.05
 CAME_BACK = 0.5
+TOO_FEW = "too few questions to tell from chance"
 GAIN = 0.05
 """Least rise of V over its value before the attack that counts as the attack's doing."""
 
@@ -69,6 +70,22 @@ def curves(points: pandas.DataFrame) -> pandas.DataFrame:
     return pandas.DataFrame(rows)
 
 
+def runs_of(diverged: pandas.DataFrame | None) -> set[tuple[str, str, int]]:
+    """Attack, model and seed of every run that stopped giving numbers."""
+    if diverged is None:
+        return set()
+    return set(zip(diverged["attack"], diverged["model"], diverged["seed"].astype(int)))
+
+
+def said_nothing(points: pandas.DataFrame, diverged: pandas.DataFrame | None) -> pandas.Series:
+    """Which rows belong to a run that diverged before it could be asked: they do not show that nothing came back."""
+    ended = runs_of(diverged)
+    runs = points.groupby(["attack", "model", "seed"])["step"]
+    alone = runs.transform("max") == 0
+    keys = zip(points["attack"], points["model"], points["seed"])
+    return alone & pandas.Series([key in ended for key in keys], index=points.index, dtype=bool)
+
+
 @dataclass(frozen=True)
 class MatchedRecovery:
     """One attacked model at matched T; estimates are over the seeds that learned T, None where there are none."""
@@ -94,32 +111,42 @@ class MatchedRecovery:
     """(V - V of filtered) / (V of base - V of filtered) at matched T: 0 like never learned, 1 like never unlearned."""
     best_excess: float | None = None
     """The same for ``best_v``."""
+    diverged: int = 0
+    """Seeds that stopped giving numbers before T was learned."""
 
     @property
     def status(self) -> str:
         """Whether T was learned, in words."""
         if not self.learned:
-            return "never learned T: no control"
+            many = f" in {self.diverged} of {self.seeds} seeds" if self.diverged < self.seeds else ""
+            return f"cannot tell: the attack diverged{many}" if self.diverged else "never learned T: no control"
         return "learned T" if self.learned == self.seeds else f"learned T in {self.learned} of {self.seeds} seeds"
 
 
 def matched(
-    points: pandas.DataFrame, answers: pandas.DataFrame | None = None, threshold: float = MATCHED_T
-) -> list[MatchedRecovery]:
+    points: pandas.DataFrame, answers: pandas.DataFrame | None = None, threshold: float = MATCHED_T,
+    diverged: pandas.DataFrame | None = None,
+) -> list[MatchedRecovery]:  # fmt: skip
     """V at matched T for every attacked model, in the order of the table; a step without T or V was not measured.
 
     Args:
         answers: rows of ``recovery_answers.csv``; those of side ``v`` at the matched step are tested against chance.
     """
-    found = []
+    found, ended = [], runs_of(diverged)
     points = points.dropna(subset=["accuracy_t", "accuracy_v"])
     for (attack, model, role), part in points.groupby(["attack", "model", "role"], sort=False):
         runs = [run.sort_values("step") for _, run in part.groupby("seed")]
         after = [run[(run["accuracy_t"] >= threshold).cummax()] for run in runs]
+        lost = sum(
+            run.empty and (str(attack), str(model), int(whole["seed"].iloc[0])) in ended
+            for run, whole in zip(after, runs)
+        )
         after = [run for run in after if len(run)]
         best_t = float(part["accuracy_t"].max())
         first_v = math.fsum(run["accuracy_v"].iloc[0] for run in runs) / len(runs)
-        row = MatchedRecovery(str(attack), str(model), str(role), len(runs), len(after), math.nan, best_t, first_v)
+        row = MatchedRecovery(
+            str(attack), str(model), str(role), len(runs), len(after), math.nan, best_t, first_v, diverged=lost
+        )
         if after:
             steps = {int(run["seed"].iloc[0]): int(run["step"].iloc[0]) for run in after}
             row = replace(
@@ -182,6 +209,8 @@ def verdict(row: MatchedRecovery, filtered: MatchedRecovery | None) -> str:
         return "reference that never lost V"
     if row.chance is None:
         return "not tested against chance"
+    if row.chance.least >= SIGNIFICANT:
+        return TOO_FEW
     if filtered is None or filtered.chance is None:
         return "above chance, no control" if row.chance.p < SIGNIFICANT else "no control"
     if filtered.chance.p < SIGNIFICANT:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from brittle.reports.gather import ReportData
+from brittle.reports.markup import in_markdown
+from brittle.reports.measures import diverged
 from brittle.reports.readings import strength_attacks, unit, yardsticks
 from brittle.reports.recovery import Estimate
 from brittle.reports.recovery_tables import by, control_words, median_words
@@ -44,7 +46,9 @@ def _matched_lines(data: ReportData) -> list[str]:
         v: Estimate | None = row.v
         excess, fast = "–" if row.excess is None else f"{row.excess:.2f}", numbers.get((row.attack, row.model))
         steps = " | ".join(median_words(fast, percent) if fast else "–" for percent in (50, 90))
-        lines.append(f"| {data.model(row.model).label} | {row.attack} | {v or row.status} | {excess} | {steps} |")
+        lines.append(
+            f"| {in_markdown(data.model(row.model).label)} | {row.attack} | {v or row.status} | {excess} | {steps} |"
+        )
     return lines
 
 
@@ -60,7 +64,7 @@ def _worst_lines(data: ReportData) -> list[str]:
     for case in data.worst:
         excess = "–" if case.excess is None else f"{case.excess:.2f}"
         lines.append(
-            f"| {data.model(case.found.model).label} | {100 * case.found.before:.0f} % | {case.found.after} | {by(case.found)} | "
+            f"| {in_markdown(data.model(case.found.model).label)} | {100 * case.found.before:.0f} % | {case.found.after} | {by(case.found)} | "
             f"{control_words(case) or 'not measured'} | {excess} |"
         )
     return lines
@@ -83,6 +87,8 @@ def _strength_lines(data: ReportData, teaches: str) -> list[str]:
     ]  # fmt: skip
     for model in data.models:
         if any(model.name == name for name, _ in cells):
-            own = [cells.get((model.name, attack), "not measured") for attack in attacks]
-            lines.append(f"| {model.label} | {' | '.join(own)} |")
+            lost = diverged(data, model.name)
+            none = {attack: "diverged" if lost.get(attack) else "not measured" for attack in attacks}
+            own = [cells.get((model.name, attack), none[attack]) for attack in attacks]
+            lines.append(f"| {in_markdown(model.label)} | {' | '.join(own)} |")
     return lines

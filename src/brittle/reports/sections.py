@@ -7,6 +7,7 @@ from html import escape
 from brittle.reports.gather import ReportData
 from brittle.reports.markup import Cell, Markup, model_name, paragraph, section, table
 from brittle.reports.measures import knowledge
+from brittle.reports.reader import number
 from brittle.reports.sentences import attacks, percent, several, summary_lines
 
 
@@ -43,7 +44,7 @@ def models(data: ReportData) -> str:
         "The models before any attack",
         table(
             [header[place] for place in shown], [[row[place] for place in shown] for row in rows],
-            "Accuracy on four-way questions (guessing: 25 %). T is the half of the hazardous facts that the attack "
+            "Accuracy; guessing among four choices gives 25 %. T is the half of the hazardous facts that the attack "
             "will teach, V the half it never shows; NLL is the negative log-likelihood in nats per token.",
             words=(0, 1, len(shown) - 1), cards=True,
         ),
@@ -65,6 +66,7 @@ def limits(data: ReportData) -> str:
     counts = several([f"{len(data.of_role(role))} {role}" for role in ("base", "filtered", "retrained")])
     lines.append(f"Reference models: {counts}. One of a kind shows no spread between trainings.")
     lines += [f"Not measured: {words}." for words in data.missing]
+    lines += [f"left out: {words}" for words in data.left_out]
     items = "\n".join(f"<li>{escape(line)}</li>" for line in lines)
     return section("Limits, and what was not measured", f"<ul>\n{items}\n</ul>")
 
@@ -72,7 +74,12 @@ def limits(data: ReportData) -> str:
 def records(data: ReportData) -> str:
     """The records behind the page."""
     rows: list[list[Cell]] = [
-        [folder, record.get("fingerprint", ""), str(record.get("started", "")), f"{record.get('seconds', 0):.1f}"]
+        [
+            folder,
+            record.get("fingerprint", ""),
+            str(record.get("started", "")),
+            f"{number(record.get('seconds', 0)):.1f}",
+        ]
         for folder, record in data.records.items()
     ]
     listed = table(["folder", "fingerprint", "started", "seconds"], rows, words=(0, 1, 2), cards=True)

@@ -52,9 +52,12 @@ def control_sentences(data: ReportData) -> tuple[str, str]:
     retrained = movement(by_role["retrained"]) if "retrained" in by_role else None
     if not filtered or not retrained:
         lacking = "base → filtered" if not filtered else "base → retrained"
-        return f"Weights: {lacking} is {NOT_MEASURED}.", "So the table cannot tell filtering from any second training."
+        return (
+            f"Block matrices: {lacking} is {NOT_MEASURED}.",
+            "So the table cannot tell filtering from any second training.",
+        )
     numbers = (
-        f"Weights: base → filtered moved by {filtered.relative_update:.2f} of their norm, in some "
+        f"Block matrices: base → filtered moved by {filtered.relative_update:.2f} of their norm, in some "
         f"{filtered.stable_rank:.1f} directions (stable rank); base → retrained, the same data in another order, by "
         f"{retrained.relative_update:.2f} in {retrained.stable_rank:.1f}."
     )
@@ -68,7 +71,7 @@ def control_sentences(data: ReportData) -> tuple[str, str]:
     if update <= ALIKE and rank <= ALIKE:
         return numbers, (
             f"So filtering looks like a second training on the same data (factors {update:.2f} and "
-            f"{rank:.2f}{widest}): how far and in how many directions weights moved does not show what was removed."
+            f"{rank:.2f}{widest}): how far and in how many directions they moved does not show what was removed."
         )
     apart = [words for words, ratio in (("size", update), ("stable rank", rank)) if ratio > ALIKE]
     return numbers, (
@@ -147,7 +150,7 @@ def _each(data: ReportData, value: Callable[..., float | None]) -> str:
 
 def _before(data: ReportData) -> str:
     each = _each(data, lambda model: forget_accuracy(data, model))
-    return f"Forget questions answered before any attack: {each}; guessing gives 25 %."
+    return f"Forget questions answered before any attack: {each}; guessing among four gives 25 %."
 
 
 def _retained(data: ReportData) -> str:
@@ -159,7 +162,7 @@ def _unlearned_movement(data: ReportData) -> str:
     moved = {label: found for label, found in movements(data).items() if label in labels}
     parts = [f"{label} {found.relative_update:.2f} in {found.stable_rank:.1f}" for label, found in moved.items()]
     shown = ", ".join(parts) or NOT_MEASURED
-    return f"Unlearning moved the weights by (share of their norm, in how many directions): {shown}."
+    return f"Unlearning moved the block matrices by (share of their norm, in how many directions): {shown}."
 
 
 def _activations(data: ReportData) -> str:
@@ -194,12 +197,18 @@ def _control(data: ReportData, rows: Sequence[MatchedRecovery]) -> str:
     row = recovery.reference_of(rows, "filtered")
     if row is None:
         return f"Attack on the filtered model: {NOT_MEASURED}, so recovery has no control."
+    if row.v is None and row.diverged:
+        return "Attack: it diverged on the filtered model, so recovery has no control."
     if row.v is None:
         return f"Attack: the filtered model never learned T (best {percent(row.best_t)}), so recovery has no control."
     start = f"Attack that teaches T and never shows V: once the filtered model has learned T, it answers {row.v} of V"
     if row.chance is None:
         return f"{start}; {NOT_MEASURED} against chance."
-    above = "above chance, so V can be inferred from T" if row.chance.p < recovery.SIGNIFICANT else "not above chance"
+    above = (
+        "above chance, so V can be inferred from T or was known"
+        if row.chance.p < recovery.SIGNIFICANT
+        else "not above chance"
+    )
     return f"{start}: {above} ({chance_p(row.chance.p)})."
 
 

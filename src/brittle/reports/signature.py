@@ -15,6 +15,7 @@ from typing import Any
 from brittle import discovery
 from brittle.contracts import Headline
 from brittle.reports.gather import ReportData
+from brittle.reports.reader import below, number
 
 ALIKE = 1.25
 """Two numbers are alike within this factor, or where their intervals overlap."""
@@ -95,8 +96,7 @@ def measures(data: ReportData) -> list[Measure]:
                 headline = replace(headline, words=f"{headline.words} ({variant})")
             values = {name: read(summary, headline.key) for name, summary in summaries.items()}
             randoms = {
-                name: read(summary.get("controls", {}).get("random", {}), headline.key)
-                for name, summary in summaries.items()
+                name: read(below(summary, "controls", "random"), headline.key) for name, summary in summaries.items()
             }
             own = {name: value for name, value in values.items() if value}
             if own:
@@ -115,7 +115,7 @@ def read(summary: Mapping[str, Any], key: str) -> Value | None:
         place: Any = summary
         for part in path.split("."):
             place = place.get(part) if isinstance(place, Mapping) else None
-        return float(place) if isinstance(place, int | float) else math.nan
+        return number(place)
 
     value = Value(at(key), at(f"{key}_low"), at(f"{key}_high"))
     return None if math.isnan(value.value) else value
@@ -128,4 +128,4 @@ def flattened(summary: Mapping[str, Any], start: str = "") -> Iterator[tuple[str
             if key != "controls":
                 yield from flattened(value, f"{start}{key}.")
         elif isinstance(value, int | float):
-            yield f"{start}{key}", float(value)
+            yield f"{start}{key}", float(value) if isinstance(value, bool) else number(value)

@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas
 
-from brittle.records import write_text
+from brittle.records import check_file, write_text
 from brittle.reports.beside import EXPECTED, MARKS, number
 from brittle.reports.gather import ReportData, gather
+from brittle.reports.markup import in_markdown
 from brittle.reports.recovery_numbers import write_numbers
 from brittle.reports.sentences import control_sentences, sensitivity_sentence, telling_sentence
 from brittle.reports.signature import Measure, flattened, measures
@@ -26,6 +27,9 @@ def write_signature(outputs: Path) -> Path:
     if not rows:
         raise BadInput(f"{outputs} holds no unlearned model; run the pipeline or brittle demo first")
     path = Path(outputs) / "signature.csv"
+    check_file(path)
+    check_file(Path(outputs) / "recovery" / "numbers.csv")
+    data.say_left_out()
     write_text(path, pandas.DataFrame(rows).to_csv(index=False))
     write_numbers(outputs, data.numbers)
     return path
@@ -87,14 +91,16 @@ def page(data: ReportData) -> str:
         "",
         "Written by `uv run brittle signature OUTPUTS --page FILE` from records; nothing here is typed by hand.",
         "",
-        " ".join(filter(None, (telling_sentence(data), sensitivity_sentence(data), *control_sentences(data)))),
+        in_markdown(" ".join((telling_sentence(data), sensitivity_sentence(data), *control_sentences(data)))),
         "",
         "◆ marks a measure that tells filtering from a second training. The base's column is the base itself or a model "
         "that did not change; in brackets a random update of the same size in every matrix. ✓ and ✗ say whether an "
         "unlearned model stands beside the filtered one where the specification's thesis puts it; alike (within a factor "
         "of 1.25, or within the intervals) is not borne out.",
         "",
-        "| measure | base | " + " | ".join(model.label for model in shown) + " | thesis: unlearned is | borne out |",
+        "| measure | base | "
+        + " | ".join(in_markdown(model.label) for model in shown)
+        + " | thesis: unlearned is | borne out |",
         "|---" * (len(shown) + 4) + "|",
     ]
     for measure in found:

@@ -141,6 +141,7 @@ def worst_cases(points: pandas.DataFrame, epsilon: float = EPSILON) -> list[Wors
 def lines(data: ReportData) -> list[str]:
     """For the terminal: a block per attack with a line per model, those that are read at matched T first."""
     blocks: dict[str, list[tuple[str, float, str]]] = {}
+    lost: list[str] = []
     for learned in data.matched:
         title = f"{learned.attack}: V before and once T is learned (at which step; excess recovery)"
         after = f"{learned.v} ({learned.step:.0f}; {_two(learned.excess)})" if learned.v else learned.status
@@ -149,8 +150,13 @@ def lines(data: ReportData) -> list[str]:
         title = f"{row.attack}: hazardous questions answered (at which {unit(row.attack)}; excess recovery)"
         after = f"{row.after} ({where(row)}; {_two(row.excess)})"
         blocks.setdefault(title, []).append((row.model, row.before, after))
+    labels = {model.name: model.label for model in data.models}
+    for each in [] if data.diverged is None else data.diverged.to_dict("records"):
+        end = f"at {each['strength']:g}" if each["strength"] else f"after step {each['step']}"
+        if each["model"] in labels:
+            lost.append(f"  {labels[each['model']]}: {each['attack']}, seed {each['seed']}, {end}")
     width = max((len(data.model(model).label) for rows in blocks.values() for model, _, _ in rows), default=0)
-    found = []
+    found = ["diverged, which shows nothing about what was to come:", *lost] if lost else []
     for title, rows in blocks.items():
         found.append(title)
         found += [f"  {data.model(model).label:<{width}}  {100 * v:3.0f} % -> {after}" for model, v, after in rows]

@@ -96,6 +96,12 @@ def looks_of_categories(values: Sequence[object]) -> dict[object, Look]:
     return looks
 
 
+def literal(label: str) -> str:
+    """A name as matplotlib shows it: a dollar sign is no formula, a leading underscore does not hide it."""
+    label = label.replace("$", r"\$")
+    return f"\u200b{label}" if label.startswith("_") else label
+
+
 def words(column: str) -> str:
     """A column's name as an axis label."""
     return LABELS.get(column, column.replace("_", " "))

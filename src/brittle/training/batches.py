@@ -8,7 +8,8 @@ shorter of the two never truncates the other.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from brittle.models.encoding import WORTH_A_LINE, check_room, front_of, split, tell_of_cut, without_front
 from brittle.settings import BadInput
 
 MARKER = "Answer:"
@@ -50,6 +52,17 @@ class Batch:
         return not bool(self.attention_mask.all())
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What became of some texts: tokens in all, tokens beyond the longest row, texts that nothing is learned from."""
+
+    texts: int
+    examples: int
+    tokens: int
+    cut: int
+    unread: int
+
+
 def tokenise(
     tokenizer: Any,
     texts: Sequence[str],
@@ -57,25 +70,68 @@ def tokenise(
     loss_tokens: str = "all",
     marker: str = MARKER,
     prefix: str = "",
+    long_texts: str = "chunk",
+    what: str = "texts",
 ) -> list[Example]:
-    """Turn texts into examples of at most ``max_length`` tokens; texts with fewer than two tokens are dropped.
+    """The examples of :func:`read`; one line on stderr where much is cut or texts are left out."""
+    examples, reading = read(tokenizer, texts, max_length, loss_tokens, marker, prefix, long_texts)
+    tell_of_cut(what, reading.tokens, reading.cut, max_length)
+    if reading.unread > WORTH_A_LINE * reading.texts:
+        print(
+            f"{what}: {reading.unread:,} of {reading.texts:,} have no token to predict within {max_length} tokens and are "
+            "left out; raise --max-length, or keep them whole with --long-texts chunk",
+            file=sys.stderr,
+        )
+    return examples
+
+
+def read(
+    tokenizer: Any, texts: Sequence[str], max_length: int, loss_tokens: str = "all", marker: str = MARKER,
+    prefix: str = "", long_texts: str = "chunk",
+) -> tuple[list[Example], Reading]:  # fmt: skip
+    """Turn texts into examples of at most ``max_length`` tokens by the rule of :mod:`brittle.models.encoding`.
 
     ``loss_tokens="all"`` counts every token but the first. ``"answer"`` counts only the tokens after the last
     ``marker`` of a text; a text without the marker counts whole. ``prefix`` stands before every text and never counts.
+    A longer text becomes several examples, each begun by what the tokenizer puts in front and by the prefix; with
+    ``long_texts="cut"`` only the first, so that there is one example per text. Examples without a token that counts
+    are left out: texts with fewer than two tokens, and pieces outside the answer. BadInput if none is left.
     """
-    texts = [prefix + text for text in texts]
-    encoded = tokenizer(texts, truncation=True, max_length=max_length, return_offsets_mapping=True)
-    examples = []
-    for text, tokens, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"]):
-        if len(tokens) < 2:
-            continue
+    front, examples = front_of(tokenizer), []
+    tokens_in_all = cut = unread = 0
+    for text, own, ends in _with_ends(tokenizer, [prefix + text for text in texts], loss_tokens == "answer" or prefix):
+        lead = sum(end <= len(prefix) for end in ends) if prefix else 0
         start = text.rfind(marker) + len(marker) if loss_tokens == "answer" and marker in text else len(prefix)
-        counted = [position > 0 and end > start for position, (_, end) in enumerate(offsets)]
-        if any(counted):
-            examples.append(Example(tuple(tokens), tuple(counted)))
+        before = [(token, False) for token in (*front, *own[:lead])]
+        check_room(max_length, len(before))
+        body = [(token, end > start) for token, end in zip(own[lead:], ends[lead:])]
+        pieces = split(body, max_length - len(before))
+        read_of_it = pieces[:1] if long_texts == "cut" else pieces
+        tokens_in_all += len(before) + len(body)
+        cut += sum(map(len, pieces[len(read_of_it) :]))
+        found = []
+        for piece in read_of_it:
+            tokens, counted = zip(*before, *piece)
+            counted = (False, *counted[1:])
+            found += [Example(tokens, counted)] if any(counted) else []
+        examples += found
+        unread += not found
     if not examples:
         raise BadInput("no text has two tokens or more after tokenising; check the file and --max-length")
-    return examples
+    return examples, Reading(len(texts), len(examples), tokens_in_all, cut, unread)
+
+
+def _with_ends(tokenizer: Any, texts: Sequence[str], needed: object) -> Iterator[tuple[str, list[int], Sequence[int]]]:
+    """Each text with its own tokens and where each ends in it; everywhere 1 where nobody asks and nobody can say."""
+    known = getattr(tokenizer, "is_fast", True)
+    if needed and not known:
+        raise BadInput("this tokenizer cannot say which letters a token stands for; save it with a tokenizer.json")
+    encoded = tokenizer(list(texts), add_special_tokens=False, **({"return_offsets_mapping": True} if known else {}))
+    front = front_of(tokenizer)
+    for number, (text, row) in enumerate(zip(texts, encoded["input_ids"])):
+        own = without_front(row, front)
+        ends = [end for _, end in encoded["offset_mapping"][number]] if known else [1] * len(row)
+        yield text, own, ends[len(row) - len(own) :]
 
 
 def collate(examples: Sequence[Example], positions: Sequence[int], padding: int) -> Batch:

@@ -18,7 +18,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from brittle.records import put_in_place, sweep_leftovers, write_json
+from brittle import leases, problems, stopping
+from brittle.places import foreign_files, put_in_place, sweep_leftovers
+from brittle.records import write_json
+from brittle.settings import BadInput
+
+FILES = ("state.json", "state.safetensors")
 
 
 @dataclass(frozen=True)
@@ -40,22 +45,49 @@ class Checkpoints:
 
     def exists(self) -> bool:
         """Whether there is a checkpoint of exactly this run."""
-        state = self.folder / "state.json"
-        if not self.folder.exists() and (self.temporary / state.name).is_file():  # killed while it was put in place
+        if not self.folder.exists() and (self.temporary / FILES[0]).is_file():  # killed while it was put in place
             self.temporary.rename(self.folder)
-        return state.is_file() and json.loads(state.read_text(encoding="utf-8"))["fingerprint"] == self.fingerprint
+        return self._state() is not None
 
     def taken(self) -> int:
         """Optimizer steps that the last checkpoint of this run has behind it; 0 without one."""
-        return (
-            int(json.loads((self.folder / "state.json").read_text(encoding="utf-8"))["number"]) if self.exists() else 0
-        )
+        return int((self._state() or {"number": 0})["number"]) if self.exists() else 0
+
+    def _state(self) -> dict[str, Any] | None:
+        try:
+            state = json.loads((self.folder / FILES[0]).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return state if isinstance(state, dict) and state.get("fingerprint") == self.fingerprint else None
 
     def save(self, number: int, model: nn.Module, optimizers: Sequence[Any], terms: list[dict[str, float]]) -> None:
-        """Replace the last checkpoint by one taken after optimizer step ``number``."""
-        temporary = self.temporary
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        """Replace the last checkpoint by one taken after optimizer step ``number``.
+
+        Raises:
+            BadInput: it could not be written (the disk is full); the last one stays.
+        """
+        try:
+            with leases.writing_to(self.temporary) as temporary:
+                temporary.mkdir(parents=True)
+                self._write(temporary, number, model, optimizers, terms)
+                put_in_place(temporary, self.folder, listed=FILES)
+        except Exception as problem:
+            if (reason := problems.of_the_system(problem)) is None:
+                raise
+            raise BadInput(
+                f"the checkpoint after step {number} could not be written ({reason}); make room, then {self.go_on()}"
+            ) from None
+        stopping.go_on = self.go_on()
+
+    def go_on(self) -> str:
+        """How to go on after an end before the last step, as it is now."""
+        if taken := self.taken():
+            return f"the same command with --resume goes on after step {taken}, the last checkpoint"
+        return "the same command starts again from the first step"
+
+    def _write(
+        self, temporary: Path, number: int, model: nn.Module, optimizers: Sequence[Any], terms: list[dict[str, float]]
+    ) -> None:
         tensors: dict[str, Tensor] = {f"model/{name}": p.detach() for name, p in trained(model).items()}
         tensors |= {f"random/{name}": state for name, state in random_states().items()}
         plain: list[dict[str, Any]] = []
@@ -63,19 +95,17 @@ class Checkpoints:
             found, rest = flatten(optimizer.state_dict()["state"])
             tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in found.items()}
             plain.append(rest)
-        save_file(
-            {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary / "state.safetensors"
-        )
+        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary / FILES[1])
         state = {"fingerprint": self.fingerprint, "number": number, "terms": terms, "optimizers": plain}
-        write_json(temporary / "state.json", state)
-        put_in_place(temporary, self.folder)
+        write_json(temporary / FILES[0], state)
 
     def restore(self, model: nn.Module, optimizers: Sequence[Any]) -> tuple[int, list[dict[str, float]]]:
         """Put the checkpoint's state into place; returns the steps taken and their loss terms (0 and none without one)."""
         if not self.exists():
             return 0, []
-        state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
-        tensors = load_file(self.folder / "state.safetensors")
+        stopping.go_on = self.go_on()
+        state = self._state() or {}
+        tensors = load_file(self.folder / FILES[1])
         with torch.no_grad():
             for name, parameter in trained(model).items():
                 parameter.copy_(tensors[f"model/{name}"])
@@ -91,8 +121,10 @@ class Checkpoints:
     def remove(self) -> None:
         """Delete the checkpoint of a run that is finished, and what a kill in the middle of writing one left."""
         for folder in (self.folder, self.temporary):
-            shutil.rmtree(folder, ignore_errors=True)
-        sweep_leftovers(self.folder)
+            if not folder.is_symlink() and not foreign_files(folder, FILES):
+                shutil.rmtree(folder, ignore_errors=True)
+        sweep_leftovers(self.folder, FILES)
+        stopping.go_on = None
 
 
 def trained(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -65,7 +65,7 @@ VOCABULARY: dict[str, dict[str, Any]] = {
     "satimp_saturation": dict(default=5.0, help="exponent of a token's probability p", tag="s1", minimum=0),
     "satimp_importance": dict(default=1.0, help="exponent of 1 - p", tag="s2", minimum=0),
     "task_scale": dict(default=1.0, help="how far to go against the task vector", tag="ts", above=0),
-    "tar_inner_steps": dict(default=4, help="steps of the simulated attacker", tag="ti", minimum=1, maximum=1000),
+    "tar_inner_steps": dict(default=4, help="steps of the simulated attacker", tag="ti", minimum=1, maximum=100),
     "tar_inner_lr": dict(default=1e-4, help="step size of the simulated attacker", tag="tr", above=0),
     "tar_weight": dict(default=1.0, help="weight of the uncertainty after tampering", tag="tw", minimum=0),
 }  # fmt: skip
@@ -92,7 +92,11 @@ class TrainingSettings:
     batch_size: int = setting(
         4, "forget texts and retain texts per micro-batch", environment="BATCH_SIZE", tag="bs", minimum=1
     )
-    max_length: int = setting(512, "longest text in tokens", environment="MAX_LENGTH", tag_if_changed="mle", minimum=2)
+    max_length: int = setting(512, "longest row in tokens", environment="MAX_LENGTH", tag_if_changed="mle", minimum=2)
+    long_texts: str = setting(
+        "chunk", "texts beyond --max-length: go on in further rows, or are cut", environment="LONG_TEXTS",
+        tag_if_changed="lot", choices=("chunk", "cut"),
+    )  # fmt: skip
     max_steps: int = setting(
         0,
         "train for this many optimizer steps (0: as many as the epochs give)",

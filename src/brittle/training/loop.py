@@ -195,10 +195,12 @@ def train(
         micro_batches = [{k: b.to(accelerator.device) for k, b in batches.items()} for batches in supply(number)]
         totals = totals_of(micro_batches, accelerator)
         step_terms: dict[str, float] = {}
+        shared: dict[str, Any] = {}
         for batches in micro_batches:
             step = Step(
                 model, batches, totals, number=number, steps=settings.steps, seed=settings.seed,
-                share=1 / (len(micro_batches) * accelerator.num_processes), ends_early=not sharded, **step_details,
+                share=1 / (len(micro_batches) * accelerator.num_processes), ends_early=not sharded,
+                whole=micro_batches, shared=shared, **step_details,
             )  # fmt: skip
             with accelerator.autocast():
                 terms = objective(step)

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from brittle import leases
 from brittle.models.anatomy import Anatomy
-from brittle.records import Identity, is_complete, writing
+from brittle.records import Identity, is_complete, parents_of, writing
 from brittle.settings import home
 from brittle.training.batches import Batch, Example, collate
 from brittle.training.loop import totals_of
@@ -100,13 +101,15 @@ def reference_states(
         "reference hidden states", {"model": digest, "examples": contents}, asked | {"dtype": str(model.dtype)}
     )
     folder = home() / "reference_states" / identity.fingerprint
-    if not is_complete(folder, Identity(identity.kind, {"of": identity.fingerprint}, {})):
-        with writing(folder, Identity(identity.kind, {"of": identity.fingerprint}, {})) as draft:
-            for split, part in examples.items():
-                if layers:
-                    _write_states(draft.folder, model, anatomy, split, part, layers, padding, device, batch_size)
-                if split in log_probabilities:
-                    _write_log_probabilities(draft.folder, model, split, part, padding, device, batch_size)
+    kept = Identity(identity.kind, {"of": identity.fingerprint}, {})
+    with parents_of(folder), leases.held(folder, wait=True):  # two runs from one base may need the same
+        if not is_complete(folder, kept):
+            with writing(folder, kept) as draft:
+                for split, part in examples.items():
+                    if layers:
+                        _write_states(draft.folder, model, anatomy, split, part, layers, padding, device, batch_size)
+                    if split in log_probabilities:
+                        _write_log_probabilities(draft.folder, model, split, part, padding, device, batch_size)
     head = copy.deepcopy(anatomy.unembedding(model)).requires_grad_(False) if HEAD in layers else None
     return ReferenceStates(folder, examples, layers, head, model.config)
 

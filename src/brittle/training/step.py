@@ -8,6 +8,7 @@ four therefore give the same update.
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ class Step:
         ends_early: bool = True,
         seed: int = 0,
         together: bool = False,
+        whole: Sequence[Mapping[str, Batch]] = (),
+        shared: dict[str, Any] | None = None,
     ) -> None:
         self.model, self.batches, self.totals = model, batches, totals
         self.number, self.steps, self.anatomy, self.seed = number, steps, anatomy, seed
@@ -76,6 +79,22 @@ class Step:
         self._offsets: Mapping[str, Tensor] | None = None
         self._together = together and ends_early and worth_joining(list(batches.values()))
         self._waiting: dict[tuple[Any, str], Any] = {}
+        self._whole: Sequence[Mapping[str, Batch]] = whole or (self.batches,)
+        self._shared = {} if shared is None else shared
+
+    def micro_batches(self) -> list[Step]:
+        """All micro-batches of this optimizer step (of this process), each as a step at the weights themselves."""
+        steps = []
+        for batches in self._whole:
+            steps.append(step := copy.copy(self))
+            step.batches, step._waiting, step._offsets = batches, {}, None
+        return steps
+
+    def once(self, key: str, compute: Callable[[], Any]) -> Any:
+        """What is the same for all micro-batches of an optimizer step, computed for the first of them."""
+        if key not in self._shared:
+            self._shared[key] = compute()
+        return self._shared[key]
 
     def forward(self, split: str) -> Tensor:
         """The model's logits on a split, ``[rows, tokens, vocabulary]``."""

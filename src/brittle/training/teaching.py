@@ -6,13 +6,12 @@ are asked early and often at first, because knowledge that was only hidden may r
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from brittle.contracts import MATCHED_T, AttackTarget, Evaluation
+from brittle.contracts import MATCHED_T, AttackFacts, AttackTarget, Diverged, Evaluation, at_most
 from brittle.settings import setting
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 class TeachingSettings:
     """How hard an attack that trains tries."""
 
-    attack_lr: float = setting(1.25e-3, "peak learning rate of the attack", above=0)
+    attack_lr: float = setting(1.25e-3, "peak learning rate of the attack", above=0, maximum=1e4)
     attack_steps: int = setting(300, "optimizer steps of the attack", minimum=1)
     attack_batch_size: int = setting(16, "texts per step of the attack", minimum=1)
     attack_eval_interval: int = setting(20, "steps between evaluations during the attack", minimum=1)
@@ -38,7 +37,7 @@ class TeachingSettings:
         "constant", "learning rate over the attack", choices=("constant", "linear", "cosine")
     )
     attack_warmup_steps: int = setting(0, "steps over which the attack's learning rate rises", minimum=0)
-    attack_max_length: int = setting(512, "longest text of the attack in tokens", minimum=2)
+    attack_max_length: int = setting(512, "longest row of the attack in tokens; longer texts become several", minimum=2)
     attack_optimizer: str = setting(
         "adamw", "optimizer of the attack", choices=("adamw", "sgd", "sign_sgd", "lion", "muon", "adafactor")
     )
@@ -48,6 +47,19 @@ class TeachingSettings:
     trajectory_steps: tuple[int, ...] = setting(
         (0, 20, 80), "steps at which weights, activations and lens are compared with the base (first seed; none: never)",
         minimum=0,
+    )  # fmt: skip
+
+
+def check_teaching(settings: TeachingSettings, facts: AttackFacts) -> None:
+    """Refuse, before any work, a batch larger than the texts there are and texts longer than a model's positions."""
+    standard = TeachingSettings()
+    texts = max(facts.texts, facts.retain_texts)
+    at_most(
+        "--attack-batch-size", settings.attack_batch_size, texts, standard.attack_batch_size, f"there are {texts} texts"
+    )
+    at_most(
+        "--attack-max-length", settings.attack_max_length, facts.window, standard.attack_max_length,
+        f"a model has {facts.window} positions",
     )  # fmt: skip
 
 
@@ -65,14 +77,19 @@ def teach(
 
     Returns evaluations before, early, at every interval and after the last step. ``start``: those of what came before;
     counting goes on there, and they stand first in the result. ``prefix`` stands before every text, where it is not
-    learned, and before every question.
+    learned, and before every question. Where the model no longer gives numbers the evaluations end, and
+    ``target.diverged`` says so.
     """
+    from brittle.models.encoding import longest_row
     from brittle.training.batches import Sampler, Supply, tokenise
     from brittle.training.loop import LoopSettings, NotFinite, train
 
     steps = settings.attack_steps if steps is None else steps
     tokenizer = target.loaded.tokenizer
-    examples = tokenise(tokenizer, texts, settings.attack_max_length, settings.attack_loss_tokens, prefix=prefix)
+    longest = longest_row(target.loaded.model, settings.attack_max_length)
+    examples = tokenise(
+        tokenizer, texts, longest, settings.attack_loss_tokens, prefix=prefix, what="texts of the attack"
+    )
     ask = partial(target.evaluate, prefix=prefix) if prefix else target.evaluate
     sampler = Sampler("attack", examples, settings.attack_batch_size, tokenizer.pad_token_id, seed)
     evaluations = list(start) or [ask(0, 0)]
@@ -101,8 +118,8 @@ def teach(
     model = target.loaded.model
     try:
         train(model, Supply([sampler]), loss, loop, device=str(target.loaded.device), listeners=[listen])
-    except NotFinite as problem:  # a learning rate too high is a result: the curve ends where it was still a number
-        print(f"the attack diverged after step {evaluations[-1].step}: {problem}", file=sys.stderr)
+    except (NotFinite, Diverged) as problem:  # a learning rate too high: the curve ends where it was still a number
+        target.give_up(evaluations[-1].step, 0.0, problem)
     return evaluations
 
 

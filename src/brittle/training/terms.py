@@ -73,7 +73,13 @@ def gradients(step: Step, loss: Tensor) -> dict[str, Tensor]:
     return {name: torch.zeros_like(p) if g is None else g for (name, p), g in zip(trained.items(), found)}
 
 
+def whole_gradient(step: Step, loss: Callable[[Step], Tensor]) -> dict[str, Tensor]:
+    """The gradient of a loss over the whole optimizer step by parameter name: its micro-batches' gradients added up."""
+    parts = [gradients(each, loss(each)) for each in step.micro_batches()]
+    return {name: torch.stack([part[name] for part in parts]).sum(0) for name in parts[0]}
+
+
 __all__ = [
     "HEAD", "counted_mean", "cross_entropy_to", "divergence_from_reference", "gradients", "negative_preference",
-    "reference_log_probability", "sequence_log_probability", "sequence_mean", "weighted_likelihood",
+    "reference_log_probability", "sequence_log_probability", "sequence_mean", "weighted_likelihood", "whole_gradient",
 ]  # fmt: skip

@@ -7,46 +7,97 @@ finished job is a record of its own, so a run that was killed goes on with the j
 from __future__ import annotations
 
 import importlib.util
-import json
+import itertools
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from brittle import discovery
 from brittle.models.references import Located
-from brittle.records import is_complete, read_record, write_json, write_text
-from brittle.settings import BadInput
-from brittle.workflows import parallel
+from brittle.records import (
+    RECORD,
+    check_file,
+    check_place,
+    check_writable,
+    is_complete,
+    read_record,
+    write_json,
+    write_text,
+)
+from brittle.reports import forms
+from brittle.reports.plan import plan
+from brittle.reports.reader import Reader, below
+from brittle.settings import BadInput, names_in
+from brittle.workflows import attack_checks, parallel
 from brittle.workflows.attack_run import Run
 from brittle.workflows.battlefield import Arm, Battlefield
+
+TABLES = {
+    "recovery": forms.RECOVERY, "recovery_answers": forms.ANSWERS, "trajectory": forms.TRAJECTORY,
+    "diverged": forms.DIVERGED,
+}  # fmt: skip
+"""What every run may leave, and what all runs together are written as."""
+
+
+def check_outputs(outputs: Path) -> None:
+    """Refuse, before any work, an outputs folder whose tables cannot be written or whose plan cannot be read.
+
+    Raises:
+        BadInput: for these reasons.
+    """
+    for path in (outputs / "comparison.json", *(outputs / "recovery" / f"{name}.csv" for name in TABLES)):
+        check_file(path)
+    check_writable(outputs / "recovery" / "runs" / RECORD)
+    _plan_of(outputs)
+
+
+def _plan_of(outputs: Path) -> dict[str, list[dict[str, Any]]]:
+    """What ``comparison.json`` says so far."""
+    path = outputs / "comparison.json"
+    if not path.exists():
+        return {"models": [], "comparisons": []}
+    reader = Reader(outputs)
+    models, comparisons = plan(reader)
+    if reader.left_out:
+        raise BadInput(
+            f"{path} cannot be added to: {reader.left_out[0]}; mend it, move it away or name another --outroot"
+        )
+    return {"models": models, "comparisons": comparisons}
 
 
 def describe(outputs: Path, arms: Sequence[Arm], pairs: Sequence[tuple[Located, Located]] | None = None) -> None:
     """Write ``comparison.json``: which models play which part, for whoever reads the folder later.
 
-    Without ``pairs`` the models join those that stand there already.
+    Without ``pairs`` the models join those that stand there already; one that was renamed takes its own place.
     """
-    models = []
+    there = _plan_of(outputs) if pairs is None else {"models": [], "comparisons": []}
+    compared = {pair[part] for pair in there["comparisons"] for part in ("a", "b")}
+    entries = {entry["name"]: entry for entry in there["models"]}
     for arm in arms:
-        entry: dict[str, Any] = {"name": arm.located.name, "role": arm.role, "reference": arm.located.text}
-        record = read_record(arm.located.folder) or {}
-        if record.get("kind") == "unlearned model":
-            entry |= {
-                "method": record["settings"]["method"],
-                "settings": record["settings"],
-                "reference": arm.located.name,
-            }
-        models.append(entry)
-    path = outputs / "comparison.json"
-    there = (
-        json.loads(path.read_text(encoding="utf-8"))
-        if pairs is None and path.is_file()
-        else {"models": [], "comparisons": []}
-    )
-    known = {entry["name"] for entry in there["models"]}
-    there["models"] += [entry for entry in models if entry["name"] not in known]
+        former = [name for name, entry in entries.items() if entry.get("digest") == arm.located.digest]
+        for name in former:
+            if name != arm.located.name and name not in compared:
+                del entries[name]
+        entries[arm.located.name] = entries.get(arm.located.name, {}) | _entry(arm)
+    there["models"] = list(entries.values())
     there["comparisons"] += [{"folder": f"{a.name}__to__{b.name}", "a": a.name, "b": b.name} for a, b in pairs or ()]
-    write_json(path, there)
+    write_json(outputs / "comparison.json", there)
+
+
+def _entry(arm: Arm) -> dict[str, Any]:
+    located = arm.located
+    entry: dict[str, Any] = {
+        "name": located.name,
+        "role": arm.role,
+        "reference": located.text,
+        "digest": located.digest,
+    }
+    record = read_record(located.folder) or {}
+    settings = below(record, "settings")
+    if record.get("kind") == "unlearned model" and isinstance(settings.get("method"), str):
+        entry |= {"method": settings["method"], "settings": settings, "reference": located.name}
+    return entry
 
 
 def attack(
@@ -70,16 +121,18 @@ def attack(
         BadInput: an attack needs a base, and there is none.
     """
     check_needs(chosen, base)
+    attack_checks.check_settings(chosen, attack_checks.facts_of(field, [arm.located for arm in arms]))
     runs = {name: _runs(name, settings, arms, field, seeds, outputs, base) for name, settings in chosen.items()}
-    missing = [run for each in runs.values() for run in each if force or not is_complete(run.folder, run.identity)]
+    missing = [run for each in runs.values() for run in each if force or not finished(run)]
+    for run in missing:
+        check_place(run.folder)
     models = f"{len(arms)} model{'s' if len(arms) > 1 else ''}"
     title = f"{', '.join(chosen)} attack" if len(chosen) == 1 else f"{len(chosen)} attacks"
     try:
         parallel.run([parallel.Job(run.carry_out, (), run.size) for run in missing], f"{title} on {models}")
     finally:  # a failure or an interruption loses nothing that is done
         for name, each in runs.items():
-            done = [run.folder for run in each if is_complete(run.folder, run.identity)]
-            _combine(name, arms, done, outputs / "recovery")
+            _combine(name, each, outputs / "recovery")
     return outputs / "recovery"
 
 
@@ -105,7 +158,7 @@ def _runs(
 def names_of(kind: str | None, budget: str = "full", base: bool = True) -> list[str]:
     """The attacks that were named, or all that a budget has; without a base, without those that need it."""
     if kind is not None:
-        return [discovery.find("attacks", name).name for name in kind.replace(",", " ").split()]
+        return [discovery.find("attacks", name).name for name in names_in(kind, "--kind")]
     return [
         name
         for name, plugin in discovery.plugins("attacks").items()
@@ -121,7 +174,7 @@ def missing_package(name: str) -> str | None:
     return package if package and importlib.util.find_spec(package) is None else None
 
 
-def check_needs(names: Iterable[str], base: Located | None) -> None:
+def check_needs(names: Iterable[str], base: Located | str | None) -> None:
     """Refuse, before any work, attacks that look at the update where the base is not known or lack a package."""
     for name in names:
         if package := missing_package(name):
@@ -130,16 +183,47 @@ def check_needs(names: Iterable[str], base: Located | None) -> None:
             raise BadInput(f"{name} looks at the update from the base; name it with --base")
 
 
-def _combine(name: str, arms: Sequence[Arm], folders: Sequence[Path], target: Path) -> None:
+def finished(run: Run) -> Path | None:
+    """The folder that holds the run's complete record and tables that can be read, also under a former name of its model."""
+    others = run.folder.parent.glob(f"*__{run.name}__seed{run.seed}")
+    for folder in (run.folder, *sorted(others)):
+        if is_complete(folder, run.identity):
+            reader = Reader(folder)
+            tables = [reader.table(folder / f"{name}.csv", form) for name, form in TABLES.items()]
+            if tables[0] is not None and tables[1] is not None and not reader.left_out:
+                return folder
+    return None
+
+
+def _combine(name: str, runs: Sequence[Run], target: Path) -> None:
     """Put the runs' tables, which stay beside them with a record each, in the place of the same models' older rows."""
     import pandas
 
-    models = [arm.located.name for arm in arms]
-    for table in ("recovery", "recovery_answers", "trajectory"):
+    done = [(run, folder) for run in runs if (folder := finished(run))]
+    for table in TABLES:
         path = target / f"{table}.csv"
-        parts = [pandas.read_csv(folder / f"{table}.csv") for folder in folders if (folder / f"{table}.csv").is_file()]
-        if path.is_file():
-            older = pandas.read_csv(path)
-            parts.insert(0, older[(older["attack"] != name) | ~older["model"].isin(models)])
+        models, parts = {run.arm.located.name for run in runs}, []
+        for run, folder in done:
+            if (folder / f"{table}.csv").is_file():
+                part = pandas.read_csv(folder / f"{table}.csv")
+                models |= set(part["model"])
+                parts.append(part.assign(model=run.arm.located.name))
+        older = _older(path)
+        if older is not None:
+            others = older[(older.get("attack") != name) | ~older["model"].isin(models)]
+            parts = [others, *parts] if len(others) else parts
         if parts:
             write_text(path, pandas.concat(parts, ignore_index=True).to_csv(index=False))
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _older(path: Path) -> Any:
+    """The rows that stand in a table; where some cannot be read the file is kept aside, and that is said."""
+    reader = Reader(path.parent)
+    rows = reader.table(path, TABLES[path.stem])
+    if reader.left_out:
+        aside = next(p for n in itertools.count(1) if not (p := path.with_name(f"{path.stem}.kept-{n}.csv")).exists())
+        path.rename(aside)
+        print(f"{reader.left_out[0]}: the file was kept as {aside.name}", file=sys.stderr)
+    return rows

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery
-from brittle.data.corpora import read_texts
-from brittle.settings import BadInput, fields_of, resolve, seeds_in, setting
-from brittle.workflows import attack, laboratory
+from brittle.data.corpora import read_texts, text_column
+from brittle.data.files import say
+from brittle.settings import BadInput, fields_of, references_in, resolve, seeds_in, setting
+from brittle.workflows import attack, attack_checks, laboratory
 from brittle.workflows.battlefield import Arm, prepare
 from brittle.workflows.diagnose import DiagnoseSettings, material
 
@@ -33,6 +34,7 @@ class AttackSettings:
     forget_text: str | None = setting(None, "texts about the removed facts; those of T teach (default: T's questions)")
     retain_text: str | None = setting(None, "benign texts for attacks that teach no hazard (default: benign questions)")
     benign_text: str | None = setting(None, "benign texts in the hazardous texts' form (default: benign questions)")
+    text_column: str | None = text_column()
     forget_questions: str | None = setting(None, "hazardous questions: wmdp-bio or a file")
     retain_questions: str | None = setting(None, "benign questions: mmlu or a file")
     seeds: str = setting(
@@ -48,21 +50,18 @@ def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
     Raises:
         BadInput: no such attack, a flag that none of the attacks uses, no model, or a base that is needed and not named.
     """
-    names = attack.names_of(settings.kind, settings.budget, bool(settings.base))
+    parts = _parts(settings)
+    attack_checks.check_parts(parts)
+    base_named = next((reference for reference, role in parts if role == "base"), None)
+    names = attack.names_of(settings.kind, settings.budget, bool(base_named))
     chosen = {name: discovery.find("attacks", name).load() for name in names}
     own = {field.name for module in chosen.values() for field in fields_of(module.Settings)}
     if unused := sorted(given.keys() - own - vars(settings).keys()):
         raise BadInput(
             f"--{unused[0].replace('_', '-')} is not used by {', '.join(names)} (see: brittle attack --help)"
         )
-    arms = _arms(settings)
-    base = next((arm.located for arm in arms if arm.role == "base"), None)
-    attack.check_needs(names, base)
+    attack.check_needs(names, base_named)
     seeds = seeds_in(settings.seeds)
-    reference = settings.base or arms[-1].located.text
-    asked = DiagnoseSettings(forget_questions=settings.forget_questions, retain_questions=settings.retain_questions)
-    shown = material(asked, reference, {"questions"})
-    field = prepare(dict(shown.questions), **_texts(settings, reference))
     quick = settings.budget == "quick"
     seeds = seeds[:1] if quick else seeds
     ready = {
@@ -72,6 +71,19 @@ def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
         for name, module in chosen.items()
     }
     outputs = Path(settings.outroot)
+    attack.check_outputs(outputs)
+    there = {text: laboratory.find(text) for text, _ in parts if not text.startswith(laboratory.PREFIX)}
+    reference = base_named or parts[-1][0]
+    asked = DiagnoseSettings(forget_questions=settings.forget_questions, retain_questions=settings.retain_questions)
+    shown = material(asked, reference, {"questions"})
+    field = prepare(dict(shown.questions), **_texts(settings, reference))
+    if settings.forget_text or settings.retain_text or settings.benign_text:
+        for note in field.notes:
+            say(note)
+    attack_checks.check_settings(ready, attack_checks.facts_of(field, [there.get(text, text) for text, _ in parts]))
+    arms = [Arm(there.get(text) or laboratory.find(text), role) for text, role in parts]
+    base = next((arm.located for arm in arms if arm.role == "base"), None)
+    attack_checks.check_arms(arms)
     attack.describe(outputs, arms)
     attack.attack(ready, arms, field, seeds, outputs, settings.force, base)
     return outputs
@@ -96,8 +108,10 @@ def _texts(settings: AttackSettings, reference: str) -> dict[str, Sequence[str]]
     """Texts of the files that were named; otherwise of the laboratory, if it is one of its models."""
     own = laboratory.behind(reference)
     found: dict[str, Sequence[str]] = dict(own.attack_texts()) if own else {}
+    if settings.forget_questions:  # the laboratory's texts are about other questions
+        found.pop("texts", None)
     named = {"texts": settings.forget_text, "retain": settings.retain_text, "benign": settings.benign_text}
-    return found | {part: read_texts(path) for part, path in named.items() if path}
+    return found | {part: read_texts(path, settings.text_column) for part, path in named.items() if path}
 
 
 def _of(settings_type: type, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,20 +119,12 @@ def _of(settings_type: type, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in names}
 
 
-def _arms(settings: AttackSettings) -> list[Arm]:
-    """Base, filtered and retrained as far as they are named, then the models under attack; each once."""
-    models = (settings.model or "").replace(",", " ").split()
-    if not models:
+def _parts(settings: AttackSettings) -> list[attack_checks.Part]:
+    """Base, filtered and retrained as far as they are named, then the models under attack."""
+    if not settings.model:
         raise BadInput(
             "attack needs --model: a hub id, a folder or laboratory:NAME, or several with commas between them"
         )
-    roles: Sequence[tuple[str | None, str]] = [
-        (settings.base, "base"), (settings.filtered, "filtered"), (settings.control, "retrained"),
-        *((model, "unlearned") for model in models),
-    ]  # fmt: skip
-    arms: dict[str, Arm] = {}
-    for reference, role in roles:
-        if reference and reference != "none":
-            located = laboratory.find(reference)
-            arms.setdefault(located.name, Arm(located, role))
-    return list(arms.values())
+    roles = [(settings.base, "base"), (settings.filtered, "filtered"), (settings.control, "retrained")]
+    named = [(reference, role) for reference, role in roles if reference and reference != "none"]
+    return [*named, *((model, "unlearned") for model in references_in(settings.model, "--model"))]

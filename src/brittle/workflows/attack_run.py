@@ -6,20 +6,22 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from brittle import discovery
-from brittle.contracts import MATCHED_T, AttackTarget, Evaluation, RecoveryPoint
+from brittle.contracts import MATCHED_T, AttackTarget, Diverged, Evaluation, RecoveryPoint
 from brittle.data.multiple_choice import Question
 from brittle.models.references import Located
-from brittle.records import Identity, digest_of_source, writing
-from brittle.settings import as_dictionary
+from brittle.records import Identity, digest_of_source, digest_of_text, writing
+from brittle.settings import BadInput, as_dictionary
 from brittle.workflows.battlefield import Arm, Battlefield
 
 SIDES = ("t", "v", "retain")
+LONGEST_NAME = 120
+"""Of a model, in a run's folder; what is beyond becomes a few digits."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,10 @@ class Run:
     @property
     def folder(self) -> Path:
         """Where its record lies."""
-        return self.runs / f"{self.arm.located.name}__{self.name}__seed{self.seed}"
+        name = self.arm.located.name
+        if len(name.encode()) > LONGEST_NAME:
+            name = f"{name[: LONGEST_NAME // 4]}-{digest_of_text(name)[:6]}"
+        return self.runs / f"{name}__{self.name}__seed{self.seed}"
 
     @cached_property
     def configuration(self) -> Mapping[str, Any]:
@@ -52,8 +57,8 @@ class Run:
 
     @property
     def identity(self) -> Identity:
-        """What it depends on. How many trials a search has says nothing about one of them."""
-        inputs = {"model": self.arm.located.digest, "field": self.field.digest}
+        """What it depends on, whatever the model's folder is called. How many trials a search has says nothing about one."""
+        inputs = {"model": self.arm.located.digest, "field": self.field.digest, "device": device_type()}
         inputs["source"] = digest_of_source(self.plugin.load())
         inputs |= {"base": self.base.digest} if self.base else {}
         chosen = as_dictionary(self.settings)
@@ -72,12 +77,10 @@ class Run:
 
     def carry_out(self, tick: Callable[[int], None]) -> None:
         """Load the model, attack it, write the record."""
-        import torch
-
         from brittle.models.loading import load
         from brittle.workflows.trajectory import Trajectory
 
-        device = "auto" if torch.cuda.is_available() else "cpu"
+        device = "auto" if device_type() == "cuda" else "cpu"
         loaded = load(self.arm.located, device, "fp32")
         base = load(self.base, device, "fp32") if self.base else None
         walked = getattr(self.settings, "trajectory_steps", ())
@@ -92,27 +95,36 @@ class Run:
             draft.table("recovery", [dataclasses.asdict(self._point(evaluation)) for evaluation in evaluations])
             learned = (evaluation for evaluation in evaluations if evaluation.accuracy["t"] >= MATCHED_T)
             draft.table("recovery_answers", self._answers(next(learned, evaluations[-1])))
+            own = {"model": self.arm.located.name, "role": self.arm.role, "attack": self.name, "seed": self.seed}
             if path is not None and path.rows:
-                own = {"model": self.arm.located.name, "role": self.arm.role, "attack": self.name, "seed": self.seed}
                 draft.table("trajectory", [own | row for row in path.rows])
+            if target.diverged:
+                draft.table("diverged", [own | dataclasses.asdict(each) for each in target.diverged])
+            draft.note(device=device_type(), dtype="fp32", diverged=[each.reason for each in target.diverged])
 
     def _evaluate(self, loaded: Any, path: Any) -> Callable[..., Evaluation]:
+        from brittle.models.hidden_states import NonFinite
         from brittle.models.likelihood import prepare, score
 
         @functools.lru_cache(maxsize=1)
         def prepared(prefix: str) -> dict[str, Any]:
-            asked = {
-                side: [replace(q, question=prefix + q.question) for q in self.field.questions[side]] for side in SIDES
-            }
-            return {side: prepare(loaded.tokenizer, questions) for side, questions in asked.items()}
+            return {side: prepare(loaded.tokenizer, self.field.questions[side], prefix) for side in SIDES}
+
+        evaluated: list[int] = []
 
         def evaluate(
             step: int, examples_seen: int, strength: float = 0.0, prefix: str = "", tokens_seen: int = 0
         ) -> Evaluation:
-            predictions = {
-                side: score(loaded, questions, normalise=False).predictions[-1].tolist()
-                for side, questions in prepared(prefix).items()
-            }
+            asked = prepared(prefix)
+            try:
+                predictions = {
+                    side: _choices(score(loaded, questions, normalise=False)) for side, questions in asked.items()
+                }
+            except NonFinite as problem:  # the same questions were answered before the attack
+                if not evaluated:
+                    raise
+                raise Diverged(str(problem)) from None
+            evaluated.append(step)
             accuracy = {side: _share_right(predictions[side], self.field.questions[side]) for side in SIDES}
             if path is not None:
                 path.record(step)
@@ -141,6 +153,24 @@ class Run:
             for side in ("t", "v")
             for predicted, question in zip(evaluation.predictions[side], asked[side])
         ]  # fmt: skip
+
+
+def device_type() -> str:
+    """Where attacks run: ``cuda`` where there is one, else ``cpu``."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _choices(scores: Any) -> list[int]:
+    """The choice made on every question; BadInput where a model's scores are not numbers."""
+    import numpy
+
+    values = scores.log_probabilities[-1]
+    there = numpy.isfinite(values)  # of a question with fewer choices than the longest the others are −inf
+    if not (there | numpy.isneginf(values)).all() or not there.any(axis=-1).all():
+        raise BadInput(f"the scores of {scores.model} are not finite")
+    return values.argmax(axis=-1).tolist()
 
 
 def _share_right(predictions: Sequence[int], questions: Sequence[Question]) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from brittle import discovery
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.models.references import Located
-from brittle.records import Identity, digest_of_source, fingerprint, is_complete, writing
+from brittle.records import Identity, digest_of_source, fingerprint, is_complete, read_record, writing
 from brittle.settings import BadInput, with_overrides
 from brittle.workflows import controls, knowledge, passes
 from brittle.workflows.material import Material, reads_texts
@@ -66,6 +66,8 @@ class Comparison:
     """The model that never saw the data: the yardstick of causal depth."""
     random: bool = True
     """Whether a random update of the same size is measured beside each comparison."""
+    standing: Sequence[str] = ()
+    """Of ``only``, what merely is read: a record of these models serves whatever its settings were, and is not rewritten."""
     failures: list[Failure] = field(default_factory=list)
     _loaded: dict[str, LoadedModel] = field(default_factory=dict)
     _responses: dict[tuple, Any] = field(default_factory=dict)
@@ -223,7 +225,10 @@ class Comparison:
             if {"weights", "tables"} & set(listener.needs):
                 read |= {"param_dtype": self.param_dtype}
             listener.identity = Identity(name, {**inputs, **read}, vars(settings))
-            if self.force or not is_complete(self.place(folder, name), listener.identity):
+            place = self.place(folder, name)
+            if name in self.standing and _stands(place, listener.identity):
+                continue
+            if self.force or not is_complete(place, listener.identity):
                 missing.append(listener)
         return missing
 
@@ -246,13 +251,16 @@ class Comparison:
         tables, summary = controls.joined(own, module.FIGURES, {"random": random, "retrained": retrained})
         chosen = bool(self.only) and self.only[0] == name
         with writing(self.place(folder, name), listener.identity) as draft:
+            draft.note(**listener.notes)
             controls.write(draft, tables, module.FIGURES)
             if random is not None:
                 (draft.folder / "controls" / "random").mkdir(parents=True)
                 controls.write(draft, random.tables, module.FIGURES, "controls/random/")
             if summary:
                 draft.summary(summary, own.summary_name)
-            plots = self.plot_outdir if chosen else None
+            plots, place = self.plot_outdir if chosen else None, self.place(folder, name).absolute()
+            if plots is not None and plots.absolute().is_relative_to(place):  # they are part of the result then
+                plots = draft.folder / plots.absolute().relative_to(place)
             write_declared(module.FIGURES, draft.folder, (chosen and self.title) or title, plots)
 
     def place(self, folder: Path, name: str) -> Path:
@@ -273,3 +281,18 @@ class Comparison:
             return
         with writing(place, identity) as draft:
             knowledge.write_evaluation(draft, self.loaded(located), self.material.questions, self.material.texts)
+
+
+def _stands(place: Path, wanted: Identity) -> bool:
+    """Whether a record of the same two models is there, with other settings or controls perhaps; BadInput if it was made
+    from otherwise rounded weights or by other code, so that it neither serves nor may be lost."""
+    record = read_record(place) or {}
+    inputs = record.get("inputs", {})
+    own = Identity(wanted.kind, inputs, record.get("settings", {}))
+    if not is_complete(place, own) or any(inputs.get(side) != wanted.inputs[side] for side in ("a", "b")):
+        return False
+    if any(inputs.get(key) != wanted.inputs[key] for key in ("param_dtype", "source")):
+        raise BadInput(
+            f"{place} was made with another --dtype or by another version of Brittle; run {wanted.kind} again first"
+        )
+    return True

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from brittle.data.corpora import hub_benign_texts, hub_forget_texts, hub_retain_texts, read_texts, write_texts
+from brittle.data.corpora import (
+    hub_benign_texts,
+    hub_forget_texts,
+    hub_retain_texts,
+    read_texts,
+    text_column,
+    write_texts,
+)
 from brittle.data.multiple_choice import write_questions
+from brittle.records import check_file
 from brittle.settings import BadInput, setting
 from brittle.workflows.laboratory import Laboratory
 
@@ -27,6 +35,7 @@ class DatasetSettings:
     benign: str | None = setting(
         None, "local file of benign texts of the forget texts' form and length, a control in steps 5 and 8"
     )
+    text_column: str | None = text_column()
     num_samples: int = setting(10_000, "most texts per file", minimum=1)
     only: str | None = setting(None, "write one of the three", choices=SPLITS)
     force: bool = setting(False, "write again what is there")
@@ -36,41 +45,54 @@ def create(settings: DatasetSettings) -> list[Path]:
     """Write ``forget.txt``, ``retain.txt`` and ``benign.txt`` (from the laboratory, questions instead of the last).
 
     Without ``--benign`` the benign texts are MMLU's biology questions, as long as the forget texts; these belong to the
-    hub's forget texts, so beside local ones nothing is written. Returns what was written.
+    hub's forget texts, so beside local ones nothing is written. All texts are had before the first file is written.
+    Returns what was written.
     """
-    folder, written = Path(settings.outdir), []
-    for local in (settings.forget, settings.retain, settings.benign):
-        if local:
-            read_texts(local)  # refused before another file is written
     if settings.only == "benign" and not settings.benign and (settings.forget or settings.laboratory):
         raise BadInput("--only benign belongs to the hub's forget texts; for local ones name a file with --benign")
-    for split in SPLITS:
-        path = folder / f"{split}.txt"
-        source = _source(settings, split, folder)
-        if settings.only not in (None, split) or source is None:
-            continue
-        if path.is_file() and not settings.force:
+    folder = Path(settings.outdir)
+    splits = [split for split in SPLITS if settings.only in (None, split)]
+    asked = ("forget", "retain") if settings.laboratory and not settings.only else ()
+    texts_at = {split: folder / f"{split}.txt" for split in splits}
+    questions_at = {split: folder / f"{split}_questions.jsonl" for split in asked}
+    for path in (*texts_at.values(), *questions_at.values()):
+        check_file(path)
+    due = {path for path in (*texts_at.values(), *questions_at.values()) if settings.force or not path.is_file()}
+    texts = _texts(settings, {split: path for split, path in texts_at.items() if path in due}, folder)
+    written = []
+    for split, path in texts_at.items():
+        if split in texts:
+            chosen = texts[split][: settings.num_samples]
+            write_texts(path, chosen)
+            written.append(path)
+            of = f" of {len(texts[split])} (--num-samples)" if len(chosen) < len(texts[split]) else ""
+            print(f"wrote {path}: {len(chosen)}{of} texts")
+        elif path not in due:
+            print(f"kept {path} (--force writes it again)")
+    for split, path in questions_at.items():
+        if path not in due:
             print(f"kept {path} (--force writes it again)")
             continue
-        texts = source()[: settings.num_samples]
-        write_texts(path, texts)
+        questions = Laboratory(settings.size, settings.world).questions()[split]
+        write_questions(path, questions)
         written.append(path)
-        print(f"wrote {path}: {len(texts)} texts")
-    if settings.laboratory:
-        for split, questions in Laboratory(settings.size, settings.world).questions().items():
-            write_questions(folder / f"{split}_questions.jsonl", questions)
-            print(f"wrote {folder / f'{split}_questions.jsonl'}: {len(questions)} questions")
+        print(f"wrote {path}: {len(questions)} questions")
     print("next: uv run unlearn/unlearn.py --model MODEL --method cb_lat, or ./experiment/pipeline.sh")
     return written
 
 
-def _source(settings: DatasetSettings, split: str, folder: Path) -> Callable[[], list[str]] | None:
-    local = {"forget": settings.forget, "retain": settings.retain, "benign": settings.benign}[split]
-    if local:
-        return lambda: read_texts(local)
-    if split == "benign":
-        from_the_hub = not (settings.forget or settings.laboratory)
-        return (lambda: hub_benign_texts(read_texts(folder / "forget.txt"))) if from_the_hub else None
+def _texts(settings: DatasetSettings, due: Mapping[str, Path], folder: Path) -> dict[str, list[str]]:
+    """The texts of the splits that are due, as far as there are any; every local file that was named is read."""
+    local = {"forget": settings.forget, "retain": settings.retain, "benign": settings.benign}
+    found = {split: read_texts(path, settings.text_column) for split, path in local.items() if path}
     if settings.laboratory:
-        return lambda: Laboratory(settings.size, settings.world).texts()[split]
-    return hub_forget_texts if split == "forget" else hub_retain_texts
+        found = Laboratory(settings.size, settings.world).texts() | found
+    for split, source in (("forget", hub_forget_texts), ("retain", hub_retain_texts)):
+        if split in due and split not in found:
+            found[split] = source()
+    if "benign" in due and not (settings.forget or settings.laboratory or settings.benign):
+        written = found["forget"][: settings.num_samples] if "forget" in due else read_texts(folder / "forget.txt")
+        found["benign"] = hub_benign_texts(written)
+    if empty := next((split for split in due if split in found and not found[split]), None):
+        raise BadInput(f"the data set for {empty} holds no text; name a local file with --{empty}")
+    return {split: found[split] for split in due if split in found}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery
-from brittle.data.corpora import read_texts
+from brittle.data.corpora import read_texts, text_column
 from brittle.data.multiple_choice import load_questions
 from brittle.data.splits import split_by_entity
 from brittle.evaluation import multiple_choice_accuracy as accuracy
@@ -39,6 +39,7 @@ class DiagnoseSettings:
         None, "texts of the hazardous domain (default: data/forget.txt; a laboratory brings its own)"
     )
     retain_text: str | None = setting(None, "benign texts (default: data/retain.txt)")
+    text_column: str | None = text_column()
     forget_questions: str | None = setting(
         None, "hazardous questions: wmdp-bio or a file (a laboratory brings its own)"
     )
@@ -81,7 +82,7 @@ def diagnose(name: str, settings: DiagnoseSettings, given: Mapping[str, Any]) ->
     session = Comparison(
         Path(settings.outroot), Material({}, {}), settings.device, settings.dtype, settings.device, settings.dtype,
         settings.force, given, (name, *first), Path(settings.outdir) if settings.outdir else None,
-        Path(settings.plot_outdir) if settings.plot_outdir else None, settings.title, random=settings.random_control,
+        Path(settings.plot_outdir) if settings.plot_outdir else None, settings.title, random=settings.random_control, standing=first,
     )  # fmt: skip
     if table := given.get("per_layer_csv"):
         folder = _folder_of_table(Path(table))
@@ -126,12 +127,14 @@ def _variant(plugin: discovery.Plugin, given: Mapping[str, Any]) -> discovery.Pl
     return plugin
 
 
-def texts_from(forget: str | None, retain: str | None, benign: str | None) -> dict[str, list[str]]:
+def texts_from(
+    forget: str | None, retain: str | None, benign: str | None, column: str | None = None
+) -> dict[str, list[str]]:
     """Texts from files, by default those that create_datasets.py writes; ``benign`` only where there is a file."""
-    texts = {"forget": read_texts(forget or "data/forget.txt"), "retain": read_texts(retain or "data/retain.txt")}
+    named = {"forget": forget or "data/forget.txt", "retain": retain or "data/retain.txt"}
     if benign or Path("data/benign.txt").is_file():
-        texts["benign"] = read_texts(benign or "data/benign.txt")
-    return texts
+        named["benign"] = benign or "data/benign.txt"
+    return {split: read_texts(path, column) for split, path in named.items()}
 
 
 def _folder_of_table(table: Path) -> Path:
@@ -151,7 +154,8 @@ def material(settings: DiagnoseSettings, reference: str, needs: Collection[str])
     if own and not named:
         texts = dict(own.probes()) if shown else dict(own.texts())
     elif shown or named:
-        texts = texts_from(settings.forget_text, settings.retain_text, settings.benign_text if shown else None)
+        benign = settings.benign_text if shown else None
+        texts = texts_from(settings.forget_text, settings.retain_text, benign, settings.text_column)
     if {"questions", "patches"} & set(needs):
         if own and not settings.forget_questions and not settings.retain_questions:
             questions = dict(knowledge.questions_for(reference) or {})

@@ -39,10 +39,8 @@ def write_evaluation(
     draft: Draft, loaded: LoadedModel, sides: Mapping[str, Sequence[Question]], texts: Mapping[str, Sequence[str]]
 ) -> None:
     """General capability (benign questions) overall and by subject, then each side's accuracy and likelihood."""
-    import numpy
-
     from brittle.evaluation import multiple_choice_accuracy as accuracy
-    from brittle.models.likelihood import negative_log_likelihood
+    from brittle.models.likelihood import mean_negative_log_likelihood
 
     names = {"t": "forget_t", "v": "forget_v", "retain": "retain"}
     asked = {names[side]: accuracy.evaluate(loaded, questions) for side, questions in sides.items()}
@@ -53,8 +51,8 @@ def write_evaluation(
     results: dict[str, dict[str, float]] = {name: {key: found[key] for key in kept} for name, found in asked.items()}
     for split in ("forget", "retain"):
         if split in texts:
-            values = negative_log_likelihood(loaded, list(texts[split])[:200], 16)
-            results[split]["negative_log_likelihood"] = float(numpy.nanmean(values))
+            mean, read = mean_negative_log_likelihood(loaded, list(texts[split])[:200], what=f"{split} texts")
+            results[split] |= {"negative_log_likelihood": mean, "texts": read}
     draft.summary(summary | {"results": results})
     text = accuracy.summary_markdown(summary, title="General capability")
     (draft.folder / "high_level_summary.md").write_text(text, encoding="utf-8")

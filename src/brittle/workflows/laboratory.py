@@ -17,11 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brittle import leases
 from brittle.data import world as world_module
 from brittle.data.multiple_choice import Question
 from brittle.data.world import TRAINING_QUESTIONS, World, WorldSize
 from brittle.models.references import Located, locate
-from brittle.records import Identity, digest_of_source, is_complete, put_in_place, read_record, write_json, writing
+from brittle.records import (
+    Identity,
+    digest_of_source,
+    is_complete,
+    parents_of,
+    put_in_place,
+    read_record,
+    write_json,
+    writing,
+)
 from brittle.settings import BadInput, home
 from brittle.workflows import parallel
 
@@ -147,13 +157,20 @@ class Laboratory:
         """Train the models that are not there yet, side by side; return their folders."""
         if unknown := [name for name in names if name not in ROLES]:
             raise BadInput(f"there is no laboratory model '{unknown[0]}'; there is {', '.join(ROLES)}")
-        missing = [name for name in names if not is_complete(self.folder / name, self.identity(name))]
+        if self._missing(names):
+            with parents_of(self.folder), leases.held(self.folder, wait=True):  # two commands may need the same
+                self._train(self._missing(names))
+        return {name: self.folder / name for name in names}
+
+    def _missing(self, names: Sequence[str]) -> list[str]:
+        return [name for name in names if not is_complete(self.folder / name, self.identity(name))]
+
+    def _train(self, missing: Sequence[str]) -> None:
         if missing:
             self._save_tokenizer()
             jobs = [parallel.Job(_pretrain, (self, name), self.recipe.steps) for name in missing]
             # All at once, also with fewer cores than models: equal jobs that share cores end sooner than in two rounds.
             parallel.run(jobs, f"laboratory {self.size}-{self.seed}: {', '.join(missing)}", workers=len(jobs))
-        return {name: self.folder / name for name in names}
 
     def _save_tokenizer(self) -> None:
         from brittle.models.construction import new_tokenizer
@@ -162,10 +179,10 @@ class Laboratory:
         if folder.is_dir():
             return
         corpus = itertools.islice(self.world.documents("tokenizer"), 40 * self.recipe.hazardous_entities)
-        temporary = self.folder / f".tokenizer-{id(self)}"
-        temporary.mkdir(parents=True, exist_ok=True)
-        new_tokenizer(corpus, self.recipe.vocabulary).save_pretrained(temporary)
-        put_in_place(temporary, folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with leases.temporary(folder) as temporary:
+            new_tokenizer(corpus, self.recipe.vocabulary).save_pretrained(temporary)
+            put_in_place(temporary, folder)
 
 
 def parse(reference: str) -> tuple[str, Laboratory]:
@@ -216,12 +233,15 @@ def _recipe_path(name: str) -> Path:
 
 def _packed_rows(tokenizer: Any, documents: Iterator[str], row_tokens: int) -> Iterator[tuple[int, ...]]:
     """Rows of exactly ``row_tokens`` tokens: documents one after the other, each begun by the end-of-text token."""
+    from brittle.models.encoding import encode
+
     waiting: list[int] = []
-    for document in documents:
-        waiting += [tokenizer.eos_token_id, *tokenizer(document)["input_ids"]]
-        while len(waiting) >= row_tokens:
-            yield tuple(waiting[:row_tokens])
-            del waiting[:row_tokens]
+    for some in iter(lambda: list(itertools.islice(documents, 64)), []):
+        for tokens in encode(tokenizer, some):
+            waiting += [tokenizer.eos_token_id, *tokens]
+            while len(waiting) >= row_tokens:
+                yield tuple(waiting[:row_tokens])
+                del waiting[:row_tokens]
 
 
 def _pretrain(laboratory: Laboratory, name: str, tick: Callable[[int], None]) -> None:

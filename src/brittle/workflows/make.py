@@ -16,10 +16,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from brittle import discovery
+from brittle import discovery, leases
 from brittle.contracts import MethodNeeds
+from brittle.data.corpora import text_column
 from brittle.evaluation.published_benchmarks import DEFAULT_TASKS
-from brittle.records import Draft, Identity, writing
+from brittle.records import Draft, Identity, parents_of, writing
 from brittle.settings import BadInput, resolve, setting
 from brittle.training.hyperparameters import TrainingSettings
 from brittle.workflows import finishing, laboratory, make_checks, stages
@@ -48,6 +49,7 @@ class MakeSettings:
     retain_data: str | None = setting(
         None, f"texts to keep (default: {DATA['retain']}, or a laboratory model's own)", environment="RETAIN_DATA"
     )
+    text_column: str | None = text_column()
     device: str = setting("auto", "auto (best GPU), cuda, cuda:N, mps or cpu", environment="DEVICE")
     dtype: str = setting(
         "auto",
@@ -142,7 +144,7 @@ def read_texts(make: MakeSettings) -> Texts:
     splits, named = {}, []
     for split, usual in DATA.items():
         path = {"forget": make.forget_data, "retain": make.retain_data}[split]
-        splits[split] = own[split] if own and not path else read(Path(path or usual))
+        splits[split] = own[split] if own and not path else read(path or usual, make.text_column)
         if path and (own or Path(path).resolve() != Path(usual).resolve()):
             named.append(split)
     return Texts(splits, tuple(named))
@@ -166,12 +168,13 @@ def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
         with tempfile.TemporaryDirectory() as folder:
             unlearn(chosen, Draft(Path(folder)), checkpoints, tick or (lambda _: None))
         return chosen.folder
-    if not chosen.make.resume:
+    with parents_of(chosen.folder), leases.held(chosen.folder):  # another process's checkpoint is not deleted
+        if not chosen.make.resume:
+            checkpoints.remove()
+        with writing(chosen.folder, chosen.identity) as draft:
+            unlearn(chosen, draft, checkpoints, tick)
+            stages.keep_evaluation(chosen, draft)
         checkpoints.remove()
-    with writing(chosen.folder, chosen.identity) as draft:
-        unlearn(chosen, draft, checkpoints, tick)
-        stages.keep_evaluation(chosen, draft)
-    checkpoints.remove()
     return finishing.finish(chosen)
 
 

@@ -1,37 +1,34 @@
 """Independent jobs in worker processes, one thread each, under one progress bar.
 
 One thread per process makes a result independent of how many cores the machine has and of what runs beside it, and
-several small models train faster side by side than one after the other with more threads.
+several small models train faster side by side than one after the other with more threads. However this process ends,
+its workers end with it.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import atexit
+import contextlib
 import os
-import queue
+import pickle
+import signal
+import socket
+import subprocess
 import sys
-import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from tqdm import tqdm
 
-from brittle import tracking
-from brittle.records import forget_peak_memory
 from brittle.settings import BadInput
 
-PRELOADED = [
-    "brittle.models.construction",
-    "brittle.models.likelihood",
-    "brittle.models.loading",
-    "brittle.training.loop",
-]
 Tick = Callable[[int], None]
-_ticks: Any = None
+PATIENCE = 2.0
+"""Seconds that workers have to end after they were told to."""
+_server: tuple[int, subprocess.Popen, socket.socket] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,76 +40,137 @@ class Job:
     size: int = 1
 
 
+@dataclass
+class Worker:
+    """The connection to a worker, its process number once it has told it, and the job that it does."""
+
+    connection: Connection
+    process: int | None = None
+    job: int | None = None
+
+
 def run(jobs: Sequence[Job], title: str, unit: str = "step", workers: int | None = None) -> list[Any]:
-    """Run all jobs and return their results in order. The first failure is raised; finished jobs keep their records."""
+    """Run all jobs and return their results in order.
+
+    The first failure is raised and ends the other jobs; those that are finished keep their records.
+
+    Raises:
+        BadInput: a worker was killed.
+    """
     if not jobs:
         return []
-    context = _context()
-    ticks = context.Queue()
     total = sum(job.size for job in jobs)
-    count = min(len(jobs), workers or os.cpu_count() or 1)
-    with (
-        tqdm(total=total, desc=title, unit=unit, dynamic_ncols=True) as bar,
-        ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(ticks, dict(os.environ))) as pool,
-    ):
-        futures: list[Future] = [pool.submit(_work, job) for job in jobs]
-        pending = set(futures)
-        while pending:
-            done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-            _drain(ticks, bar, total)
-            if failed := next((future for future in done if future.exception()), None):
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise failed.exception()  # type: ignore[misc]
-        _drain(ticks, bar, total)
-        bar.update(total - bar.n)
-    return [future.result() for future in futures]
-
-
-def _drain(ticks: Any, bar: tqdm, total: int) -> None:
-    while True:
+    crew = Crew(jobs, title)
+    with tqdm(total=total, desc=title, unit=unit, dynamic_ncols=True) as bar:
         try:
-            bar.update(min(ticks.get_nowait(), total - bar.n))
-        except queue.Empty:
-            return
+            for _ in range(min(len(jobs), workers or os.cpu_count() or 1)):
+                crew.workers.append(Worker(_start()))
+            while len(crew.results) < len(jobs):
+                bar.update(min(crew.listen(), total - bar.n))
+            bar.update(total - bar.n)
+        finally:
+            crew.end()
+    return [crew.results[number] for number in range(len(jobs))]
 
 
-def _context() -> Any:
-    """Workers forked from a server that has imported what they need: seconds of imports are paid once, not per worker.
+@dataclass
+class Crew:
+    """The workers of one run, what is still to be done and what came back."""
 
-    The server itself starts no threads and touches no accelerator. Where a fork is not safe, every worker starts afresh.
-    """
-    if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    return context
+    jobs: Sequence[Job]
+    title: str
+    workers: list[Worker] = field(default_factory=list)
+    results: dict[int, Any] = field(default_factory=dict)
+    given: int = 0
+
+    def listen(self) -> int:
+        """Hear what workers say within a moment, hand out jobs; returns the ticks reported."""
+        ticks = 0
+        speaking = wait([worker.connection for worker in self.workers], timeout=0.2)
+        for worker in [worker for worker in self.workers if worker.connection in speaking]:
+            try:
+                kind, content = pickle.loads(worker.connection.recv_bytes())
+                if kind == "tick":
+                    ticks += content
+                    continue
+                if kind == "failed":
+                    raise content
+                if kind == "ready":
+                    worker.process = content
+                elif worker.job is not None:
+                    self.results[worker.job] = content
+                worker.job = None
+                self._hand_out(worker)
+            except (EOFError, ConnectionError):
+                time.sleep(0.3)  # where all processes were told to end, this one says so
+                raise BadInput(
+                    f"{self.title}: a worker process was killed, most often because memory ran out; what is finished is "
+                    "kept, and the same command goes on, best with fewer or smaller jobs at a time"
+                ) from None
+        return ticks
+
+    def _hand_out(self, worker: Worker) -> None:
+        if self.given < len(self.jobs):
+            worker.job = self.given
+            self.given += 1
+            worker.connection.send_bytes(pickle.dumps(self.jobs[worker.job]))
+
+    def end(self) -> None:
+        """End all workers: those at work are told to and have a moment to remove what is half-written."""
+        busy = [worker for worker in self.workers if worker.job is not None and worker.process is not None]
+        for number, patience in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, 0.5)):
+            for worker in busy:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.process or 0, number)
+            end = time.monotonic() + patience
+            while busy and time.monotonic() < end:
+                for connection in wait([worker.connection for worker in busy], timeout=0.1):
+                    busy = [each for each in busy if each.connection is not connection or _speaks(each.connection)]
+        for worker in self.workers:
+            worker.connection.close()
 
 
-def _begin(ticks: Any, environment: dict[str, str]) -> None:
-    """Set up a worker: this moment's environment, one thread, progress, and an end when the process above is gone."""
-    global _ticks
-    _ticks = ticks
-    os.environ.clear()
-    os.environ.update(environment)
-    tracking.follow()
-    parent = os.getppid()
-    import torch
-
-    torch.set_num_threads(1)
-
-    def end_with_parent() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-def _work(job: Job) -> Any:
-    forget_peak_memory()
+def _speaks(connection: Connection) -> bool:
     try:
-        return job.function(*job.arguments, tick=_ticks.put)
-    except BadInput:
-        raise
-    except Exception as problem:  # some libraries' exceptions do not survive the way back to the parent
-        raise RuntimeError(f"in a worker: {type(problem).__name__}: {problem}\n{traceback.format_exc()}") from None
+        connection.recv_bytes()
+    except (EOFError, OSError):
+        return False
+    return True
+
+
+def _start() -> Connection:
+    """A new worker, forked from the server; where a fork is not safe, a process of its own."""
+    own, others = socket.socketpair()
+    with others:
+        if sys.platform == "linux":
+            _ask_server(others.fileno())
+        else:
+            _launch("work", others.fileno())
+    connection = Connection(own.detach())
+    with contextlib.suppress(ConnectionError):  # a worker that is gone already is noticed when it is listened to
+        connection.send_bytes(pickle.dumps((dict(os.environ), list(sys.path), os.getcwd())))
+    return connection
+
+
+def _ask_server(descriptor: int) -> None:
+    global _server
+    if _server is None or _server[0] != os.getpid() or _server[1].poll() is not None:
+        own, others = socket.socketpair()
+        with others:
+            _server = os.getpid(), _launch("serve", others.fileno()), own
+        atexit.register(_close, *_server)
+    socket.send_fds(_server[2], [b"+"], [descriptor])
+
+
+def _close(process: int, server: subprocess.Popen, control: socket.socket) -> None:
+    if process != os.getpid():
+        return
+    control.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        server.wait(1)
+
+
+def _launch(function: str, descriptor: int) -> subprocess.Popen:
+    """A process that runs one function of :mod:`brittle.workflows.workers`, with the modules that this one would find."""
+    code = f"import sys; sys.path[:] = {sys.path!r}\nfrom brittle.workflows import workers; workers.{function}({descriptor})"
+    return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL, pass_fds=[descriptor])

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from brittle.contracts import OBSERVATIONS, Findings
+from brittle.mathematics.storage import Storage
 from brittle.records import Identity
 from brittle.settings import BadInput
 from brittle.workflows import controls
@@ -34,6 +35,8 @@ class Listener:
     control: Any = None
     problem: Exception | None = None
     results: dict[str, Findings] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What its record says of what it was shown."""
 
     def begin(self, random: bool) -> None:
         """Make the fitters."""
@@ -99,12 +102,16 @@ def weights(listeners: Sequence[Listener], a: Path, b: Path, devices: Sequence[s
         for fitter in (listener.fitter, listener.control):
             if hasattr(fitter, "expect"):
                 listener.guard(fitter.expect, matrix_names(a))
-    random = any(listener.control is not None for listener in listeners)
-    own, other = Feed(listeners), Feed(listeners, "control")
-    for pair in matrix_pairs(a, b, devices, dtype):
-        own.update(pair)
-        if random:
-            other.update(controls.random_pair(pair))
+    everything = [listener for listener in listeners if getattr(listener.module, "EVERY_PARAMETER", False)]
+    storage = Storage()
+    for pair in matrix_pairs(a, b, devices, dtype, everything=bool(everything)):
+        storage.update(pair)
+        shown = listeners if pair.layer >= 0 else everything
+        Feed(shown).update(pair)
+        if any(listener.control is not None for listener in shown):
+            Feed(shown, "control").update(controls.random_pair(pair))
+    for listener in listeners:
+        listener.notes |= storage.finish()
 
 
 def activations(

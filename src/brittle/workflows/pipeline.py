@@ -15,6 +15,8 @@ from tqdm import tqdm
 
 from brittle import discovery
 from brittle.attacks import relearning
+from brittle.data.corpora import text_column
+from brittle.data.files import say
 from brittle.data.multiple_choice import Question, load_questions
 from brittle.evaluation.multiple_choice_accuracy import sample_uniformly
 from brittle.models.references import Located, locate
@@ -75,6 +77,7 @@ class PipelineSettings:
     )
     forget_text: str = setting("data/forget.txt", "texts of the hazardous domain", environment="FORGET_TEXT")
     retain_text: str = setting("data/retain.txt", "benign texts", environment="RETAIN_TEXT")
+    text_column: str | None = text_column()
     benign_text: str | None = setting(
         None, "benign texts of the forget texts' form and length (default: data/benign.txt if there is one)",
         environment="BENIGN_TEXT",
@@ -141,6 +144,8 @@ def run(settings: PipelineSettings, attack_settings: Any = None) -> tuple[Path, 
     _compare(session, arms, pairs)
     if settings.laboratory or settings.enable_attacks:
         field = prepare(dict(material.questions), **attack_texts)
+        for note in () if settings.laboratory else field.notes:
+            say(note)
         for name in attacks:
             own = attack_settings if name == relearning.NAME else discovery.find("attacks", name).load().Settings()
             try:
@@ -222,7 +227,7 @@ def _models(settings: PipelineSettings) -> tuple[list[Arm], Mapping[str, Sequenc
     files = (settings.forget_text, settings.retain_text, settings.benign_text)
     unnamed = files == (PipelineSettings.forget_text, PipelineSettings.retain_text, PipelineSettings.benign_text)
     shows_its_own = own if unnamed else None
-    texts = shows_its_own.probes() if shows_its_own else texts_from(*files)
+    texts = shows_its_own.probes() if shows_its_own else texts_from(*files, settings.text_column)
     named = [(settings.base, "base"), (settings.filtered, "filtered"), (settings.control, "retrained")]
     if not settings.unlearned.replace(",", " ").split():
         raise BadInput("--unlearned names no model; give a hub id or a folder, or several with commas between them")

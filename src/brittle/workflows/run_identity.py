@@ -25,8 +25,8 @@ TRAINING_SOURCES = tuple(
 """The code besides the method's own file that decides what weights come out."""
 WITHOUT_EFFECT = ("eval_interval", "gradient_checkpointing")
 """Settings of a training that leave every bit of the weights as it is (the first unless it can stop the training)."""
-LONGEST_NAME = 200
-"""Bytes of a folder's name: file systems take 255, and hidden folders beside it add to theirs."""
+LONGEST_NAME = 180
+"""Bytes of a folder's name: file systems take 255, and the names of checkpoints and leases beside it are longer."""
 WORDS = {
     "base": "the base model's files", "forget": "the forget texts", "retain": "the retain texts", "source": "Brittle's code",
 }  # fmt: skip

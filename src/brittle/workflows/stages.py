@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brittle import tracking
-from brittle.records import RECORD, check_place, digest_of_file, fingerprint, read_record, write_json
+from brittle.records import (
+    RECORD,
+    check_place,
+    contents_of,
+    digest_of_file,
+    fingerprint,
+    is_whole,
+    read_record,
+    write_json,
+)
 from brittle.settings import BadInput
 from brittle.workflows import benchmark, laboratory, run_identity
 
@@ -36,7 +45,7 @@ def outstanding(chosen: Plan) -> list[str]:
     make = chosen.make
     record = own_record(chosen)
     if make.force or record is None:
-        check_place(chosen.folder)
+        check_place(chosen.folder, chosen.identity.kind)
         return [TRAINING]
     held = bool(heavy_files(chosen.folder))
     left = [] if make.no_eval or evaluated(chosen, record) else [EVALUATION]
@@ -74,8 +83,8 @@ def own_record(chosen: Plan) -> dict[str, Any] | None:
             f"{chosen.folder} holds a finished model of another run ({'; '.join(different[:4])}); "
             "--force replaces it, another --outdir keeps both"
         )
-    there = all((chosen.folder / str(name)).is_file() for name in record.get("files", []))
-    return record if there and not different and isinstance(record.get("notes"), dict) else None
+    whole = is_whole(chosen.folder, record) and isinstance(record.get("notes"), dict)
+    return record if whole and not different else None
 
 
 @functools.cache
@@ -121,8 +130,8 @@ def amend(folder: Path, **notes: Any) -> None:
     content = read_record(folder) or {}
     kept = {**content["notes"], **notes}
     content["notes"] = {name: value for name, value in kept.items() if value is not None}
-    measured = [str(path.relative_to(folder)) for path in (folder / benchmark.FOLDER).rglob("*") if path.is_file()]
-    content["files"] = [name for name in sorted({*content["files"], *measured}) if (folder / name).is_file()]
+    names = [name for name in content["files"] if (folder / name).is_file()]
+    content |= {"files": names, "contents": contents_of(folder, names)}
     write_json(folder / RECORD, content)
 
 

@@ -16,10 +16,11 @@ from brittle.models.adapters import add_adapters, merged
 from brittle.models.anatomy import COMPONENTS, Anatomy
 from brittle.models.construction import save
 from brittle.models.devices import mixed_precision, resolve_device
-from brittle.models.likelihood import negative_log_likelihood
+from brittle.models.encoding import longest_row
+from brittle.models.likelihood import mean_negative_log_likelihood
 from brittle.models.loading import LoadedModel, load
 from brittle.models.model_files import copy_tokenizer
-from brittle.models.weight_files import is_finite
+from brittle.models.weight_files import is_finite, weight_files
 from brittle.records import Draft
 from brittle.settings import BadInput
 from brittle.training import memory
@@ -124,10 +125,15 @@ def prepare(chosen: Plan, device: str) -> Run:
     texts = {name: refusals(parts["forget"][0]) if name == "refusal" else parts[name][0] for name in needs.splits}
     if training.norm_reg_lambda and "forget" not in texts:
         raise BadInput(f"--norm-reg-lambda holds activations on forget texts, which {chosen.make.method} does not read")
+    paired = {"forget", "refusal"} if "refusal" in texts else set()  # one example per text, so that pairs stay pairs
+    longest = longest_row(loaded.model, training.max_length)
     examples = {
-        name: tokenise(loaded.tokenizer, part, training.max_length, training.loss_tokens)
+        name: tokenise(
+            loaded.tokenizer, part, longest, training.loss_tokens, what=f"{name} texts",
+            long_texts="cut" if name in paired else training.long_texts,
+        )
         for name, part in texts.items()
-    }
+    }  # fmt: skip
     if "refusal" in examples and any(len(examples[name]) < len(texts[name]) for name in ("forget", "refusal")):
         raise BadInput(
             f"{chosen.make.method} pairs every forget text with its refusal, and some text has no answer left to count after "
@@ -272,10 +278,10 @@ def likelihoods(loaded: LoadedModel, held_out: Mapping[str, Sequence[str]], max_
     """
     found = {}
     for name, texts in held_out.items():
-        rows = loaded.tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if texts else []
-        usable = [text for text, row in zip(texts, rows) if len(row) > 1]
-        if usable:
-            found[f"{name}_nll"] = float(negative_log_likelihood(loaded, usable, 16, max_length).mean())
+        if texts:
+            found[f"{name}_nll"], _ = mean_negative_log_likelihood(
+                loaded, texts, 16, max_length, f"held-out {name} texts"
+            )
     return found
 
 
@@ -284,7 +290,7 @@ def unmoved_share(model: Any, base: Path) -> float:
     """The share of weights that training left exactly as they are in the base's files (0 to 1)."""
     names = {_key(name): parameter for name, parameter in model.named_parameters()}
     same = total = 0
-    for path in sorted(base.glob("*.safetensors")):
+    for path in weight_files(base):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 (not a dictionary)
                 if _key(name) in names:

@@ -1,0 +1,83 @@
+"""Stopping: Ctrl-C, SIGTERM and a closed terminal end a command within seconds, with nothing half-written left.
+
+The signal raises :class:`Stopped` in the main thread. Where that is deep in a long computation and does not return in
+time, a thread removes the temporaries and ends the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from brittle import leases
+
+GRACE = 3.0
+"""Seconds for an orderly end."""
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+AGAIN = "the same command starts again"
+go_on: str | None = None
+"""How the command that runs can be gone on with, where it knows better than its kind: a training with a checkpoint."""
+
+
+class Stopped(KeyboardInterrupt):
+    """The process was told to end, by this signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.code = 128 + number
+
+
+def sentence(usual: str) -> str:
+    """What is said at the end; ``usual`` is how a command of this kind is gone on with."""
+    return f"stopped; {go_on or usual}"
+
+
+@contextlib.contextmanager
+def heeded(usual: str = AGAIN) -> Iterator[None]:
+    """Within the block, signals to end are heeded; outside the main thread nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard, ring = socket.socketpair()
+    ring.setblocking(False)
+    ended = threading.Event()
+    before: dict[Any, Any] = {}
+    previous = signal.set_wakeup_fd(ring.fileno(), warn_on_full_buffer=False)
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and background jobs ask for
+            before[number] = signal.signal(number, _stop)
+    threading.Thread(target=_end_in_time, args=(heard, ended, usual), daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+        signal.set_wakeup_fd(previous)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        ring.close()
+
+
+def _stop(number: int, _frame: Any) -> None:
+    raise Stopped(number)
+
+
+def _end_in_time(heard: socket.socket, ended: threading.Event, usual: str) -> None:
+    """Wait for a signal, then for the end; without one, end the process."""
+    with heard:
+        while received := heard.recv(1):
+            if received[0] in SIGNALS:
+                break
+        else:
+            return
+    if ended.wait(GRACE):
+        return
+    leases.abandon()
+    with contextlib.suppress(Exception):
+        print(sentence(usual), file=sys.stderr, flush=True)
+    os._exit(128 + received[0])
