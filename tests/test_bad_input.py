@@ -144,6 +144,11 @@ def test_questions_that_cannot_be_used(place, capsys) -> None:
 def test_other_commands(place, capsys) -> None:
     assert "--name" in refused(capsys, "laboratory", "--size", "tiny", "--width", 32)
     assert "bse" in refused(capsys, "laboratory", "--size", "tiny", "--models", "bse")
+    assert "twice" in refused(capsys, "laboratory", "--size", "tiny", "--models", "base,base")
+    assert "names nothing" in refused(capsys, "laboratory", "--size", "tiny", "--models", ",")
+    assert "at most 4294967295" in refused(capsys, "laboratory", "--size", "tiny", "--world", 2**32)
+    assert "at most" in refused(capsys, "laboratory", "--name", "wide", "--width", 10**30)
+    assert "twice" in refused(capsys, "compare", "a,a")
     assert "multiple of 8" in refused(capsys, "laboratory", "--name", "nine", "--hazardous-entities", 9)
     assert "--heads" in refused(capsys, "laboratory", "--name", "odd", "--width", 30, "--heads", 7)
     assert "../x" in refused(capsys, "laboratory", "--name", "../x")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import errno
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 from test_bad_input import compare, place, refused, unlearn  # noqa: F401
 
-from brittle import records
+from brittle import commands, records
 from brittle.command_line import main
 from brittle.records import Identity, check_file, check_place, is_complete, writing
 from brittle.settings import BadInput
@@ -171,3 +176,120 @@ def test_an_unlearned_model_replaces_no_file_of_the_users(place, capsys) -> None
     before = tree(Path())
     assert "thesis.tex" in refused(capsys, "unlearn", *unlearn(place, epochs=0), "--force")
     assert tree(Path()) == before
+
+
+# --- what the system refuses is one line -----------------------------------------------------------------------------
+
+
+def brittle(
+    *arguments: object, folder: Path, output: object = subprocess.PIPE, **environment: str
+) -> subprocess.CompletedProcess:
+    """A command in a process of its own."""
+    code = "from brittle.command_line import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], cwd=folder, stdout=output, stderr=subprocess.PIPE, text=True,
+        encoding="utf-8", errors="replace", env=os.environ | environment, timeout=300,
+    )  # fmt: skip
+
+
+def one_line(done: subprocess.CompletedProcess, code: int) -> str:
+    assert done.returncode == code, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error")]
+    assert "Traceback" not in done.stderr
+    return line
+
+
+@pytest.mark.parametrize(
+    ("problem", "code", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "out/x"), 2, "out/x: No space left on device; make room on that disk"),
+        (PermissionError(errno.EACCES, "Permission denied", "x"), 2, "x: Permission denied; check its permissions"),
+        (OSError("two\nlines"), 2, "two lines"),
+        (MemoryError(), 2, "memory ran out"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 2, "memory ran out"),
+        (SafetensorError("Error while serializing: I/O error: No space left"), 2, "a file could not be read or written"),
+        (ZeroDivisionError("division by zero"), 1, "ZeroDivisionError: division by zero (test_public_files.py:"),
+        (RuntimeError("shapes\ndiffer"), 1, "RuntimeError: shapes differ (test_public_files.py:"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_every_problem_is_one_line_and_a_traceback_comes_on_demand(problem, code, words, capsys, monkeypatch) -> None:
+    def run(given, environment) -> int:
+        raise problem
+
+    monkeypatch.setitem(commands.COMMANDS, "fail", commands.Command("fails", run))
+    with pytest.raises(SystemExit) as end:
+        main("fail", [])
+    error = capsys.readouterr().err
+    assert end.value.code == code and error.count("\n") == 1 and words in error
+    assert ("fault of the program" in error) == (code == 1)
+    monkeypatch.setenv("BRITTLE_TRACEBACK", "1")
+    with pytest.raises(type(problem)):
+        main("fail", [])
+
+
+def test_a_home_that_cannot_be_used_is_one_line(tmp_path) -> None:
+    (tmp_path / "file").write_text("mine")
+    done = brittle("laboratory", "--size", "tiny", folder=tmp_path, BRITTLE_HOME=str(tmp_path / "file" / "home"))
+    assert str(tmp_path / "file") in one_line(done, 2)
+
+
+def test_output_that_nobody_reads_or_that_has_no_room_ends_quietly(tmp_path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = brittle("methods", folder=tmp_path, output=writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        assert "No space left on device" in one_line(brittle("methods", folder=tmp_path, output=full), 2)
+
+
+def test_an_ascii_locale_loses_characters_and_nothing_else(tmp_path) -> None:
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    usual, ascii_ = brittle("--help", folder=tmp_path), brittle("--help", folder=tmp_path, **ascii_only)
+    assert ascii_.returncode == 0 and len(ascii_.stdout.splitlines()) == len(usual.stdout.splitlines())
+    done = brittle("pipeline", "--help", folder=tmp_path, **ascii_only)
+    assert done.returncode == 0 and "?" in done.stdout and done.stdout.isascii()
+    assert "unknown command 'd??mo'" in one_line(brittle("dämo", folder=tmp_path, **ascii_only), 2)
+    brittle("attacks", "--page", "page.md", folder=tmp_path)
+    brittle("attacks", "--page", "ascii.md", folder=tmp_path, **ascii_only)
+    assert (tmp_path / "page.md").read_bytes() == (tmp_path / "ascii.md").read_bytes()
+
+
+@pytest.mark.parametrize("argument", [b"\xff", b"mod\xe4l"])
+def test_an_argument_that_is_not_text_is_refused(argument, tmp_path) -> None:
+    code = "from brittle.command_line import main; main()"
+    done = subprocess.run(
+        [os.fsencode(sys.executable), b"-c", code.encode(), b"report", argument],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert "argument 2" in one_line(done, 2) and list(tmp_path.iterdir()) == []
+
+
+def test_no_file_is_opened_as_text_without_an_encoding() -> None:
+    """What a name like ``open`` or ``write_text`` is called with, over the whole source."""
+    missing = []
+    for path in Path(commands.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            of_os = isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") in (
+                "os",
+                "gzip",
+                "bz2",
+                "lzma",
+                "zipfile",
+                "webbrowser",
+            )
+            mode = next((str(a.value) for a in node.args[1:2] if isinstance(a, ast.Constant)), "")
+            binary = "b" in mode or any(
+                k.arg == "mode" and "b" in str(getattr(k.value, "value", "")) for k in node.keywords
+            )
+            own = name in ("write_text",) and isinstance(node.func, ast.Name)  # ours is always UTF-8
+            text = name in ("open", "write_text", "read_text", "fdopen") and not (of_os or binary or own)
+            if text and not any(keyword.arg == "encoding" for keyword in node.keywords):
+                missing.append(f"{path.name}:{node.lineno}")
+    assert missing == []

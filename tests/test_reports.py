@@ -15,7 +15,7 @@ import reports_tree
 from brittle.contracts import Figure
 from brittle.reports import figures, style
 from brittle.reports.gather import gather
-from brittle.reports.measures import forget_accuracy, knowledge, movement
+from brittle.reports.measures import Movement, forget_accuracy, knowledge, movement
 from brittle.reports.page import write_report
 from brittle.reports.sentences import control_sentences, summary_lines
 from brittle.settings import BadInput
@@ -217,3 +217,12 @@ def test_bad_trees_are_refused_in_one_line(outputs: Path, tmp_path: Path) -> Non
     (outputs / "comparison.json").write_text("{")
     with pytest.raises(BadInput, match="not valid JSON"):
         gather(outputs)
+
+
+def test_movement_is_of_all_parameters_where_they_were_measured(outputs: Path) -> None:
+    """Norms and the embedding alone moved: the blocks' 0.00 would say that nothing did."""
+    folder = outputs / "laboratory_base__to__laboratory_filtered" / "weight_comparison"
+    summary = {"relative_frobenius_norm": 0.0, "relative_frobenius_norm_all_parameters": 0.25, "mean_stable_rank": 0.0}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    comparison = next(c for c in gather(outputs).comparisons if c.b == "laboratory_filtered")
+    assert movement(comparison) == Movement(0.25, 0.0)

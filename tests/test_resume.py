@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import shutil
 import subprocess
 import sys
@@ -10,13 +11,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_pipeline import settings_for
 from tiny_models import TEXTS, tiny_model, tiny_tokenizer
 
 from brittle import leases
+from brittle.command_line import main
+from brittle.settings import BadInput
+from brittle.training import checkpoint
 from brittle.training.batches import Sampler, Supply, tokenise
 from brittle.training.checkpoint import Checkpoints
 from brittle.training.loop import LoopSettings, train
 from brittle.training.optimizers import OPTIMIZERS
+from brittle.workflows import unlearning
 
 STEPS = 5
 
@@ -91,3 +97,58 @@ def test_a_kill_while_a_checkpoint_is_replaced_loses_nothing(moment: str, tmp_pa
     assert checkpoints.restore(tiny_model(seed=1), []) == (4, [])
     checkpoints.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_at_a_checkpoint_keeps_the_last_one_and_says_how_to_go_on(tmp_path: Path, monkeypatch) -> None:
+    checkpoints = Checkpoints(tmp_path / ".model.checkpoint", "this run", interval=1)
+    checkpoints.save(4, tiny_model(), [], [])
+
+    def full(_tensors, path) -> None:
+        Path(path).write_bytes(b"half of")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    expected = r"step 5 could not be written \(No space left.*--resume goes on after step 4, the last checkpoint"
+    with pytest.raises(BadInput, match=expected):
+        checkpoints.save(5, tiny_model(), [], [])
+    assert [path.name for path in tmp_path.iterdir()] == [".model.checkpoint"]
+    assert checkpoints.restore(tiny_model(seed=1), []) == (4, [])
+
+
+def test_a_checkpoints_place_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / ".model.checkpoint", "this run", interval=1)
+    (tmp_path / ".model.checkpoint").mkdir()
+    (tmp_path / ".model.checkpoint" / "thesis.tex").write_text("mine")
+    checkpoints.remove()
+    with pytest.raises(BadInput, match=r"holds thesis\.tex"):
+        checkpoints.save(1, tiny_model(), [], [])
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == [
+        ".model.checkpoint",
+        ".model.checkpoint/thesis.tex",
+    ]
+
+
+def test_a_full_disk_at_the_final_save_keeps_the_checkpoint(tmp_path: Path, monkeypatch, capsys) -> None:
+    settings_for(tmp_path / "good", "gpt_neox")
+    monkeypatch.chdir(tmp_path)
+
+    def full(*_arguments) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(unlearning, "save_result", full)
+    flags = {
+        "model": "good/base", "method": "grad_diff", "forget-data": "good/forget.txt", "retain-data": "good/retain.txt",
+        "device": "cpu", "max-steps": 3, "batch-size": 1, "checkpoint-interval": 2,
+    }  # fmt: skip
+    with pytest.raises(SystemExit) as end:
+        main("unlearn", [str(part) for name, value in flags.items() for part in (f"--{name}", value)])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert end.value.code == 2 and error.startswith(
+        "error: No space left on device; make room on that disk; then the same command"
+    )
+    assert "--resume goes on after step 2, the last checkpoint" in error
+    (left,) = Path("unlearned_models").iterdir()
+    assert left.suffix == ".checkpoint" and sorted(path.name for path in left.iterdir()) == [
+        "state.json",
+        "state.safetensors",
+    ]

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brittle import commands, discovery
 from brittle.command_line import main
+from brittle.command_settings import DemoSettings, LaboratorySettings
 from brittle.settings import (
+    LARGEST_SEED,
     BadInput,
     Parser,
     add_flags,
@@ -25,6 +29,7 @@ from brittle.settings import (
     folder_tags,
     from_folder_tags,
     load_dotenv,
+    refuse_unknown,
     resolve,
     setting,
     with_overrides,
@@ -40,6 +45,7 @@ class Baking:
     heat: float = setting(200.0, "in % of what is sensible", environment="HEAT", tag="h", above=0, below=300)
     flour: str = setting("rye", "kind of flour", tag_if_changed="fl", choices=("rye", "oat", "fine_wheat"))
     racks: tuple[int, ...] = setting((5, 6), "racks in use", environment="RACKS", tag="rk")
+    spices: tuple[float, ...] = setting((), "shares of spices")
     seeds: tuple[str, ...] = setting((), "what is strewn on top", tag_if_changed="se")
     salt: bool = setting(False, "with salt", environment="SALT", tag_if_changed="sa")
     lid: bool = setting(True, "under a lid", tag_if_changed="li")
@@ -89,7 +95,7 @@ def test_an_empty_environment_variable_is_none_at_all_but_a_flag_that_repeats_th
     assert with_overrides(Baking, {"loaves": 7, "lr": 1.0}) == Baking(loaves=7)  # other types' settings are left alone
 
 
-@pytest.mark.parametrize("text", ["5,6,7", "5 6 7", "5, 6, 7", " 5,6 7 "])
+@pytest.mark.parametrize("text", ["5,6,7", "5 6 7", "5, 6, 7", " 5,6 7 ", "5-6-7"])
 def test_a_tuple_is_written_with_commas_or_spaces(text) -> None:
     assert typed("--racks", text).racks == (5, 6, 7) == resolve(Baking, {}, {"RACKS": text}).racks
 
@@ -121,7 +127,19 @@ def test_numbers_and_optional_values_take_their_type() -> None:
         (["--loaves", "2.5"], "--loaves: '2.5' is not a valid int"),
         (["--loaves", "1\n2"], "--loaves"),
         (["--flour", "rye\noat"], "--flour"),
-        (["--racks", "5-6-x"], "--racks: '5-6-x' is not a valid tuple"),
+        (["--racks", "5;6;7"], "--racks: '5;6;7' is not a valid tuple"),
+        (["--racks", "5-6-"], "--racks: '5-6-' is not a valid tuple"),
+        (["--racks", ""], "--racks names nothing"),
+        (["--racks", "5,6,5"], "--racks: 5 stands there twice"),
+        (["--loaves", "²"], "--loaves: '²' is not a valid int"),
+        (["--loaves", "9" * 5000], f"--loaves: '{'9' * 40}…' is not a valid int"),
+        (["--loaves", "9" * 40], f"--loaves: {'9' * 40} is out of range; it must be at most 9.22e+18"),
+        (["--loaves", "\ud800"], "--loaves: '\\ud800' is not a valid int"),
+        (["--oven", "\ud800"], "--oven: '\\ud800' is not a valid str"),
+        (["--sugar", "1e39"], "--sugar: 1e+39 is out of range; it must be at most 3.4e+38"),
+        (["--spices", "0.5,nan"], "--spices: nan is not a finite number"),
+        (["--spices", "inf"], "--spices: inf is not a finite number"),
+        (["--spices=-1e39"], "--spices: -1e+39 is out of range"),
         (["--loaves", "-1"], "--loaves: -1 is out of range; it must be at least 0"),
         (["--heat", "0"], "--heat: 0.0 is out of range; it must be above 0"),
         (["--heat", "300"], "--heat: 300.0 is out of range; it must be below 300"),
@@ -144,6 +162,44 @@ def test_environment_variables_are_checked_as_flags_are_and_what_lies_on_a_bound
     assert "--heat: 300.0 is out of range" in refused(resolve, Baking, {}, {"HEAT": "300"})
     for allowed in (Baking(loaves=0), Baking(heat=1e-9), Baking(heat=299.9), Baking(sugar=0.0), Baking(sugar=None)):
         check(allowed)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"oven": Path("a/b")}, "a/b"), ({"loaves": numpy.int64(3)}, 3), ({"loaves": 3.0}, 3), ({"heat": 100}, 100.0),
+        ({"racks": [5, 6]}, (5, 6)), ({"racks": numpy.array([5, 6])}, (5, 6)), ({"racks": 5}, (5,)), ({"shop": None}, None),
+        ({"salt": True}, True), ({"seeds": ["poppy"]}, ("poppy",)), ({"spices": (1, 0.5)}, (1.0, 0.5)),
+    ],
+)  # fmt: skip
+def test_values_from_python_take_the_fields_type(given, expected) -> None:
+    ((name, _),) = given.items()
+    found = getattr(resolve(Baking, given), name)
+    assert found == expected and type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"loaves": 2.5}, {"loaves": True}, {"oven": ["a"]}, {"heat": object()}, {"salt": 3}, {"racks": [2.5]}, {"racks": ()},
+     {"heat": 10**400}, {"loaves": 2**63}, {"heat": math.nan}],
+)  # fmt: skip
+def test_values_from_python_that_do_not_fit_are_refused_in_one_line(given) -> None:
+    assert refused(resolve, Baking, given).startswith(f"--{next(iter(given))}")
+
+
+def test_a_name_that_no_setting_has_is_refused_with_the_nearest() -> None:
+    refuse_unknown(["loaves", "heat"], Baking)
+    assert refused(refuse_unknown, ["loaves", "loafes"], Baking) == "unknown setting loafes; did you mean loaves?"
+    assert "there is" in refused(refuse_unknown, ["qqq"], Baking)
+
+
+@pytest.mark.parametrize("settings_type", [TrainingSettings, LaboratorySettings, DemoSettings])
+def test_seeds_are_what_every_generator_takes(settings_type) -> None:
+    for field in fields_of(settings_type):
+        if field.name in ("seed", "world"):
+            assert getattr(resolve(settings_type, {field.name: str(LARGEST_SEED)}), field.name) == 2**32 - 1
+            for wrong in (str(2**32), "-1"):
+                assert "is out of range" in refused(resolve, settings_type, {field.name: wrong})
 
 
 def test_a_setting_without_a_default_is_required() -> None:
@@ -237,6 +293,31 @@ def test_a_dotenv_file_fills_what_the_environment_lacks(tmp_path, monkeypatch) -
     load_dotenv(path)
     expected = ["one", "two words", "three", "four", "a=b=", "six", "from the shell", "filled", None]
     assert [os.environ.get(f"BRITTLE_TEST_{name}") for name in names] == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("export\tX=1", "1"), ("X=", ""), ("X= # nothing", ""), ("X='a # b'", "a # b"), ('X="a b" # c', "a b"), ("X=a#b", "a#b"),
+        ("X='it", "'it"), ("\ufeffX=1", "1"), ("X=ä", "ä"),
+    ],
+)  # fmt: skip
+def test_a_line_of_a_dotenv_file(line, value, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("X", "")
+    (tmp_path / ".env").write_text(line, encoding="utf-8")
+    load_dotenv(tmp_path / ".env")
+    assert os.environ["X"] == value
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"A=\0", "loop"], ids=["not UTF-8", "NUL", "loop"])
+def test_a_dotenv_file_that_is_no_text_is_one_line_that_names_it(content, tmp_path) -> None:
+    path = tmp_path / ".env"
+    if content == "loop":
+        path.symlink_to(path)
+        load_dotenv(path)  # a link to nothing is no file
+        return
+    path.write_bytes(content)
+    assert str(path) in refused(load_dotenv, path)
 
 
 # --- discovery -------------------------------------------------------------------------------------------------------

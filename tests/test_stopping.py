@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -161,3 +162,107 @@ def test_a_script_without_a_guard_may_start_workers(tmp_path) -> None:
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "[2, 4]" in done.stdout and (tmp_path / "runs").read_text() == "run "
+
+
+# --- real commands ---------------------------------------------------------------------------------------------------
+
+
+def start(folder: Path, home: Path, *arguments: str) -> subprocess.Popen:
+    code = "from brittle.command_line import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"BRITTLE_HOME": str(home)}, start_new_session=True,
+    )  # fmt: skip
+
+
+def half_written(*folders: Path) -> list[Path]:
+    return [path for folder in folders for path in folder.rglob(".*") if path.suffix in (".partial", ".lease", ".old")]
+
+
+def stop(process: subprocess.Popen, number: int, code: int) -> str:
+    """Send the signal to the main process alone; it and all below it end in time. Returns the last line."""
+    below = descendants(process.pid)
+    process.send_signal(number)
+    wait_until(lambda: process.poll() is not None and not any(map(alive, below)), LIMIT)
+    errors = process.communicate()[1]
+    assert process.returncode == code, errors
+    assert "Traceback" not in errors
+    return errors.rstrip().splitlines()[-1] if errors else ""
+
+
+@pytest.mark.end_to_end
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_laboratory_that_is_stopped_leaves_nothing_half_written_and_is_built_once_for_two(tmp_path) -> None:
+    home = tmp_path / "home"
+    arguments = ("laboratory", "--size", "tiny", "--models", "base,filtered")
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)):
+        process = start(tmp_path, home, *arguments)
+        wait_until(lambda: len(list(home.glob("laboratory/tiny*/.*.partial"))) >= 2, 120)
+        time.sleep(1)
+        line = stop(process, number, code)
+        if number != signal.SIGKILL:
+            assert line == "stopped; what is finished is kept, and the same command goes on with the rest"
+            assert half_written(home) == []
+    first, second = start(tmp_path, home, *arguments), start(tmp_path, home, *arguments)
+    errors = [process.communicate(timeout=300)[1] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), errors
+    assert sum("waiting for process" in text for text in errors) == 1 and half_written(home) == []
+
+
+@pytest.mark.end_to_end
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_unlearning_that_is_stopped_says_how_it_goes_on_and_a_second_start_disturbs_nothing(
+    tmp_path, brittle_home
+) -> None:
+    from brittle.workflows import laboratory
+
+    laboratory.find("laboratory:base@tiny")
+    arguments = [
+        "unlearn",
+        "--model",
+        "laboratory:base@tiny",
+        "--method",
+        "grad_diff",
+        "--batch-size",
+        "1",
+        "--epochs",
+        "40",
+    ]
+    arguments += ["--checkpoint-interval", "2", "--no-eval", "--device", "cpu"]
+    models = tmp_path / "unlearned_models"
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        process = start(tmp_path, brittle_home, *arguments, *(["--resume"] if number == signal.SIGINT else []))
+        wait_until(lambda: len(list(models.glob(".*.checkpoint/state.json"))) == 1, 120)
+        (checkpoint,) = models.glob(".*.checkpoint")
+        second = start(tmp_path, brittle_home, *arguments)
+        assert "is being written by process" in second.communicate(timeout=120)[1] and second.returncode == 2
+        assert (checkpoint / "state.json").is_file()
+        line = stop(process, number, code)
+        assert line.startswith("stopped; the same command with --resume goes on after step ")
+        step = int(line.split("after step ")[1].split(",")[0])
+        assert step == json.loads((checkpoint / "state.json").read_text())["number"]
+        assert half_written(models) == []
+
+
+@pytest.mark.end_to_end
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_attack_ends_at_the_first_signal(tmp_path, brittle_home) -> None:
+    from brittle.workflows import laboratory
+
+    for name in ("base", "filtered"):
+        laboratory.find(f"laboratory:{name}@tiny")
+    arguments = [
+        "attack",
+        "--model",
+        "laboratory:filtered@tiny",
+        "--base",
+        "laboratory:base@tiny",
+        "--kind",
+        "relearning",
+    ]
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)):
+        process = start(tmp_path, brittle_home, *arguments, "--attack-steps", "5000")
+        wait_until(lambda: len(list(tmp_path.glob("outputs/recovery/runs/.*.partial"))) >= 1, 120)
+        line = stop(process, number, code)
+        if number != signal.SIGKILL:
+            assert line.startswith("stopped; what is finished is kept") and half_written(tmp_path) == []

@@ -53,7 +53,7 @@ TRACEBACK = "BRITTLE_TRACEBACK"
 
 def _failed(problem: Exception) -> int:
     if (reason := problems.of_the_system(problem)) is not None:
-        code = _tell(f"error: {reason}" + (f"; then {stopping.go_on}" if stopping.go_on else ""), 2)
+        code = _tell(f"error: {reason}" + (f"; then {stopping.go_on()}" if stopping.go_on else ""), 2)
         return _unread(code) if problem_of_output(problem) else code
     told = str(problem) if getattr(problem, "where", None) is not None else problems.unforeseen(problem)
     return _tell(f"error: {told}; this is a fault of the program ({TRACEBACK}=1 shows where)", 1)

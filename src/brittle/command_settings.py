@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from brittle.settings import setting
+from brittle.settings import LARGEST_SEED, setting
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ class DemoSettings:
     """The demonstration: the whole pipeline in the laboratory."""
 
     size: str = setting("small", "size of the laboratory", environment="LABORATORY_SIZE")
-    world: int = setting(0, "seed of the laboratory's world", environment="LABORATORY_WORLD", minimum=0)
+    world: int = setting(
+        0, "seed of the laboratory's world", environment="LABORATORY_WORLD", minimum=0, maximum=LARGEST_SEED
+    )
     methods: str = setting("grad_diff,rmu,cb_lat,wt_dist", "unlearning methods to show", environment="METHODS")
     outroot: str = setting("outputs", "folder for results", environment="OUTROOT")
     force: bool = setting(False, "run everything again")
@@ -38,21 +40,23 @@ class LaboratorySettings:
     """Build a laboratory, or define a larger one for a GPU."""
 
     size: str = setting("small", "embedded size or one defined with --name")
-    world: int = setting(0, "seed of the world", minimum=0)
+    world: int = setting(0, "seed of the world", minimum=0, maximum=LARGEST_SEED)
     models: str = setting("base,filtered,retrained", "models to build (also: reinitialised)")
     name: str | None = setting(
         None, "define a size of this name from the flags below, starting from --size, and build it"
     )
-    width: int | None = setting(None, "width of the residual stream", minimum=8)
-    layers: int | None = setting(None, "transformer blocks", minimum=1)
-    heads: int | None = setting(None, "attention heads", minimum=1)
-    steps: int | None = setting(None, "training steps", minimum=1)
-    rows: int | None = setting(None, "rows of 128 tokens per step", minimum=1)
+    width: int | None = setting(None, "width of the residual stream", minimum=8, maximum=32_768)
+    layers: int | None = setting(None, "transformer blocks", minimum=1, maximum=1_000)
+    heads: int | None = setting(None, "attention heads", minimum=1, maximum=1_000)
+    steps: int | None = setting(None, "training steps", minimum=1, maximum=10_000_000)
+    rows: int | None = setting(None, "rows of 128 tokens per step", minimum=1, maximum=10_000)
     lr: float | None = setting(None, "peak learning rate", above=0)
-    vocabulary: int | None = setting(None, "largest number of tokens", minimum=300)
-    hazardous_entities: int | None = setting(None, "hazardous entities, six facts each; a multiple of 8", minimum=8)
+    vocabulary: int | None = setting(None, "largest number of tokens", minimum=300, maximum=1_000_000)
+    hazardous_entities: int | None = setting(
+        None, "hazardous entities, six facts each; a multiple of 8", minimum=8, maximum=10_000
+    )
     benign_entities: int | None = setting(
-        None, "entities per benign subject, four facts each; a multiple of 6", minimum=6
+        None, "entities per benign subject, four facts each; a multiple of 6", minimum=6, maximum=10_000
     )
 
 

@@ -22,7 +22,7 @@ from brittle.command_settings import (
     MethodsSettings,
     SignatureSettings,
 )
-from brittle.settings import BadInput, as_dictionary, fields_of, resolve
+from brittle.settings import BadInput, as_dictionary, fields_of, names_in, references_in, resolve
 
 Given = dict[str, Any]
 Environment = Mapping[str, str] | None
@@ -64,7 +64,7 @@ def _pipeline(given: Given, environment: Environment) -> int:
 
 
 def _compare(given: Given, environment: Environment) -> int:
-    models = (given.pop("models", None) or "").replace(",", " ").split()
+    models = references_in(given.pop("models", None) or "", "models")
     if len(models) < 2:
         raise BadInput(
             "compare needs at least two models with commas between them; the first is compared with the others"
@@ -242,7 +242,7 @@ def _laboratory(given: Given, _environment: Environment) -> int:
         raise BadInput(
             f"--{next(iter(changes)).replace('_', '-')} changes the recipe; give the new laboratory a --name"
         )
-    built = laboratory.Laboratory(size, settings.world).build(settings.models.replace(",", " ").split())
+    built = laboratory.Laboratory(size, settings.world).build(names_in(settings.models, "--models"))
     for name, folder in built.items():
         print(f"laboratory:{name}@{size}-{settings.world}  {folder}")
     return 0

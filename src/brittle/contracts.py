@@ -31,7 +31,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from brittle.settings import BadInput, setting
+from brittle.settings import LARGEST_SEED, BadInput, setting
 
 OBSERVATIONS = ("weights", "activations", "sensitivity", "questions", "patches", "tables")
 """What a diagnostic can be shown: weight pairs; hidden states; responses to perturbed inputs; answers at every depth;
@@ -44,7 +44,10 @@ SEEDS = (42, 123, 456)
 
 def seeds() -> Any:
     """The setting of every diagnostic that rests on texts, splits or noise."""
-    return setting(SEEDS, "seeds of text samples, splits and noise, for mean, std and intervals", environment="SEEDS")
+    return setting(
+        SEEDS, "seeds of text samples, splits and noise, for mean, std and intervals", environment="SEEDS",
+        minimum=0, maximum=LARGEST_SEED,
+    )  # fmt: skip
 
 
 MATCHED_T = 0.95

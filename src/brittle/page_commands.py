@@ -8,6 +8,7 @@ from typing import Any
 
 from brittle import discovery
 from brittle.command_settings import AttacksSettings, MethodsSettings, SignatureSettings
+from brittle.records import check_file
 from brittle.settings import resolve, seeds_in
 
 Given = dict[str, Any]
@@ -30,6 +31,7 @@ def listing(folder: str) -> Callable[[Given, Environment], int]:
 def methods(given: Given, environment: Environment) -> int:
     """List, measure and document the methods."""
     settings = resolve(MethodsSettings, given, environment)
+    _check_files(settings.page)
     if settings.measure:
         from brittle.workflows.method_table import measure
 
@@ -52,6 +54,7 @@ def attacks(given: Given, environment: Environment) -> int:
     from brittle.records import write_text
     from brittle.workflows.attack_pages import page
 
+    _check_files(settings.page)
     write_text(Path(settings.page), page())
     print(f"-> {settings.page}")
     return 0
@@ -72,6 +75,7 @@ def signature(given: Given, _environment: Environment) -> int:
     from brittle.reports import recovery_page, signature_files
 
     settings = resolve(SignatureSettings, {key: value for key, value in given.items() if key != "outputs"})
+    _check_files(settings.page, settings.attacks_page)
     outputs = Path(given.get("outputs") or "outputs")
     print(f"-> {signature_files.write_signature(outputs)}")
     data = signature_files.gather(outputs)
@@ -80,3 +84,9 @@ def signature(given: Given, _environment: Environment) -> int:
             write_text(Path(file), page(data))
             print(f"-> {file}")
     return 0
+
+
+def _check_files(*pages: str | None) -> None:
+    """Refuse, before any work, pages that cannot be written."""
+    for page in filter(None, pages):
+        check_file(Path(page))

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -21,7 +20,6 @@ from brittle.settings import BadInput
 RECORD = "record.json"
 LONGEST_NAME, LONGEST_PATH = 255 - leases.LONGEST_ADDITION, 4096 - 2 * leases.LONGEST_ADDITION
 """Bytes that a result's name and its whole path may have, so that its temporaries' names fit too."""
-_cache_failed = False
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -204,14 +202,3 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with replacing(Path(path)) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def cache_text(path: Path, text: str) -> None:
-    """Write a text file that only saves time; where that fails, a line says so once and work goes on without it."""
-    global _cache_failed
-    try:
-        write_text(path, text)
-    except (OSError, BadInput) as problem:
-        if not _cache_failed:
-            print(f"note: nothing is kept in the cache ({problem}); work goes on without it", file=sys.stderr)
-        _cache_failed = True

@@ -24,7 +24,6 @@ from typing import Any
 from brittle import __version__, leases
 from brittle.places import (
     RECORD,
-    cache_text,
     check_file,
     check_place,
     check_writable,
@@ -38,7 +37,7 @@ from brittle.places import (
 )
 
 __all__ = [
-    "RECORD", "SINKS", "SPREAD", "Draft", "Identity", "cache_text", "check_file", "check_place", "check_writable", "column",
+    "RECORD", "SINKS", "SPREAD", "Draft", "Identity", "check_file", "check_place", "check_writable", "column",
     "contents_of", "digest_of_file", "digest_of_source", "digest_of_text", "fingerprint", "foreign_files", "forget_peak_memory",
     "is_complete", "is_whole", "machine", "parents_of", "peak_memory_mib", "plain", "put_in_place", "read_record", "replacing",
     "spread_columns", "sweep_leftovers", "versions", "with_spread", "write_json", "write_text", "writing",

@@ -10,23 +10,22 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
-import os
-import re
-import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from brittle.bad_input import BadInput, shortened
+from brittle.environment import home, load_dotenv
+from brittle.lists import LARGEST_SEED, names_in, references_in, seeds_in
+from brittle.values import adopt, check, convert, fields_of, flag_of, refuse_unknown
+
+__all__ = [
+    "LARGEST_SEED", "BadInput", "Parser", "add_flags", "adopt", "as_dictionary", "check", "convert", "fields_of", "flag_of", "folder_tags",
+    "from_folder_tags", "home", "load_dotenv", "names_in", "references_in", "refuse_unknown", "resolve", "seeds_in", "setting",
+    "shortened", "with_default", "with_overrides",
+]  # fmt: skip
+
 SettingsType = TypeVar("SettingsType")
-TRUE_WORDS, FALSE_WORDS = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
-
-
-class BadInput(Exception):
-    """Something the user can mend: the message is one line that says what, why and what to do. Exit code 2."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
 
 
 def setting(
@@ -42,17 +41,19 @@ def setting(
     below: float | None = None,
     maximum: float | None = None,
     flag: str | None = None,
+    may_be_empty: bool = False,
 ) -> Any:
     """A dataclass field that carries everything there is to know about one option.
 
     ``tag`` always appears in an output folder's name; ``tag_if_changed`` only when the value is not the default, so
     that documented names stay as documented and different runs still never share a folder. ``minimum`` and ``maximum``
     are inclusive, ``above`` and ``below`` exclusive bounds. ``default=dataclasses.MISSING`` makes the option required.
+    A list with a default is not to be emptied unless ``may_be_empty``.
     """
     metadata = {
         "help": help, "environment": environment, "tag": tag, "tag_if_changed": tag_if_changed,
         "choices": choices, "minimum": minimum, "above": above, "below": below, "maximum": maximum,
-        "flag": flag,
+        "flag": flag, "may_be_empty": may_be_empty,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -61,114 +62,6 @@ def with_default(settings_type: type, name: str, default: Any) -> Any:
     """The field of another settings type with another default, for a type that inherits from it."""
     fields = {field.name: field for field in dataclasses.fields(settings_type)}
     return dataclasses.field(default=default, metadata=fields[name].metadata)
-
-
-def flag_of(field: dataclasses.Field) -> str:
-    """The command-line flag of a field, ``steering_coeff`` -> ``--steering-coeff``."""
-    return field.metadata.get("flag") or "--" + field.name.replace("_", "-")
-
-
-def fields_of(settings_type: type) -> list[dataclasses.Field]:
-    """The fields with annotations turned into types."""
-    hints = typing.get_type_hints(settings_type)
-    fields = [field for field in dataclasses.fields(settings_type) if "help" in field.metadata]
-    for field in fields:
-        field.type = hints[field.name]
-    return fields
-
-
-def convert(field: dataclasses.Field, text: str) -> Any:
-    """Turn the text of a flag or of an environment variable into the field's type, or raise :class:`BadInput`."""
-    kind = field.type
-    if isinstance(kind, types.UnionType):
-        kind = next(part for part in typing.get_args(kind) if part is not type(None))
-    try:
-        if kind is bool:
-            if text.lower() not in TRUE_WORDS | FALSE_WORDS:
-                raise ValueError
-            return text.lower() in TRUE_WORDS
-        if typing.get_origin(kind) is tuple:
-            item = typing.get_args(kind)[0]
-            parts = re.sub(r"(?<=\d)-(?=\d)", " ", text) if item is int else text  # folder names write 5-6-7
-            return tuple(item(part) for part in parts.replace(",", " ").split())
-        return kind(text)  # type: ignore[operator]
-    except ValueError:
-        name = getattr(kind, "__name__", str(kind))
-        raise BadInput(f"{flag_of(field)}: '{' '.join(text.split())}' is not a valid {name}; see --help") from None
-
-
-def check(settings: Any) -> None:
-    """Refuse values outside a field's choices or bounds, in one line that names the flag."""
-    for field in fields_of(type(settings)):
-        value, rules = getattr(settings, field.name), field.metadata
-        if value is None:
-            continue
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, float) and not abs(item) < 3.4e38:
-                raise BadInput(f"{flag_of(field)}: {item} is not a finite number of 32 bits")
-        if rules["choices"] and value not in rules["choices"]:
-            raise BadInput(f"{flag_of(field)}: '{value}' is not one of {', '.join(map(str, rules['choices']))}")
-        for item in value if isinstance(value, tuple) else (value,):
-            _check_bounds(field, item)
-
-
-def _check_bounds(field: dataclasses.Field, value: Any) -> None:
-    for rule, holds, words in (
-        ("minimum", lambda v, b: v >= b, "at least"),
-        ("above", lambda v, b: v > b, "above"),
-        ("below", lambda v, b: v < b, "below"),
-        ("maximum", lambda v, b: v <= b, "at most"),
-    ):
-        bound = field.metadata[rule]
-        if bound is not None and not holds(value, bound):
-            raise BadInput(f"{flag_of(field)}: {value} is out of range; it must be {words} {bound}")
-
-
-LARGEST_SEED = 2**32 - 1
-"""The largest seed that every generator here takes (NumPy's legacy generators, scikit-learn)."""
-
-
-def names_in(text: str, flag: str) -> list[str]:
-    """The names that a user wrote, with commas or spaces between them; none, or one twice, is refused."""
-    names = text.replace(",", " ").split()
-    if not names:
-        raise BadInput(f"{flag}: '{text}' names nothing; give one or more with commas between them")
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise BadInput(f"{flag}: {twice} stands there twice; name each once")
-    return names
-
-
-def references_in(text: str, flag: str) -> list[str]:
-    """Model references that a user wrote: split at commas, or at spaces where the whole is no folder of that name."""
-    if "," not in text and _is_there(text):
-        return [text]
-    parts = [part.strip() for part in text.split(",") if part.strip()] if "," in text else text.split()
-    if not parts:
-        raise BadInput(f"{flag}: '{text}' names no model; give a hub id, a folder or laboratory:NAME")
-    if twice := next((part for part in parts if parts.count(part) > 1), None):
-        raise BadInput(f"{flag}: {twice} stands there twice; name each model once")
-    return parts
-
-
-def _is_there(text: str) -> bool:
-    """Whether a path of exactly this spelling exists."""
-    try:
-        return Path(text).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):
-        return False
-
-
-def seeds_in(text: str, flag: str = "--seeds") -> list[int]:
-    """The seeds that a user wrote, with commas or spaces between them: distinct whole numbers of at most 32 bits."""
-    parts = text.replace(",", " ").split()
-    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
-        raise BadInput(f"{flag}: '{text}' must be whole numbers with commas between them, for example 42,123,456")
-    if long := next((part for part in parts if len(part) > 10 or int(part) > LARGEST_SEED), None):
-        raise BadInput(f"{flag}: {long[:20]} is too large; a seed is at most {LARGEST_SEED}")
-    seeds = [int(part) for part in parts]
-    if len(set(seeds)) < len(seeds):
-        raise BadInput(f"{flag}: '{text}' has a seed twice, which would count the same run as two; give distinct ones")
-    return seeds
 
 
 class Parser(argparse.ArgumentParser):
@@ -223,11 +116,9 @@ def resolve(
     for field in fields_of(settings_type):
         name = field.metadata["environment"]
         if field.name in given:
-            raw = given[field.name]
-            raw = os.fspath(raw) if isinstance(raw, os.PathLike) else raw
-            values[field.name] = convert(field, raw) if isinstance(raw, str) else raw
+            values[field.name] = _not_empty(field, adopt(field, given[field.name]))
         elif environment is not None and name and environment.get(name):
-            values[field.name] = convert(field, environment[name])
+            values[field.name] = _not_empty(field, convert(field, environment[name]))
         elif preset and field.name in preset:
             values[field.name] = preset[field.name]
         elif field.default is dataclasses.MISSING:
@@ -235,6 +126,13 @@ def resolve(
     settings = settings_type(**values)
     check(settings)
     return settings
+
+
+def _not_empty(field: dataclasses.Field, value: Any) -> Any:
+    """The value; a list that is empty where the default names something would do nothing, and is refused."""
+    if value == () and isinstance(field.default, tuple) and field.default and not field.metadata["may_be_empty"]:
+        raise BadInput(f"{flag_of(field)} names nothing; give one or more with commas between them")
+    return value
 
 
 def with_overrides(settings_type: type[SettingsType], overrides: Mapping[str, Any]) -> SettingsType:
@@ -289,21 +187,3 @@ def from_folder_tags(settings_type: type[SettingsType], tags: str) -> SettingsTy
 def as_dictionary(settings: Any) -> dict[str, Any]:
     """The settings as plain JSON values, for records."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(settings).items()}
-
-
-def load_dotenv(path: Path | str = ".env") -> None:
-    """Put the lines of a ``.env`` file into the environment; what is already set there wins."""
-    path = Path(path)
-    if not path.is_file():
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
-        name, separator, value = line.strip().removeprefix("export ").partition("=")
-        if separator and name and not name.startswith("#") and not os.environ.get(name.strip()):
-            value = value.strip()
-            quoted = value[:1] in ("'", '"')
-            os.environ[name.strip()] = value.strip("'\"") if quoted else value.partition(" #")[0].rstrip()
-
-
-def home() -> Path:
-    """The folder for caches (laboratories, model digests). ``BRITTLE_HOME`` moves it."""
-    return Path(os.environ.get("BRITTLE_HOME") or Path.home() / ".cache" / "brittle")

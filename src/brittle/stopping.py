@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from brittle import leases
@@ -21,8 +21,8 @@ GRACE = 3.0
 """Seconds for an orderly end."""
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 AGAIN = "the same command starts again"
-go_on: str | None = None
-"""How the command that runs can be gone on with, where it knows better than its kind: a training with a checkpoint."""
+go_on: Callable[[], str] | None = None
+"""Tells how the command that runs can be gone on with, where it knows better than its kind: a training's checkpoints."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -35,7 +35,7 @@ class Stopped(KeyboardInterrupt):
 
 def sentence(usual: str) -> str:
     """What is said at the end; ``usual`` is how a command of this kind is gone on with."""
-    return f"stopped; {go_on or usual}"
+    return f"stopped; {go_on() if go_on else usual}"
 
 
 @contextlib.contextmanager
@@ -64,6 +64,8 @@ def heeded(usual: str = AGAIN) -> Iterator[None]:
 
 
 def _stop(number: int, _frame: Any) -> None:
+    for each in SIGNALS:  # the first one is heeded; a second would cut the clearing up in two
+        signal.signal(each, signal.SIG_IGN)
     raise Stopped(number)
 
 

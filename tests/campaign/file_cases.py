@@ -115,25 +115,22 @@ def models() -> Iterator[Case]:
 
 
 def data() -> Iterator[Case]:
-    """Each strange file as texts and as questions; some of them are merely strange."""
-    from strange_files import strange_files
+    """Each strange file of texts as what is to be forgotten, each of questions as what is asked."""
+    from strange_files import QUESTIONS, TEXTS
 
-    for name, content in strange_files().items():
-        spoil = partial(_bytes, f"strange/{name}", content)
-        path = f"strange/{name}"
-        evals = (
-            "evals",
-            "--model",
-            "base",
-            *flags.TEXTS,
-            "--forget-questions",
-            path,
-            "--retain-questions",
-            "retain.jsonl",
+    for name, content in TEXTS.items():
+        unlearn = (
+            *flags._without(flags.UNLEARN, "--forget-data"),
+            "--method",
+            "ga_simple",
+            "--forget-data",
+            f"strange/{name}",
         )
-        unlearn = (*flags._without(flags.UNLEARN, "--forget-data"), "--method", "ga_simple", "--forget-data", path)
-        yield Case("strange data", "unlearn", unlearn, False, spoil)
-        yield Case("strange data", "diagnose", evals, False, spoil)
+        yield Case("strange texts", "unlearn", unlearn, True, partial(_bytes, f"strange/{name}", content))
+    for name, content in QUESTIONS.items():
+        asked = ("--forget-questions", f"strange/{name}", "--retain-questions", "retain.jsonl")
+        evals = ("evals", "--model", "base", *flags.TEXTS, *asked)
+        yield Case("strange questions", "diagnose", evals, True, partial(_bytes, f"strange/{name}", content))
 
 
 def _outputs(folder: Path) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from brittle import mathematics
 from brittle.contracts import Figure, Findings, Headline
 from brittle.records import column
-from brittle.settings import setting
+from brittle.settings import LARGEST_SEED, setting
 
 if TYPE_CHECKING:
     from brittle.mathematics.matrix_pair import MatrixPair
@@ -44,7 +44,7 @@ class Settings:
     num_samples: int = setting(
         50, "weight matrices to analyse, drawn without replacement (all if there are no more)", minimum=1
     )
-    seed: int = setting(42, "seed of what is sampled")
+    seed: int = setting(42, "seed of what is sampled", minimum=0, maximum=LARGEST_SEED)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def movement(comparison: ComparisonResult) -> Movement | None:
     if table is None or table.empty:
         return None
     update = math.sqrt((table["dW_fro"] ** 2).sum()) / math.sqrt((table["W_fro"] ** 2).sum())
-    return Movement(update, float(table[table["layer"] >= 0]["dW_stable_rank"].mean()))
+    return Movement(update, float(table[table["group"].isin(("attn", "mlp"))]["dW_stable_rank"].mean()))
 
 
 def movement_by_layer(comparison: ComparisonResult) -> pandas.DataFrame | None:

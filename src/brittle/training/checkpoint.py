@@ -77,7 +77,6 @@ class Checkpoints:
             raise BadInput(
                 f"the checkpoint after step {number} could not be written ({reason}); make room, then {self.go_on()}"
             ) from None
-        stopping.go_on = self.go_on()
 
     def go_on(self) -> str:
         """How to go on after an end before the last step, as it is now."""
@@ -101,9 +100,9 @@ class Checkpoints:
 
     def restore(self, model: nn.Module, optimizers: Sequence[Any]) -> tuple[int, list[dict[str, float]]]:
         """Put the checkpoint's state into place; returns the steps taken and their loss terms (0 and none without one)."""
+        stopping.go_on = self.go_on
         if not self.exists():
             return 0, []
-        stopping.go_on = self.go_on()
         state = self._state() or {}
         tensors = load_file(self.folder / FILES[1])
         with torch.no_grad():

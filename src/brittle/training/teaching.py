@@ -28,7 +28,9 @@ class TeachingSettings:
     attack_steps: int = setting(300, "optimizer steps of the attack", minimum=1)
     attack_batch_size: int = setting(16, "texts per step of the attack", minimum=1)
     attack_eval_interval: int = setting(20, "steps between evaluations during the attack", minimum=1)
-    attack_eval_early: tuple[int, ...] = setting((5, 10), "further steps at which the model is asked", minimum=1)
+    attack_eval_early: tuple[int, ...] = setting(
+        (5, 10), "further steps at which the model is asked", minimum=1, may_be_empty=True
+    )
     attack_loss_tokens: str = setting("all", "which tokens the attack's loss covers", choices=("all", "answer"))
     attack_patience: int = setting(
         3, "evaluations with T learned (95 %) after which an arm's attack ends; 0: never", minimum=0
@@ -46,7 +48,7 @@ class TeachingSettings:
     )
     trajectory_steps: tuple[int, ...] = setting(
         (0, 20, 80), "steps at which weights, activations and lens are compared with the base (first seed; none: never)",
-        minimum=0,
+        minimum=0, may_be_empty=True,
     )  # fmt: skip
 
 

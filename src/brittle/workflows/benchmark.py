@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from brittle.evaluation import published_benchmarks as published
 from brittle.models.references import Located
 from brittle.records import Draft, Identity, digest_of_source, is_complete, write_json, writing
-from brittle.settings import BadInput, setting
+from brittle.settings import LARGEST_SEED, BadInput, setting
 from brittle.workflows import knowledge, laboratory
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class BenchmarkSettings:
     dtype: str = setting("auto", "compute type", choices=("auto", "fp32", "fp16", "bf16"), environment="DTYPE")
     outroot: str = setting("outputs", "folder for results", environment="OUTROOT")
     outdir: str | None = setting(None, "folder of this result (default: <outroot>/<model>/benchmarks)")
-    seed: int = setting(42, "seed of lm-eval's few-shot examples and samples")
+    seed: int = setting(42, "seed of lm-eval's few-shot examples and samples", minimum=0, maximum=LARGEST_SEED)
     wandb_project: str | None = setting(None, "W&B project of this run", environment="WANDB_PROJECT")
     wandb_name: str | None = setting(None, "name of this run in W&B (default: the model and the folder)")
     force: bool = setting(False, "run again even if the record is complete")

@@ -13,7 +13,7 @@ from brittle.data.multiple_choice import load_questions
 from brittle.data.splits import split_by_entity
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.records import digest_of_file
-from brittle.settings import BadInput, fields_of, setting
+from brittle.settings import LARGEST_SEED, BadInput, fields_of, setting
 from brittle.workflows import knowledge, laboratory
 from brittle.workflows.compare import Comparison
 from brittle.workflows.material import Material, reads_texts
@@ -49,7 +49,7 @@ class DiagnoseSettings:
     )
     plot_outdir: str | None = setting(None, "folder for its figures (default: as documented, beside the tables)")
     title: str | None = setting(None, "line under the figures' titles (default: the models)")
-    seed: int = setting(42, "seed of what is sampled, such as benign questions")
+    seed: int = setting(42, "seed of what is sampled, such as benign questions", minimum=0, maximum=LARGEST_SEED)
     control: str = setting(
         "none", "an independent retraining of model A: its own comparison stands beside this one", environment="CONTROL"
     )

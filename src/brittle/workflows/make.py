@@ -20,7 +20,7 @@ from brittle import discovery, leases
 from brittle.contracts import MethodNeeds
 from brittle.data.corpora import text_column
 from brittle.evaluation.published_benchmarks import DEFAULT_TASKS
-from brittle.records import Draft, Identity, parents_of, writing
+from brittle.records import Draft, Identity, check_place, parents_of, writing
 from brittle.settings import BadInput, resolve, setting
 from brittle.training.hyperparameters import TrainingSettings
 from brittle.workflows import finishing, laboratory, make_checks, stages
@@ -168,6 +168,8 @@ def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
         with tempfile.TemporaryDirectory() as folder:
             unlearn(chosen, Draft(Path(folder)), checkpoints, tick or (lambda _: None))
         return chosen.folder
+    smallest = sum(path.stat().st_size for path in chosen.base.folder.glob("*.safetensors"))  # they are saved in fp32
+    check_place(chosen.folder, chosen.identity.kind, space=smallest)
     with parents_of(chosen.folder), leases.held(chosen.folder):  # another process's checkpoint is not deleted
         if not chosen.make.resume:
             checkpoints.remove()

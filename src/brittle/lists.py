@@ -1,0 +1,57 @@
+"""Lists that users write on a command line: names, model references, seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from brittle.bad_input import BadInput, shortened
+
+LARGEST_SEED = 2**32 - 1
+"""The largest seed that every generator here takes (NumPy's legacy generators, scikit-learn)."""
+
+
+def names_in(text: str, flag: str) -> list[str]:
+    """The names that a user wrote, with commas or spaces between them; none, or one twice, is refused."""
+    names = text.replace(",", " ").split()
+    if not names:
+        raise BadInput(f"{flag}: '{shortened(text)}' names nothing; give one or more with commas between them")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise BadInput(f"{flag}: {shortened(twice)} stands there twice; name each once")
+    return names
+
+
+def references_in(text: str, flag: str) -> list[str]:
+    """Model references that a user wrote: split at commas, or at spaces where the whole is no folder of that name."""
+    if "," not in text and _is_there(text):
+        return [text]
+    parts = [part.strip() for part in text.split(",") if part.strip()] if "," in text else text.split()
+    if not parts:
+        raise BadInput(f"{flag}: '{shortened(text)}' names no model; give a hub id, a folder or laboratory:NAME")
+    if twice := next((part for part in parts if parts.count(part) > 1), None):
+        raise BadInput(f"{flag}: {shortened(twice)} stands there twice; name each model once")
+    return parts
+
+
+def _is_there(text: str) -> bool:
+    """Whether a path of exactly this spelling exists."""
+    try:
+        return Path(text).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def seeds_in(text: str, flag: str = "--seeds") -> list[int]:
+    """The seeds that a user wrote, with commas or spaces between them: distinct whole numbers of at most 32 bits."""
+    parts = text.replace(",", " ").split()
+    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
+        raise BadInput(
+            f"{flag}: '{shortened(text)}' must be whole numbers with commas between them, for example 42,123,456"
+        )
+    if long := next((part for part in parts if len(part) > 10 or int(part) > LARGEST_SEED), None):
+        raise BadInput(f"{flag}: {long[:20]} is too large; a seed is at most {LARGEST_SEED}")
+    seeds = [int(part) for part in parts]
+    if len(set(seeds)) < len(seeds):
+        raise BadInput(
+            f"{flag}: '{shortened(text)}' has a seed twice, which would count the same run as two; give distinct ones"
+        )
+    return seeds
