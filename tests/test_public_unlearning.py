@@ -314,3 +314,19 @@ def test_what_is_out_of_all_bounds_is_refused_before_weights_are_loaded(place, m
     line = refusal(planned, **changes)
     assert flag in line and len(line) < 250
     assert not (place / "unlearned_models").exists()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "method,seed\n", "method,seed\nga,1\n", "\x00\x01", 'method,seed\n"ga,1\n', None]
+)
+def test_a_broken_table_of_measurements_is_named_in_one_line(place, capsys, content) -> None:
+    text = content
+    if content is None:  # whole, but for one word where a number belongs
+        text = (Path(__file__).parent.parent / "benchmarks" / "results" / "methods.csv").read_text()
+        first = text.splitlines()[1].split(",")
+        text = text.replace(",".join(first), ",".join([*first[:2], "many", *first[3:]]))
+    Path("broken.csv").write_text(text)
+    with pytest.raises(SystemExit, match="^2$"):
+        main("methods", ["--page", "page.md", "--results", "broken.csv"])
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "broken.csv" in error and not Path("page.md").exists()

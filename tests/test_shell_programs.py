@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(checkout: Path, command: str, **environment: str) -> subprocess.CompletedProcess:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "HF_")) and k not in ("BASE", "LR")}
     fixed = {
-        "UV_NO_SYNC": "1", "UV_PROJECT_ENVIRONMENT": os.environ.get("VIRTUAL_ENV", "/work/main/.venv"), "HF_HUB_OFFLINE": "1",
+        "UV_NO_SYNC": "1", "UV_PROJECT_ENVIRONMENT": sys.prefix, "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     result = subprocess.run(
@@ -117,7 +118,7 @@ def test_force_merge_and_the_environment_reach_through_the_scripts(checkout: Pat
 def test_help_names_all_methods_and_takes_back_what_it_prints(checkout: Path) -> None:
     words = run(checkout, "uv run unlearn/unlearn.py --help").stdout
     for method in ("ga_simple", "cb_lat", "wt_dist_reg", "npo"):
-        assert method in words.split("--method")[1].split("--preset")[0]
+        assert method in words.split("  --method METHOD")[1].split("  --preset")[0]
     assert "(default: 5,6,7)" in " ".join(words.split())
     for layers in ("0-1", "0,1", "0 1"):
         found = run(checkout, f"./unlearn/run_unlearn.sh rmu {QUICK} --check-wandb-only", LAYER_ID=layers)

@@ -140,3 +140,20 @@ def test_a_run_that_finished_elsewhere_counts_and_without_wandb_the_local_record
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
     assert check(command, tmp_path).returncode == 0
     assert check([*command, "--seed", "1"], tmp_path).returncode == 1
+
+
+def test_a_models_evaluation_joins_the_models_run(monkeypatch, tmp_path):
+    wandb = pytest.importorskip("wandb")
+    begun, begin = [], wandb.init
+    monkeypatch.setattr(wandb, "init", lambda **options: begun.append(options) or begin(**options))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    tracking.follow()
+    folder = finish_record(tmp_path / "elsewhere" / "base__ga__ep1")
+    finish_record(folder / "benchmarks", kind="benchmarks")
+    tracking.add(folder, folder / "summary.json")
+    assert len(begun) == 3 and len({options["id"] for options in begun}) == 1
+    assert {(options["name"], options["job_type"], options["resume"]) for options in begun} == {
+        ("base__ga__ep1", "unlearned model", "allow")
+    }
+    finish_record(tmp_path / "outputs" / "base" / "benchmarks", kind="benchmarks")  # a base's is a run of its own
+    assert begun[-1]["name"] == "base/benchmarks" and begun[-1]["id"] != begun[0]["id"]
