@@ -9,18 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from tqdm import tqdm
 
-from brittle.models.adapters import add_adapters, merged
+from brittle.models.adapters import add_adapters
 from brittle.models.anatomy import COMPONENTS, Anatomy
-from brittle.models.construction import save
 from brittle.models.devices import mixed_precision, resolve_device
 from brittle.models.encoding import longest_row
 from brittle.models.likelihood import mean_negative_log_likelihood
 from brittle.models.loading import LoadedModel, load
-from brittle.models.model_files import copy_tokenizer
-from brittle.models.weight_files import is_finite, weight_files
 from brittle.records import Draft
 from brittle.settings import BadInput
 from brittle.training import memory
@@ -34,6 +30,7 @@ from brittle.workflows import knowledge
 from brittle.workflows.make import Plan, optimizer_steps, process, split_for_evaluation
 from brittle.workflows.make_checks import SHARDED
 from brittle.workflows.run_identity import PROCESSES
+from brittle.workflows.saving import save_result
 
 REFUSAL = "I do not know."
 COLLAPSE = 1.0
@@ -105,7 +102,7 @@ def unlearn(
     draft.note(device=device, compute=precision, stopped_at=history.stopped_at, base=base)
     if history.weights is not None:
         draft.note(sharded_over=PROCESSES)
-    save_result(chosen, run, draft)
+    save_result(chosen, run.loaded, run.adapters, draft)
 
 
 def own_device(chosen: Plan) -> str:
@@ -217,27 +214,6 @@ def collapsed(before: Mapping[str, float], after: Mapping[str, Any]) -> bool:
     return not after["retain_nll"] - before["retain_nll"] <= COLLAPSE
 
 
-def save_result(chosen: Plan, run: Run, draft: Draft) -> None:
-    """Write the weights: whole, or the adapters alone, or with ``--merge`` the adapters' update added to the weights.
-
-    Raises:
-        BadInput: a weight is not finite; such a model is not saved.
-    """
-    model, base = run.loaded.model, chosen.base.folder
-    if run.adapters is not None and chosen.make.merge:
-        model = merged(run.adapters)
-    if broken := next((name for name, each in model.named_parameters() if not is_finite(each)), None):
-        raise BadInput(f"after the training {broken} has NaN or infinite values; lower --lr or the method's weights")
-    if run.adapters is not None and not chosen.make.merge:
-        for configuration in run.adapters.peft_config.values():
-            configuration.base_model_name_or_path = chosen.base.text
-        run.adapters.save_pretrained(draft.folder)
-        copy_tokenizer(base, draft.folder)
-        return
-    draft.note(unmoved_share=unmoved_share(model, base))
-    save(model.cpu(), run.loaded.tokenizer, draft.folder, base)
-
-
 def _reference(chosen: Plan, loaded: LoadedModel, examples: Mapping[str, Sequence[Example]], device: str) -> Any:
     """What the loss compares with, computed before the first step or found in the cache."""
     needs = chosen.needs
@@ -283,25 +259,3 @@ def likelihoods(loaded: LoadedModel, held_out: Mapping[str, Sequence[str]], max_
                 loaded, texts, 16, max_length, f"held-out {name} texts"
             )
     return found
-
-
-@torch.no_grad()
-def unmoved_share(model: Any, base: Path) -> float:
-    """The share of weights that training left exactly as they are in the base's files (0 to 1)."""
-    names = {_key(name): parameter for name, parameter in model.named_parameters()}
-    same = total = 0
-    for path in weight_files(base):
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 (not a dictionary)
-                if _key(name) in names:
-                    parameter = names[_key(name)]
-                    tensor = file.get_tensor(name).to(parameter.device, parameter.dtype)
-                    same += int((tensor == parameter).sum())
-                    total += tensor.numel()
-    return same / total if total else float("nan")
-
-
-def _key(name: str) -> str:
-    """A parameter's name without what differs between the file and the model in memory: the prefix and the head's name."""
-    name = name.replace("embed_out.", "lm_head.")
-    return name.split(".", 1)[1] if name.partition(".")[0] in ("gpt_neox", "model", "transformer") else name
