@@ -50,10 +50,12 @@ def test_a_finished_model_is_uploaded_with_its_record_in_one_commit(command, tmp
         everything = b"".join(content for name, content in files.items() if not name.endswith(".safetensors"))
         assert str(tmp_path).encode() not in everything and b"hf_secret" not in everything
         again = run(command, tmp_path, service, "--push-to-hub", "--no-save")
-        assert again.returncode == 0 and len(service.commits) == 2
+        assert again.returncode == 0 and len(service.commits) == 1  # it is there already
         assert not (folder / "model.safetensors").exists()
-        gone = run(command, tmp_path, service, "--push-to-hub")
-        assert gone.returncode == 2 and "no weights to upload" in gone.stderr
+        wanted = run(command, tmp_path, service, "--push-to-hub")
+        assert wanted.returncode == 0, wanted.stderr
+        assert service.commits[1]["model.safetensors"] == files["model.safetensors"]
+        assert (folder / "model.safetensors").read_bytes() == files["model.safetensors"]
 
 
 def test_a_refused_upload_is_one_line_and_the_model_stays(command, tmp_path):

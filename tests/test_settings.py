@@ -227,7 +227,7 @@ def test_help_tells_a_flags_default_environment_choices_and_readers() -> None:
     add_flags(made, Baking)  # a second type with the same flags adds nothing
     words = " ".join(made.format_help().split())
     assert "in % of what is sensible (default: 200.0) (environment: HEAT)" in words
-    assert "racks in use [oven, kiln] (default: 5-6)" in words
+    assert "racks in use [oven, kiln] (default: 5,6)" in words
     assert "--flour rye|oat|fine_wheat" in words
     assert "where to bake (default: brick_oven)" in words
 

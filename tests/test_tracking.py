@@ -120,14 +120,40 @@ def test_a_run_that_finished_elsewhere_counts_and_without_wandb_the_local_record
         assert check(command, tmp_path, **there).returncode == 1
         (asked,) = [body for _, body in service.requests if "Runs(" in body["query"]]
         wanted = json.loads(asked["variables"]["filters"])
-        assert wanted["state"] == "finished" and re.match(r"base-\w{6}__grad_diff__", wanted["display_name"])
-        service.runs = [wanted | {"config.fingerprint.value": "another"}]
+        assert wanted.keys() == {"state", "display_name"} and wanted["state"] == "finished"
+        assert re.match("base-[0-9a-f]{6}__grad_diff__", wanted["display_name"])
+        service.runs = [wanted | {"state": "crashed"}]
         assert check(command, tmp_path, **there).returncode == 1
-        service.runs = [wanted]
+        service.runs = [wanted | {"config.fingerprint": "another"}]
         found = check(command, tmp_path, **there)
-        assert found.returncode == 0 and "finished" in found.stdout
+        assert found.returncode == 0 and found.stderr.count("is of other code or data") == 1
+        assert check([*command, "--strict"], tmp_path, **there).returncode == 1
+        asked = [json.loads(body["variables"]["filters"]) for _, body in service.requests if "Runs(" in body["query"]]
+        service.runs = [next(each for each in asked if "config.fingerprint" in each)]
+        for flags in ([], ["--strict"]):
+            found = check([*command, *flags], tmp_path, **there)
+            assert found.returncode == 0 and "finished" in found.stdout and "note:" not in found.stderr
         assert "000000" not in found.stdout + found.stderr
+        for flags in (["--force"], ["--push-to-hub"]):  # they need the model itself
+            assert check([*command, *flags], tmp_path, **there).returncode == 1
     assert not (tmp_path / "unlearned_models").exists()
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
     assert check(command, tmp_path).returncode == 0
     assert check([*command, "--seed", "1"], tmp_path).returncode == 1
+
+
+def test_a_models_evaluation_joins_the_models_run(monkeypatch, tmp_path):
+    wandb = pytest.importorskip("wandb")
+    begun, begin = [], wandb.init
+    monkeypatch.setattr(wandb, "init", lambda **options: begun.append(options) or begin(**options))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    tracking.follow()
+    folder = finish_record(tmp_path / "elsewhere" / "base__ga__ep1")
+    finish_record(folder / "benchmarks", kind="benchmarks")
+    tracking.add(folder, folder / "summary.json")
+    assert len(begun) == 3 and len({options["id"] for options in begun}) == 1
+    assert {(options["name"], options["job_type"], options["resume"]) for options in begun} == {
+        ("base__ga__ep1", "unlearned model", "allow")
+    }
+    finish_record(tmp_path / "outputs" / "base" / "benchmarks", kind="benchmarks")  # a base's is a run of its own
+    assert begun[-1]["name"] == "base/benchmarks" and begun[-1]["id"] != begun[0]["id"]

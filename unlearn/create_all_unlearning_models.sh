@@ -7,6 +7,6 @@ for method in ga_simple ga grad_diff dpo npo simnpo rmu cb lat cb_lat wt_dist wt
   ./unlearn/run_unlearn.sh "$method" "$@" || failed+=("$method")
 done
 if ((${#failed[@]})); then
-  echo "failed: ${failed[*]} (run the same command again; finished models are skipped)" >&2
+  echo "failed: ${failed[*]}; a line above says for each what to change. Then run this again: finished models are skipped" >&2
   exit 1
 fi

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brittle import discovery, stopping, tracking
+from brittle import discovery, stopping
 from brittle import page_commands as pages
 from brittle.command_settings import (
     AttacksSettings,
@@ -89,19 +89,19 @@ def _pipeline_settings() -> SettingsTypes:
 
 
 def _unlearn(given: Given, environment: Environment) -> int:
-    from brittle.workflows import finishing, make
+    from brittle.workflows import finishing, make, stages
 
     chosen = make.plan(given, environment)
     if chosen.make.check_wandb_only:
-        finished = make.finished(chosen) or bool(tracking.finished(chosen.folder, chosen.identity.fingerprint))
+        finished = stages.finished_anywhere(chosen)
         print(f"{chosen.folder}: {'finished' if finished else 'not finished'}")
         return 0 if finished else 1
-    made = make.finished(chosen) and not chosen.make.force
+    left = stages.outstanding(chosen)
     folder = make.make_model(chosen)
-    if made:
-        print(f"already made: {chosen.folder} (--force makes it again)")
-        return 0
     if make.process() > 0:
+        return 0
+    if stages.TRAINING not in left:
+        print(f"already made: {chosen.folder} (--force makes it again)")
         return 0
     print(f"-> {folder}")
     for line in finishing.describe(folder):

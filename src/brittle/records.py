@@ -39,7 +39,7 @@ from brittle.places import (
 __all__ = [
     "RECORD", "SINKS", "SPREAD", "Draft", "Identity", "check_file", "check_place", "check_writable", "column",
     "contents_of", "digest_of_file", "digest_of_source", "digest_of_text", "fingerprint", "foreign_files", "forget_peak_memory",
-    "is_complete", "machine", "parents_of", "peak_memory_mib", "plain", "put_in_place", "read_record", "replacing",
+    "is_complete", "is_whole", "machine", "parents_of", "peak_memory_mib", "plain", "put_in_place", "read_record", "replacing",
     "spread_columns", "sweep_leftovers", "versions", "with_spread", "write_json", "write_text", "writing",
 ]  # fmt: skip
 
@@ -133,6 +133,11 @@ def is_complete(folder: Path, identity: Identity) -> bool:
     record = read_record(folder)
     if not record or record.get("status") != "complete" or record.get("fingerprint") != identity.fingerprint:
         return False
+    return is_whole(folder, record)
+
+
+def is_whole(folder: Path, record: Mapping[str, Any]) -> bool:
+    """Whether every file that a record lists is there as it was written."""
     contents = record.get("contents", {})
     return all(_is_as_written(Path(folder) / name, contents.get(name)) for name in record.get("files", []))
 
@@ -216,9 +221,10 @@ DIGESTED = 16 * 2**20
 """Largest file, in bytes, whose content a record keeps a hash of; of a larger one (weights) it keeps the size."""
 
 
-def contents_of(folder: Path) -> dict[str, list[Any]]:
-    """Size in bytes and content hash (None beyond :data:`DIGESTED`) of every file in a folder, by its path in there."""
-    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+def contents_of(folder: Path, names: Iterable[str] | None = None) -> dict[str, list[Any]]:
+    """Size in bytes and content hash (None beyond :data:`DIGESTED`) of every file in a folder (or these), by its path in there."""
+    if names is None:
+        names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     return {name: _content_of(folder / name) for name in names}
 
 

@@ -89,7 +89,8 @@ def add_flags(parser: argparse.ArgumentParser, settings_type: type, used_by: Map
         if used_by.get(field.name):
             words += f" [{', '.join(used_by[field.name])}]"
         if field.default not in (None, dataclasses.MISSING, False, ()):
-            words += f" (default: {_as_text(field.default) if isinstance(field.default, tuple) else field.default})"
+            default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+            words += f" (default: {default})"
         if field.metadata["environment"]:
             words += f" (environment: {field.metadata['environment']})"
         common: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": words.replace("%", "%%")}

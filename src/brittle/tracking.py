@@ -18,7 +18,8 @@ from typing import Any
 from brittle import records
 
 PROJECT = "brittle"
-UNTRACKED = ("laboratory model", "method")
+MODEL = "unlearned model"
+UNTRACKED = ("laboratory model", "method", "reference hidden states")
 """Kinds of records that are means, not results."""
 
 
@@ -43,8 +44,10 @@ def follow() -> None:
         _warn("wandb is not installed, so nothing is sent; install it with: uv sync --extra tracking")
 
 
-def name_of(folder: Path) -> str:
-    """A run's name: the last two parts of its folder's path, without the folder that holds all results."""
+def name_of(folder: Path, kind: str = "") -> str:
+    """A run's name: an unlearned model's folder name, as documented; else the last two parts of the folder's path."""
+    if kind == MODEL:
+        return Path(folder).name
     parts = [part for part in Path(folder).resolve().parts[-2:] if part not in ("outputs", "unlearned_models")]
     return "/".join(parts)
 
@@ -62,17 +65,26 @@ def publish(folder: Path) -> None:
         )
 
 
+def add(folder: Path, summary: Path) -> None:
+    """Put the numbers of a summary that came later into the run of a model that was sent before, if runs are mirrored."""
+    if publish not in records.SINKS:
+        return
+    try:
+        with _begin(folder, records.read_record(folder) or {}) as run:
+            run.summary.update(dict(numbers(json.loads(summary.read_text(encoding="utf-8")))))
+    except Exception as problem:  # as above
+        _warn(
+            f"W&B did not take {name_of(folder, MODEL)} ({str(problem).partition(chr(10))[0][:120]}); the record is complete"
+        )
+
+
 def _send(folder: Path, record: Mapping[str, Any]) -> None:
     import pandas
     import wandb
 
-    run = wandb.init(
-        project=os.environ.get("WANDB_PROJECT") or PROJECT, name=record["notes"].get("run_name") or name_of(folder), job_type=record["kind"],
-        group=os.environ.get("WANDB_RUN_GROUP"), tags=[record["kind"][:64]], reinit="create_new",
-        config={**record["settings"], "inputs": record["inputs"], "fingerprint": record["fingerprint"]},
-        settings=wandb.Settings(silent=True, console="off"),
-    )  # fmt: skip
-    with run:
+    model = records.read_record(folder.parent) or {}
+    joins = model.get("kind") == MODEL  # a model's evaluation is part of the model's run
+    with _begin(folder.parent, model) if joins else _begin(folder, record) as run:
         for path in sorted(folder.glob("*.csv")):
             table = pandas.read_csv(path)
             if path.stem == "training":
@@ -88,6 +100,20 @@ def _send(folder: Path, record: Mapping[str, Any]) -> None:
                 run.summary.update(dict(numbers(json.loads(path.read_text(encoding="utf-8")))))
 
 
+def _begin(folder: Path, record: Mapping[str, Any]) -> Any:
+    """The record's run, begun or, by its identifier, gone on with."""
+    import wandb
+
+    made = records.fingerprint([record["fingerprint"], record["started"], Path(folder).name])
+    return wandb.init(
+        project=os.environ.get("WANDB_PROJECT") or PROJECT, id=made, resume="allow",
+        name=record["notes"].get("run_name") or name_of(folder, record["kind"]), job_type=record["kind"],
+        group=os.environ.get("WANDB_RUN_GROUP"), tags=[record["kind"][:64]], reinit="create_new",
+        config={**record["settings"], "inputs": record["inputs"], "fingerprint": record["fingerprint"]},
+        settings=wandb.Settings(silent=True, console="off"),
+    )  # fmt: skip
+
+
 def numbers(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
     """Every number of a summary under its path, ``results/mmlu/acc``; lm-eval's ``,none`` is left out."""
     for key, value in content.items():
@@ -98,8 +124,11 @@ def numbers(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield path, value
 
 
-def finished(folder: Path, fingerprint: str) -> bool | None:
-    """Whether W&B has a finished run of this name and fingerprint; None where it cannot be asked."""
+def finished(name: str, fingerprint: str, strict: bool = False) -> bool | None:
+    """Whether W&B has a finished run of this name; None where it cannot be asked.
+
+    A run of other code or data counts too, with a warning; not with ``strict``.
+    """
     if not (os.environ.get("WANDB_API_KEY") and os.environ.get("WANDB_MODE", "online") == "online" and installed()):
         return None
     import wandb
@@ -108,11 +137,18 @@ def finished(folder: Path, fingerprint: str) -> bool | None:
         interface = wandb.Api()
         project = os.environ.get("WANDB_PROJECT") or PROJECT
         entity = os.environ.get("WANDB_ENTITY") or interface.default_entity
-        wanted = {"display_name": name_of(folder), "state": "finished", "config.fingerprint.value": fingerprint}
-        return len(interface.runs(f"{entity}/{project}" if entity else project, filters=wanted)) > 0
+        path = f"{entity}/{project}" if entity else project
+        named = {"display_name": name, "state": "finished"}
+        if len(interface.runs(path, filters=named)) == 0:
+            return False
+        same = len(interface.runs(path, filters=named | {"config.fingerprint": fingerprint})) > 0
     except Exception as problem:  # no network, no such project, a refused key: the local record decides
         _warn(f"W&B could not be asked ({str(problem).partition(chr(10))[0][:120]}); the local record decides")
         return None
+    if not same:
+        verdict = "does not count (--strict)" if strict else "counts as this run (--strict: it does not)"
+        _warn(f"the finished run {name} in W&B is of other code or data; it {verdict}")
+    return same or not strict
 
 
 def _warn(line: str) -> None:

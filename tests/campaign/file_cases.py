@@ -199,7 +199,7 @@ def places() -> Iterator[Case]:
 
 def environments() -> Iterator[Case]:
     """``.env`` files and variables that cannot be used."""
-    unlearn = ("--use-environment", *flags.UNLEARN, "--method", "grad_diff")
+    unlearn = (*flags.UNLEARN, "--method", "grad_diff")
     for content in (b"\xff\xfe\0x", b"\0\0", b"=\n==\n", b"A" * 100_000, DEEP):
         yield Case("environments", "unlearn", unlearn, False, partial(_bytes, ".env", content))
     yield Case("environments", "unlearn", unlearn, False, lambda folder: (folder / ".env").mkdir())

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from brittle.models.anatomy import Anatomy
@@ -18,10 +19,12 @@ def add_adapters(
     alpha: float,
     components: Sequence[str] = (),
     layers: Sequence[int] = (),
+    seed: int = 0,
 ) -> Any:
     """Freeze the weights and add adapters to every matrix inside the blocks (or the named components and layers).
 
-    The update of a matrix is (alpha / rank) · B A with B starting at zero (Hu et al. 2022). The model's modules are
+    The update of a matrix is (alpha / rank) · B A with B starting at zero (Hu et al. 2022); A's first values are drawn
+    from ``seed``, and the caller's generators stay as they are. The model's modules are
     replaced in place, so whoever held the model holds the adapted one. Returns PEFT's wrapper, for saving and merging.
     """
     import peft
@@ -35,8 +38,9 @@ def add_adapters(
     ]
     options: dict[str, Any] = {"r": rank, "lora_alpha": alpha, "lora_dropout": 0.0}
     configuration = peft.LoraConfig(**options, target_modules=matrices, fan_in_fan_out=anatomy.transposed)
-    with warnings.catch_warnings():  # PEFT reads an attribute that transformers is renaming
+    with torch.random.fork_rng(), warnings.catch_warnings():  # PEFT reads an attribute that transformers is renaming
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        torch.manual_seed(seed)
         return peft.get_peft_model(model, configuration)  # type: ignore[arg-type]
 
 

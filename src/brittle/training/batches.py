@@ -164,6 +164,13 @@ def joined(batches: Sequence[Batch]) -> Batch:
     )
 
 
+def worth_joining(batches: Sequence[Batch]) -> bool:
+    """Whether stacking the batches would add little padding: at most a quarter more positions than they have alone."""
+    alone = sum(batch.input_ids.numel() for batch in batches)
+    together = sum(len(batch.input_ids) for batch in batches) * max(batch.input_ids.shape[1] for batch in batches)
+    return together <= 1.25 * alone
+
+
 @lru_cache(maxsize=16)
 def permutation(seed: int, name: str, epoch: int, count: int) -> tuple[int, ...]:
     """The order of pass ``epoch`` over ``count`` examples."""

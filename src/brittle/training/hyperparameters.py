@@ -33,6 +33,7 @@ VOCABULARY: dict[str, dict[str, Any]] = {
     ),
     "lat_steps": dict(
         default=5, help="steps of the latent adversary per training step", environment="LAT_STEPS", tag="ls", minimum=1,
+        maximum=1000,
     ),
     "wt_noise_std": dict(
         default=0.02, help="standard deviation of the Gaussian noise added to every weight", environment="WT_NOISE_STD",
@@ -85,6 +86,7 @@ class TrainingSettings:
         environment="EPOCHS",
         tag="ep",
         minimum=0,
+        maximum=1_000_000,
     )
     lr: float = setting(1e-5, "peak learning rate of AdamW with cosine annealing", environment="LR", tag="lr", above=0)
     batch_size: int = setting(
@@ -101,6 +103,7 @@ class TrainingSettings:
         environment="MAX_STEPS",
         tag_if_changed="ms",
         minimum=0,
+        maximum=10**9,
     )
     grad_clip: float = setting(
         1.0, "largest gradient norm (0: no clipping)", environment="GRAD_CLIP", tag_if_changed="gc", minimum=0
@@ -169,16 +172,19 @@ class TrainingSettings:
     )  # fmt: skip
     loss_chunk: int = setting(
         0, "tokens whose logits are held at a time in likelihood losses (0: all); less memory for large vocabularies",
-        environment="LOSS_CHUNK", minimum=0,
+        environment="LOSS_CHUNK", tag_if_changed="lc", minimum=0, maximum=2**31 - 1,
     )  # fmt: skip
     deterministic: bool = setting(
-        False, "only algorithms that give the same bits every time (slower on GPUs)", environment="DETERMINISTIC"
+        False,
+        "only algorithms that give the same bits every time (slower on GPUs)",
+        environment="DETERMINISTIC",
+        tag_if_changed="det",
     )
     stop_on_collapse: bool = setting(
         False, "end the training when the held-out retain likelihood collapses (looked at every --eval-interval)",
-        environment="STOP_ON_COLLAPSE",
+        environment="STOP_ON_COLLAPSE", tag_if_changed="soc",
     )  # fmt: skip
     seed: int = setting(
-        42, "seed of data order, noise and random targets", environment="SEED", tag_if_changed="sd",
-        minimum=0, maximum=LARGEST_SEED,
+        42, "seed of data order, noise, random targets and adapters", environment="SEED", tag_if_changed="sd", minimum=0,
+        maximum=LARGEST_SEED,
     )  # fmt: skip

@@ -20,7 +20,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from brittle.models.anatomy import Anatomy
-from brittle.training.batches import Batch, joined
+from brittle.training.batches import Batch, joined, worth_joining
 
 LossTerms = dict[str, Tensor]
 """Named terms whose sum is the loss."""
@@ -277,13 +277,6 @@ class Step:
     def width(self) -> int:
         """Width of the residual stream."""
         return _unwrapped(self.model).config.hidden_size
-
-
-def worth_joining(batches: Sequence[Batch]) -> bool:
-    """Whether stacking the batches would add little padding: at most a quarter more positions than they have alone."""
-    alone = sum(batch.input_ids.numel() for batch in batches)
-    together = sum(len(batch.input_ids) for batch in batches) * max(batch.input_ids.shape[1] for batch in batches)
-    return together <= 1.25 * alone
 
 
 def _part(found: Any, rows: slice, tokens: int) -> Any:

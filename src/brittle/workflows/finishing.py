@@ -1,78 +1,114 @@
-"""What follows a training: benchmarks, upload, deletion of the weights, and a few lines about the result."""
+"""What follows a training: evaluation, upload, deletion of the weights, and a few lines about the result."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brittle.records import RECORD, read_record, write_json
+from brittle import tracking
+from brittle.records import read_record, write_json
 from brittle.settings import BadInput
-from brittle.workflows import laboratory
+from brittle.workflows import knowledge, laboratory, stages
 
 if TYPE_CHECKING:
     from brittle.workflows.make import Plan
 
-HEAVY_FILES = ("*.safetensors", "*.safetensors.index.json")
-
 
 def finish(chosen: Plan) -> Path:
-    """What follows the training: benchmarks, upload, deletion of the weights; each once, each after the one before."""
-    held = any(any(chosen.folder.glob(pattern)) for pattern in HEAVY_FILES)
-    if held and not chosen.make.no_eval:
-        _benchmark(chosen)
-    if chosen.make.push_to_hub:
+    """What is left after the training: each stage once, each after the one before; weights go last and only if all held."""
+    left = stages.outstanding(chosen) if not chosen.make.force else _after_force(chosen)
+    evaluated = stages.EVALUATION not in left or _evaluate(chosen)
+    if stages.UPLOAD in left:
         from brittle.workflows import publish
 
-        print(f"uploaded: {publish.upload(chosen.folder)}")
-    if held and chosen.make.no_save:
+        repository = publish.upload(chosen.folder)
+        stages.amend(chosen.folder, uploaded=repository)
+        print(f"uploaded: {repository}")
+    if stages.REMOVAL in left and evaluated:
         _drop_weights(chosen.folder)
+    elif stages.REMOVAL in left:
+        print(
+            f"the weights stay in {chosen.folder}, because they were not evaluated; the same command finishes that, or "
+            "with --no-eval (NO_EVAL=1) deletes them unevaluated",
+            file=sys.stderr,
+        )
     return chosen.folder
 
 
+def _after_force(chosen: Plan) -> list[str]:
+    """The stages after a training that was forced: all that are asked for and not done by the training itself."""
+    import dataclasses
+
+    made = dataclasses.replace(chosen, make=dataclasses.replace(chosen.make, force=False))
+    return stages.outstanding(made)
+
+
+def _evaluate(chosen: Plan) -> bool:
+    """Ask a finished model what is missing; without data or lm-eval it stays finished, unmeasured, and False comes back."""
+    try:
+        if laboratory.behind(chosen.base.text):
+            _ask(chosen)
+        else:
+            _benchmark(chosen)
+    except BadInput as problem:
+        print(f"not evaluated: {problem}. Later: the same command", file=sys.stderr)
+        return False
+    stages.amend(chosen.folder, uploaded=None)
+    return True
+
+
+def _ask(chosen: Plan) -> None:
+    """The laboratory's questions, to a model that was trained without asking them."""
+    from brittle.models.loading import load
+    from brittle.models.references import locate
+
+    _refuse_adapters(chosen)
+    loaded = load(locate(str(chosen.folder)), chosen.make.device, "fp32")
+    found = knowledge.accuracies(loaded, chosen.make.model)
+    write_json(chosen.folder / "summary.json", stages.read_summary(chosen.folder) | found)
+    stages.amend(chosen.folder)
+    tracking.add(chosen.folder, chosen.folder / "summary.json")
+
+
 def _benchmark(chosen: Plan) -> None:
-    """Run the published benchmarks on a finished model; without their data or lm-eval it stays finished, unmeasured."""
+    """The published benchmarks."""
     from brittle.models.references import locate
     from brittle.workflows import benchmark
 
-    tasks = chosen.make.eval_tasks.replace(",", " ").split()
-    if (
-        not tasks
-        or tasks == ["none"]
-        or laboratory.behind(chosen.base.text)
-        or chosen.training.lora_rank
-        and not chosen.make.merge
-    ):
-        return
+    _refuse_adapters(chosen)
     given = benchmark.BenchmarkSettings(
         limit=chosen.make.eval_limit, device=chosen.make.device, dtype=chosen.make.dtype
     )
-    try:
-        benchmark.benchmarks(locate(str(chosen.folder)), chosen.folder / benchmark.FOLDER, tasks, {}, given)
-    except BadInput as problem:
-        print(f"not benchmarked: {problem}. Later: uv run experiment/eval.py --model {chosen.folder}", file=sys.stderr)
+    folder = chosen.folder / benchmark.FOLDER
+    benchmark.benchmarks(locate(str(chosen.folder)), folder, stages.tasks_of(chosen), {}, given)
+    stages.amend(chosen.folder, benchmarks=stages.asked(chosen))
+
+
+def _refuse_adapters(chosen: Plan) -> None:
+    if chosen.training.lora_rank and not chosen.make.merge:
+        raise BadInput("adapters alone are no model that can be asked; --merge (MERGE=1) saves whole weights")
 
 
 def _drop_weights(folder: Path) -> None:
-    for pattern in HEAVY_FILES:
-        for path in folder.glob(pattern):
-            path.unlink()
-    content = read_record(folder) or {}
-    content["files"] = [name for name in content["files"] if (folder / name).is_file()]
-    content["notes"]["weights"] = "deleted after evaluation (--no-save)"
-    write_json(folder / RECORD, content)
+    digest = stages.weights_digest(folder)
+    for path in stages.heavy_files(folder):
+        path.unlink()
+    measured = "benchmarks" in (read_record(folder) or {})["notes"] or "accuracy_retain" in stages.read_summary(folder)
+    how = "deleted after evaluation (--no-save)" if measured else "deleted without evaluation (--no-save --no-eval)"
+    stages.amend(folder, weights=how, deleted_weights=digest)
 
 
 def describe(folder: Path) -> list[str]:
     """What a finished model knows, in a few lines."""
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    summary = stages.read_summary(folder)
     notes = (read_record(folder) or {}).get("notes", {})
     lines = []
     for split in ("forget", "retain"):
-        if f"{split}_nll" in summary:
-            before, after = summary.get(f"{split}_nll_before"), summary[f"{split}_nll"]
-            lines.append(f"   {split} likelihood loss {before:.3f} -> {after:.3f} nats per token")
+        before, after = summary.get(f"{split}_nll_before"), summary.get(f"{split}_nll")
+        if before is not None or after is not None:
+            shown = ["not a number" if value is None else f"{value:.3f}" for value in (before, after)]
+            lines.append(f"   {split} likelihood loss {' -> '.join(shown)} nats per token")
     words = {"t": "hazardous questions, half T", "v": "hazardous questions, half V", "retain": "benign questions"}
     lines += [
         f"   {words[side]}: {summary[f'accuracy_{side}']:.0%} right" for side in words if f"accuracy_{side}" in summary

@@ -11,56 +11,44 @@ import os
 import random
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from brittle import discovery, leases, training
+from brittle import discovery, leases
 from brittle.contracts import MethodNeeds
 from brittle.data.corpora import text_column
 from brittle.evaluation.published_benchmarks import DEFAULT_TASKS
-from brittle.records import (
-    Draft,
-    Identity,
-    check_place,
-    digest_of_source,
-    fingerprint,
-    is_complete,
-    parents_of,
-    writing,
-)
-from brittle.settings import BadInput, as_dictionary, fields_of, flag_of, folder_tags, resolve, setting
-from brittle.training.hyperparameters import VOCABULARY, TrainingSettings
-from brittle.workflows import finishing, laboratory
+from brittle.records import Draft, Identity, check_place, parents_of, writing
+from brittle.settings import BadInput, resolve, setting
+from brittle.training.hyperparameters import TrainingSettings
+from brittle.workflows import finishing, laboratory, make_checks, stages
+from brittle.workflows.run_identity import PROCESSES, Texts, folder_name, identity_of
 
-TRAINING_SOURCES = tuple(
-    Path(str(training.__file__)).parent / f"{name}.py"
-    for name in ("adversary", "batches", "loop", "norms", "optimizers", "reference", "step", "terms")
-)
-"""The code besides the method's own file that decides what weights come out."""
+DEFAULT_BASE = "EleutherAI/deep-ignorance-unfiltered"
+DATA = {"forget": "data/forget.txt", "retain": "data/retain.txt"}
+"""Where create_datasets.py writes; these files add nothing to a model's name."""
 PRESET_NAMES = ("laboratory",)
-SHARDED = any(os.environ.get(name) == "true" for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"))
-"""Whether ``accelerate launch`` was told to give each process only a part of the weights."""
-
-PROCESSES = int(os.environ.get("WORLD_SIZE", 1))
 
 
 @dataclass(frozen=True)
 class MakeSettings:
     """Which model is made from what, and what happens to it."""
 
-    model: str = setting(None, "base model: hub id, folder or laboratory:NAME", environment="BASE")
-    method: str = setting(None, "unlearning method (see: brittle methods)")
+    model: str = setting(DEFAULT_BASE, "base model: hub id, folder or laboratory:NAME", environment="BASE")
+    method: str = setting(None, f"unlearning method: {', '.join(discovery.plugins('methods'))}")
     preset: str | None = setting(
         None, "named settings of the method; flags still win", choices=PRESET_NAMES, environment="PRESET"
     )
-    forget_data: str = setting(
-        "data/forget.txt",
-        "texts to forget, one a line (or jsonl, csv, parquet); a laboratory model brings its own",
+    forget_data: str | None = setting(
+        None,
+        f"texts to forget, one a line (or jsonl, csv, parquet) (default: {DATA['forget']}, or a laboratory model's own)",
         environment="FORGET_DATA",
     )
-    retain_data: str = setting("data/retain.txt", "texts to keep", environment="RETAIN_DATA")
+    retain_data: str | None = setting(
+        None, f"texts to keep (default: {DATA['retain']}, or a laboratory model's own)", environment="RETAIN_DATA"
+    )
     text_column: str | None = text_column()
     device: str = setting("auto", "auto (best GPU), cuda, cuda:N, mps or cpu", environment="DEVICE")
     dtype: str = setting(
@@ -81,8 +69,12 @@ class MakeSettings:
     )  # fmt: skip
     eval_limit: int | None = setting(None, "questions per benchmark task", environment="EVAL_LIMIT", minimum=1)
     check_wandb_only: bool = setting(
-        False, "exit 0 if exactly this run has finished, 1 otherwise, without loading a model"
+        False, "exit 0 if this run has finished, here or in W&B, 1 otherwise, without loading a model"
     )
+    strict: bool = setting(
+        False, "a run that other code made, or other data in W&B, does not count as this one (else: a warning)",
+        environment="STRICT",
+    )  # fmt: skip
     merge: bool = setting(
         False, "after adapter training, save whole weights with the update added (else the adapters alone)",
         environment="MERGE",
@@ -117,108 +109,49 @@ class Plan:
 
 def plan(given: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Plan:
     """Resolve flags, environment and preset into a plan; refuses what does not fit before anything is loaded."""
+    from brittle.models.devices import mixed_precision, resolve_device, word_for
+
     make = resolve(MakeSettings, given, environment)
-    if not make.model or not make.method:
-        raise BadInput(
-            "--model and --method are required, for example: --model laboratory:base --method cb_lat --preset laboratory"
-        )
+    if not make.method:
+        raise BadInput("--method is required, for example: --model laboratory:base --method cb_lat --preset laboratory")
     module = discovery.find("methods", make.method).load()
-    refuse_unused(make.method, module.Settings, given)
+    make_checks.refuse_unused(make.method, module.Settings, given)
     preset = module.PRESETS.get(make.preset, {}) if make.preset else {}
     training = resolve(TrainingSettings, given, environment, preset)
     method = resolve(module.Settings, given, environment, preset)
-    check_fit(make, training, module.NEEDS)
+    make_checks.check_fit(make, training, module.NEEDS)
+    device = resolve_device(make.device)
+    dtype, usual = (word_for(mixed_precision(text, device)) for text in (make.dtype, "auto"))
+    if training.weight_dtype == "bf16":
+        dtype = usual = "bf16"
     base = laboratory.find(make.model)
-    check_layers(base, module.NEEDS, method)
-    texts = read_texts(make, given)
-    name = f"{base.name}__{make.method}__{folder_tags(training, method)}"
-    if texts["source"] != "default":
-        name += f"_data{fingerprint(texts['source'])[:6]}"
-    inputs = {
-        "base": base.digest, "forget": fingerprint(texts["forget"]), "retain": fingerprint(texts["retain"]),
-        "source": digest_of_source(module, *TRAINING_SOURCES),
-    }  # fmt: skip
-    settings = as_dictionary(training) | as_dictionary(method) | {"method": make.method, "dtype": make.dtype}
-    split = {key: texts[key] for key in ("forget", "retain")}
-    return Plan(
-        make,
-        training,
-        method,
-        module,
-        base,
-        split,
-        Path(make.outdir) / name,
-        Identity("unlearned model", inputs, settings),
-    )
+    make_checks.check_model(base, module.NEEDS, training, method)
+    training = make_checks.within_context(base, training)
+    texts = read_texts(make)
+    make_checks.check_texts(training, texts.splits)
+    common = (make.method, base, texts, training, method, make.merge)
+    name = folder_name(*common, None if dtype == usual else dtype)
+    identity = identity_of(make.method, module, base, texts, training, method, make.merge, dtype)
+    folder = Path(make.outdir) / name
+    return Plan(make, training, method, module, base, texts.splits, folder, identity)
 
 
-def refuse_unused(name: str, settings_type: type, given: Mapping[str, Any]) -> None:
-    """A hyper-parameter that the method does not read is an error, not a silent no-op."""
-    own = {field.name for field in fields(settings_type)}
-    for key in given:
-        if key in VOCABULARY and key not in own:
-            used = ", ".join(flag_of(field) for field in fields_of(settings_type)) or "none of its own"
-            raise BadInput(f"--{key.replace('_', '-')} is not used by {name}; its settings are: {used}")
-
-
-def check_fit(make: MakeSettings, training: TrainingSettings, needs: MethodNeeds) -> None:
-    """Refuse options that this method cannot honour."""
-    if training.lora_rank and not needs.adapters:
-        raise BadInput(f"--lora-rank: {make.method} works on the weights themselves; train it without adapters")
-    if training.weight_dtype == "bf16" and SHARDED:
-        raise BadInput("--weight-dtype bf16 rounds whole weights; sharded ones (FSDP, DeepSpeed) stay in fp32")
-    if make.merge and not training.lora_rank:
-        raise BadInput("--merge adds adapters to the weights; there are none without --lora-rank")
-    if training.gradient_checkpointing and needs.layers:
-        raise BadInput(
-            f"--gradient-checkpointing: {make.method} reads or changes hidden states, which a recomputation would miss; leave it out"
-        )
-    if SHARDED and (needs.whole_model or needs.initial_weights or training.lora_rank or training.eval_interval):
-        raise BadInput(
-            f"{make.method} with these settings needs the whole model in one process (shifted or initial weights, adapters or "
-            "--eval-interval); launch it without FSDP or DeepSpeed"
-        )
-    if training.grad_accum_steps > 1 and os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
-        raise BadInput(
-            "--grad-accum-steps: DeepSpeed takes a step after every micro-batch; launch with more processes or use FSDP"
-        )
-    if needs.whole_model and PROCESSES > 1:
-        raise BadInput(
-            f"{make.method} shifts the weights by the gradient of the whole step, which one process must see: "
-            "leave out further processes (--grad-accum-steps instead)"
-        )
-    if training.stop_on_collapse and not training.eval_interval:
-        raise BadInput("--stop-on-collapse looks at the held-out likelihood every --eval-interval steps; set that too")
-
-
-def check_layers(base: Any, needs: MethodNeeds, method: Any) -> None:
-    """Refuse target layers that the model does not have, before its weights are loaded."""
-    from brittle.models.loading import number_of_layers
-
-    if needs.layers:
-        depth = number_of_layers(base)
-        wrong = [layer for layer in method.layer_id if not 0 <= layer < depth]
-        if wrong or not method.layer_id:
-            raise BadInput(
-                f"--layer-id: {wrong or 'no layer'} is outside {base.text}, whose layers are 0 to {depth - 1}"
-            )
-
-
-def read_texts(make: MakeSettings, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Forget and retain texts; a laboratory model brings its own unless files are named."""
+def read_texts(make: MakeSettings) -> Texts:
+    """Forget and retain texts: of the file that is named, else a laboratory model's own, else of the documented file."""
     from brittle.data.corpora import read_texts as read
 
-    named = [key for key in ("forget_data", "retain_data") if key in given]
-    if make.model.startswith(laboratory.PREFIX) and not named:
-        _, chosen = laboratory.parse(make.model)
-        return chosen.texts() | {"source": "default"}
-    source = [getattr(make, key) for key in named] or "default"
-    column = make.text_column
-    return {"forget": read(make.forget_data, column), "retain": read(make.retain_data, column), "source": source}
+    own = laboratory.parse(make.model)[1].texts() if make.model.startswith(laboratory.PREFIX) else {}
+    splits, named = {}, []
+    for split, usual in DATA.items():
+        path = {"forget": make.forget_data, "retain": make.retain_data}[split]
+        splits[split] = own[split] if own and not path else read(path or usual, make.text_column)
+        if path and (own or Path(path).resolve() != Path(usual).resolve()):
+            named.append(split)
+    return Texts(splits, tuple(named))
 
 
 def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
-    """Carry out a plan; a complete record of the same identity is left as it is, and only what follows it is done."""
+    """Carry out a plan: train unless the model is there as wanted, then what follows (:func:`finishing.finish`)."""
     from brittle.training.checkpoint import Checkpoints
 
     checkpoints = Checkpoints(
@@ -226,7 +159,7 @@ def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
         chosen.identity.fingerprint,
         chosen.make.checkpoint_interval,
     )
-    if finished(chosen) and not chosen.make.force:
+    if stages.TRAINING not in stages.outstanding(chosen):
         checkpoints.remove()  # a kill between the record and this would leave them for ever
         return finishing.finish(chosen)
     from brittle.workflows.unlearning import unlearn
@@ -242,6 +175,7 @@ def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
             checkpoints.remove()
         with writing(chosen.folder, chosen.identity) as draft:
             unlearn(chosen, draft, checkpoints, tick)
+            stages.keep_evaluation(chosen, draft)
         checkpoints.remove()
     return finishing.finish(chosen)
 
@@ -252,8 +186,8 @@ def process() -> int:
 
 
 def finished(chosen: Plan) -> bool:
-    """Whether a complete record of exactly this plan exists."""
-    return is_complete(chosen.folder, chosen.identity)
+    """Whether everything that a plan asks for has been done."""
+    return not stages.outstanding(chosen)
 
 
 def planned_steps(chosen: Plan) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery
-from brittle.settings import fields_of, flag_of
+from brittle.settings import BadInput, fields_of, flag_of
 
 COLUMNS = {
     "forget_t": "forget T", "forget_v": "forget V", "retain": "retain", "relative_update": "update",
@@ -40,19 +40,37 @@ Short of forget ≤ 45 % at retain ≥ 95 % in this laboratory: {names}. Their p
 def page(results: Path | None) -> str:
     """The whole document; ``results`` is ``methods.csv`` with one row per method and seed, or None."""
     plugins = discovery.plugins("methods")
-    parts = [INTRODUCTION]
-    if results is not None and results.is_file():
-        parts.append(_table(results))
+    parts, measured = [INTRODUCTION], _read(results)
+    if measured is not None:
+        parts.append(_table(measured))
     parts.append("## Overview\n\n" + "\n".join(f"- [`{n}`](#{n}): {p.summary}" for n, p in plugins.items()) + "\n")
-    found = _results(results)
+    found = _results(measured)
     parts += [_method(name, plugin, found.get(name, "")) for name, plugin in plugins.items()]
     return "\n".join(parts)
 
 
-def _table(results: Path) -> str:
+def _read(results: Path | None) -> Any:
+    """The measurement, or None without one; BadInput for a table that is broken."""
+    if results is None or not results.is_file():
+        return None
+    import numpy
     import pandas
 
-    frame = pandas.read_csv(results)
+    needed = ["seed", *COLUMNS]
+    try:
+        frame = pandas.read_csv(results)
+        if frame.empty or not numpy.isfinite(frame[needed].to_numpy(dtype=float)).all():
+            raise ValueError("a cell of it is empty or no number")
+        frame["method"].astype(str)
+    except (ValueError, KeyError, TypeError, OSError) as problem:  # pandas' own errors are ValueErrors
+        reason = " ".join(str(problem).split())[:160]
+        raise BadInput(
+            f"{results} is no whole table of a measurement ({reason}); write it again with: brittle methods --measure"
+        ) from None
+    return frame
+
+
+def _table(frame: Any) -> str:
     lines = ["| method | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name, rows in frame.groupby("method", sort=True):
         cells = [_cell(rows[column], column in SHARES) for column in COLUMNS]
@@ -70,16 +88,14 @@ def _cell(values: Any, share: bool) -> str:
     return f"{mean:.2f}" if mean < 10 else f"{mean:.0f}"
 
 
-def _results(results: Path | None) -> dict[str, str]:
+def _results(frame: Any) -> dict[str, str]:
     """What each method's preset does, in one line."""
-    if results is None or not results.is_file():
+    if frame is None:
         return {}
-    import pandas
-
     return {
         str(name): ", which gives "
         + ", ".join(f"{COLUMNS[key]} {_cell(rows[key], True)}" for key in ("forget_t", "forget_v", "retain"))
-        for name, rows in pandas.read_csv(results).groupby("method")
+        for name, rows in frame.groupby("method")
     }
 
 

@@ -72,7 +72,7 @@ def _measure_one(
     """Unlearn, compare the weights, relearn; in a worker."""
     from brittle.models.checkpoints import matrix_pairs
 
-    plan = make.plan(flags)
+    plan = make.plan(flags | {"force": True})
     make.make_model(plan, tick)
     summary = json.loads((plan.folder / "summary.json").read_text(encoding="utf-8"))
     record = read_record(plan.folder) or {"seconds": 0.0, "peak_memory_mib": 0.0}

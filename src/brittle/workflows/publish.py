@@ -27,12 +27,12 @@ def upload(folder: Path) -> str:
     from huggingface_hub import CommitOperationAdd, HfApi
 
     record = read_record(folder)
-    files = [folder / name for name in (record or {}).get("files", [])] + [folder / RECORD]
+    measured = [path for path in (folder / benchmark.FOLDER).glob("*") if path.is_file()]
+    files = sorted({*measured, *(folder / name for name in (record or {}).get("files", [])), folder / RECORD})
     if not record or not any(path.suffix == ".safetensors" for path in files):
         raise BadInput(
-            f"{folder} holds no weights to upload; make the model again without --no-save (and with --force)"
+            f"{folder} holds no weights to upload; the command that made it, with --push-to-hub, makes them again"
         )
-    files += [path for path in sorted((folder / benchmark.FOLDER).glob("*")) if path.is_file()]
     interface = HfApi()
     try:
         repository = f"{interface.whoami()['name']}/{folder.name}"

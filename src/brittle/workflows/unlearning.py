@@ -9,18 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from tqdm import tqdm
 
-from brittle.models.adapters import add_adapters, merged
+from brittle.models.adapters import add_adapters
 from brittle.models.anatomy import COMPONENTS, Anatomy
-from brittle.models.construction import save
 from brittle.models.devices import mixed_precision, resolve_device
 from brittle.models.encoding import longest_row
 from brittle.models.likelihood import mean_negative_log_likelihood
 from brittle.models.loading import LoadedModel, load
-from brittle.models.model_files import copy_tokenizer
-from brittle.models.weight_files import weight_files
 from brittle.records import Draft
 from brittle.settings import BadInput
 from brittle.training import memory
@@ -31,7 +27,10 @@ from brittle.training.norms import mean_norms, norm_change
 from brittle.training.reference import reference_states
 from brittle.training.step import HEAD, LossTerms, Step
 from brittle.workflows import knowledge
-from brittle.workflows.make import PROCESSES, SHARDED, Plan, optimizer_steps, process, split_for_evaluation
+from brittle.workflows.make import Plan, optimizer_steps, process, split_for_evaluation
+from brittle.workflows.make_checks import SHARDED
+from brittle.workflows.run_identity import PROCESSES
+from brittle.workflows.saving import save_result
 
 REFUSAL = "I do not know."
 COLLAPSE = 1.0
@@ -46,6 +45,8 @@ class Run:
     loaded: LoadedModel
     held_out: dict[str, list[str]]
     examples: dict[str, list[Example]]
+    before: dict[str, float]
+    """Likelihoods of the held-out texts under the base, before any noise."""
     reference: Any = None
     initial: dict[str, torch.Tensor] | None = None
     adapters: Any = None
@@ -60,7 +61,7 @@ def unlearn(
     precision = "no" if training.weight_dtype == "bf16" else PRECISION[mixed_precision(chosen.make.dtype, device)]
     run = prepare(chosen, device)
     device = run.loaded.device  # of the embeddings, where layers are spread over several GPUs
-    before = likelihoods(run.loaded, run.held_out, training.max_length)
+    before = run.before
     steps = optimizer_steps(training, len(run.examples.get("forget", ())), len(run.examples.get("retain", ())))
     if tick is None:
         print(memory.plan(run.loaded.model, training, chosen.needs.initial_weights))
@@ -101,7 +102,7 @@ def unlearn(
     draft.note(device=device, compute=precision, stopped_at=history.stopped_at, base=base)
     if history.weights is not None:
         draft.note(sharded_over=PROCESSES)
-    save_result(chosen, run, draft)
+    save_result(chosen, run.loaded, run.adapters, draft)
 
 
 def own_device(chosen: Plan) -> str:
@@ -136,7 +137,8 @@ def prepare(chosen: Plan, device: str) -> Run:
             "tokenising; raise --max-length or remove the text"
         )
     device = loaded.device
-    run = Run(loaded, {name: part[1] for name, part in parts.items()}, examples)
+    held_out = {name: part[1] for name, part in parts.items()}
+    run = Run(loaded, held_out, examples, likelihoods(loaded, held_out, training.max_length))
     run.reference = _reference(chosen, loaded, examples, device)
     if training.lora_rank:
         run.adapters = add_adapters(
@@ -146,6 +148,7 @@ def prepare(chosen: Plan, device: str) -> Run:
             training.lora_alpha,
             training.train_only,
             training.train_layers,
+            seed=training.seed,
         )
     else:
         train_only(loaded.model, loaded.anatomy, training.train_only, training.train_layers)
@@ -211,18 +214,6 @@ def collapsed(before: Mapping[str, float], after: Mapping[str, Any]) -> bool:
     return not after["retain_nll"] - before["retain_nll"] <= COLLAPSE
 
 
-def save_result(chosen: Plan, run: Run, draft: Draft) -> None:
-    """Write the weights: whole, or the adapters alone, or with ``--merge`` the adapters' update added to the weights."""
-    model = run.loaded.model
-    if run.adapters is not None and not chosen.make.merge:
-        run.adapters.save_pretrained(draft.folder)
-        copy_tokenizer(chosen.base.folder, draft.folder)
-        return
-    model = merged(run.adapters) if run.adapters is not None else model
-    draft.note(unmoved_share=unmoved_share(model, chosen.base.folder))
-    save(model.cpu(), run.loaded.tokenizer, draft.folder, chosen.base.folder)
-
-
 def _reference(chosen: Plan, loaded: LoadedModel, examples: Mapping[str, Sequence[Example]], device: str) -> Any:
     """What the loss compares with, computed before the first step or found in the cache."""
     needs = chosen.needs
@@ -247,22 +238,20 @@ def refusals(texts: Sequence[str]) -> list[str]:
 
 def train_only(model: Any, anatomy: Anatomy, components: Sequence[str], layers: Sequence[int]) -> None:
     """Freeze every weight but the named components' (``qkv``, ``proj``, ``mlp_expand``, ``mlp_contract``) of these layers."""
-    if unknown := [name for name in components if name not in COMPONENTS]:
-        raise BadInput(f"--train-only: '{unknown[0]}' is not one of {', '.join(COMPONENTS)}")
     if not components and not layers:
         return
-    trains = 0
     for name, parameter in model.named_parameters():
         place = anatomy.place(name)
         fits = place and place.component in (components or COMPONENTS) and place.layer in (layers or (place.layer,))
         parameter.requires_grad_(bool(fits))
-        trains += bool(fits)
-    if not trains:
-        raise BadInput(f"--train-layers: none of {list(layers)} is a layer of this model, so nothing would train")
 
 
-def likelihoods(loaded: LoadedModel, held_out: dict[str, list[str]], max_length: int) -> dict[str, float]:
-    """Mean negative log-likelihood of the held-out texts of each split, in nats per token."""
+def likelihoods(loaded: LoadedModel, held_out: Mapping[str, Sequence[str]], max_length: int) -> dict[str, float]:
+    """Mean negative log-likelihood of the held-out texts of each split, in nats per token.
+
+    A text of one token has nothing to predict and is left out; a split of such texts alone has no likelihood. One text
+    that is not a number makes the mean none.
+    """
     found = {}
     for name, texts in held_out.items():
         if texts:
@@ -270,25 +259,3 @@ def likelihoods(loaded: LoadedModel, held_out: dict[str, list[str]], max_length:
                 loaded, texts, 16, max_length, f"held-out {name} texts"
             )
     return found
-
-
-@torch.no_grad()
-def unmoved_share(model: Any, base: Path) -> float:
-    """The share of weights that training left exactly as they are in the base's files (0 to 1)."""
-    names = {_key(name): parameter for name, parameter in model.named_parameters()}
-    same = total = 0
-    for path in weight_files(base):
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 (not a dictionary)
-                if _key(name) in names:
-                    parameter = names[_key(name)]
-                    tensor = file.get_tensor(name).to(parameter.device, parameter.dtype)
-                    same += int((tensor == parameter).sum())
-                    total += tensor.numel()
-    return same / total if total else float("nan")
-
-
-def _key(name: str) -> str:
-    """A parameter's name without what differs between the file and the model in memory: the prefix and the head's name."""
-    name = name.replace("embed_out.", "lm_head.")
-    return name.split(".", 1)[1] if name.partition(".")[0] in ("gpt_neox", "model", "transformer") else name

@@ -1,0 +1,63 @@
+"""Write what a training made: whole weights or adapters, checked, beside the base's own tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import safe_open
+
+from brittle.models.adapters import merged
+from brittle.models.construction import save
+from brittle.models.loading import LoadedModel
+from brittle.models.model_files import copy_tokenizer
+from brittle.models.weight_files import is_finite, weight_files
+from brittle.records import Draft
+from brittle.settings import BadInput
+
+if TYPE_CHECKING:
+    from brittle.workflows.make import Plan
+
+
+def save_result(chosen: Plan, loaded: LoadedModel, adapters: Any, draft: Draft) -> None:
+    """Write the weights: whole, or the adapters alone, or with ``--merge`` the adapters' update added to the weights.
+
+    Raises:
+        BadInput: a weight is not finite; such a model is not saved.
+    """
+    model, base = loaded.model, chosen.base.folder
+    if adapters is not None and chosen.make.merge:
+        model = merged(adapters)
+    if broken := next((name for name, each in model.named_parameters() if not is_finite(each)), None):
+        raise BadInput(f"after the training {broken} has NaN or infinite values; lower --lr or the method's weights")
+    if adapters is not None and not chosen.make.merge:
+        for configuration in adapters.peft_config.values():
+            configuration.base_model_name_or_path = chosen.base.text
+        adapters.save_pretrained(draft.folder)
+        copy_tokenizer(base, draft.folder)
+        return
+    draft.note(unmoved_share=unmoved_share(model, base))
+    save(model.cpu(), loaded.tokenizer, draft.folder, base)
+
+
+@torch.no_grad()
+def unmoved_share(model: Any, base: Path) -> float:
+    """The share of weights that training left exactly as they are in the base's files (0 to 1)."""
+    names = {_key(name): parameter for name, parameter in model.named_parameters()}
+    same = total = 0
+    for path in weight_files(base):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 (not a dictionary)
+                if _key(name) in names:
+                    parameter = names[_key(name)]
+                    tensor = file.get_tensor(name).to(parameter.device, parameter.dtype)
+                    same += int((tensor == parameter).sum())
+                    total += tensor.numel()
+    return same / total if total else float("nan")
+
+
+def _key(name: str) -> str:
+    """A parameter's name without what differs between the file and the model in memory: the prefix and the head's name."""
+    name = name.replace("embed_out.", "lm_head.")
+    return name.split(".", 1)[1] if name.partition(".")[0] in ("gpt_neox", "model", "transformer") else name
