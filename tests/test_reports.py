@@ -132,7 +132,7 @@ def test_the_control_sentence_follows_the_numbers(outputs: Path) -> None:
     assert "does not look like" in meaning and "in size (" in meaning
     shutil.rmtree(outputs / "laboratory_base__to__laboratory_retrained")
     numbers, _ = control_sentences(gather(outputs))
-    assert numbers == "Block matrices: base → retrained is not measured."
+    assert numbers == "Weights: base → retrained is not measured."
 
 
 class Reader(HTMLParser):

@@ -135,7 +135,7 @@ def test_verdicts_quote_their_figures(data: ReportData) -> None:
         "reference", "control: not above chance", "reference", "came back", "withstood",
     ]  # fmt: skip
     assert "answers 27 % of the hazardous questions (base 100 %, filtered 26 %)" in verdicts.removed(data, back)
-    assert "moved by 0.22 of their norm in some 2.0 directions" in verdicts.removed(data, back)
+    assert "moved by 0.22 of their norm, block matrices in some 2.0 directions" in verdicts.removed(data, back)
     assert verdicts.taught(data, back) == [
         "Once relearning has taught it T, it answers 97 % [95, 100] of V, the filtered model 20 % [18, 23], an excess "
         "recovery of 0.97: came back."

@@ -53,11 +53,11 @@ def control_sentences(data: ReportData) -> tuple[str, str]:
     if not filtered or not retrained:
         lacking = "base → filtered" if not filtered else "base → retrained"
         return (
-            f"Block matrices: {lacking} is {NOT_MEASURED}.",
+            f"Weights: {lacking} is {NOT_MEASURED}.",
             "So the table cannot tell filtering from any second training.",
         )
     numbers = (
-        f"Block matrices: base → filtered moved by {filtered.relative_update:.2f} of their norm, in some "
+        f"Weights: base → filtered moved by {filtered.relative_update:.2f} of their norm, block matrices in some "
         f"{filtered.stable_rank:.1f} directions (stable rank); base → retrained, the same data in another order, by "
         f"{retrained.relative_update:.2f} in {retrained.stable_rank:.1f}."
     )
@@ -162,7 +162,7 @@ def _unlearned_movement(data: ReportData) -> str:
     moved = {label: found for label, found in movements(data).items() if label in labels}
     parts = [f"{label} {found.relative_update:.2f} in {found.stable_rank:.1f}" for label, found in moved.items()]
     shown = ", ".join(parts) or NOT_MEASURED
-    return f"Unlearning moved the block matrices by (share of their norm, in how many directions): {shown}."
+    return f"Unlearning moved the weights by (share of their norm, in how many directions of block matrices): {shown}."
 
 
 def _activations(data: ReportData) -> str:
