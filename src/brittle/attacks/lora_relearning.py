@@ -38,11 +38,8 @@ def check(settings: Settings, facts: AttackFacts) -> None:
 
 def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[int], None]) -> list[Evaluation]:
     """Add adapters to the target's model and train them alone."""
-    import torch
-
     from brittle.models.adapters import add_adapters
 
-    torch.manual_seed(seed)
     loaded = target.loaded
-    add_adapters(loaded.model, loaded.anatomy, settings.attack_lora_rank, settings.attack_lora_alpha)
+    add_adapters(loaded.model, loaded.anatomy, settings.attack_lora_rank, settings.attack_lora_alpha, seed=seed)
     return teach(settings, target, target.texts, seed, tick)

@@ -57,14 +57,12 @@ def describe(settings: Settings, seed: int) -> dict[str, Any]:
 
 def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[int], None]) -> list[Evaluation]:
     """Carry out trial number ``seed`` on the target's model, in place."""
-    import torch
-
     from brittle.models.adapters import add_adapters
 
     drawn = describe(settings, seed)
     if drawn["lora_rank"]:
-        torch.manual_seed(seed)
-        add_adapters(target.loaded.model, target.loaded.anatomy, drawn["lora_rank"], 2.0 * drawn["lora_rank"])
+        rank = drawn["lora_rank"]
+        add_adapters(target.loaded.model, target.loaded.anatomy, rank, 2.0 * rank, seed=seed)
     trial = replace(
         settings, attack_optimizer=drawn["optimizer"], attack_lr=drawn["lr"], attack_schedule=drawn["schedule"],
         attack_batch_size=drawn["batch_size"], attack_steps=drawn["steps"],
