@@ -26,7 +26,7 @@ def loaded():
 
 def test_before_training_nothing_has_changed(loaded) -> None:
     before = mean_norms(loaded.model, loaded.anatomy, EXAMPLES["forget"], 0, "cpu", batch_size=3)
-    assert before.shape == (4, 2)
+    assert before.shape == (len(EXAMPLES["forget"]), 2)  # one row for each piece of a text
     (step,) = steps_over(loaded, [(0, 1, 2, 3)])
     assert float(norm_change(step, before).detach()) == pytest.approx(0, abs=1e-9)
 
@@ -43,7 +43,7 @@ def test_value_worked_out_from_the_states(loaded) -> None:
 
 def test_the_same_however_the_batch_is_split() -> None:
     trial = trial_of("ga")
-    before = mean_norms(trial.loaded.model, trial.loaded.anatomy, EXAMPLES["forget"], 0, "cpu") + torch.rand(4, 1)
+    before = mean_norms(trial.loaded.model, trial.loaded.anatomy, EXAMPLES["forget"], 0, "cpu") + torch.rand(len(EXAMPLES["forget"]), 1)
     values = [
         sum(float(norm_change(step, before).detach()) for step in steps_over(trial.loaded, parts))
         for parts in ([(0, 1, 2, 3)], [(0, 1), (2, 3)], [(3,), (2,), (1,), (0,)])

@@ -15,7 +15,7 @@ from tiny_models import TEXTS
 from torch import nn
 
 from brittle.attacks import direction_ablation, quantization_codes, set_difference_pruning, soft_prompts
-from brittle.contracts import AttackTarget, Evaluation
+from brittle.contracts import AttackFacts, AttackTarget, Evaluation
 from brittle.models.likelihood import score
 from brittle.models.observation import hidden_states, pad
 from brittle.models.reweighting import all_parameters, block_matrices
@@ -158,8 +158,9 @@ def test_a_model_that_is_the_base_loses_nothing_and_layers_are_counted_from_zero
     other.run(direction_ablation, ablated_directions=(2,), ablation_layers=(1,))
     assert torch.equal(other.seen[1].hidden[1], other.seen[0].hidden[1])
     assert not torch.equal(other.seen[1].hidden[2], other.seen[0].hidden[2])
-    with pytest.raises(BadInput, match="no block 2; this model has blocks 0 to 1"):
-        other.run(direction_ablation, ablation_layers=(0, 2))
+    facts = AttackFacts(layers=2, width=32, window=64, texts=4, retain_texts=4, entities=4)
+    with pytest.raises(BadInput, match="no block 2; blocks are 0 to 1"):
+        direction_ablation.check(direction_ablation.Settings(ablation_layers=(0, 2)), facts)
 
 
 # --- soft prompts --------------------------------------------------------------------------------------------------

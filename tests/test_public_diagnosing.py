@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tiny_models import tiny_model_folder
@@ -129,7 +130,10 @@ def test_a_default_that_was_typed_is_honoured_beside_a_laboratory(tmp_path: Path
     assert programs.texts_of(own, "data/forget.txt", None, None)["forget"] == ["forget one.", "forget two."]
     asked: list[str] = []
     monkeypatch.setattr(programs, "load_questions", lambda text: asked.append(text) or own.questions()["forget"])
-    programs.questions_of(own, "wmdp-bio", "mmlu")
+    typed = SimpleNamespace(
+        forget_questions="wmdp-bio", retain_questions="mmlu", num_questions=1000, question_format="continuation"
+    )
+    programs.questions_of(own, typed)
     assert asked == ["wmdp-bio", "mmlu"]
 
 

@@ -179,6 +179,14 @@ def half_written(*folders: Path) -> list[Path]:
     return [path for folder in folders for path in folder.rglob(".*") if path.suffix in (".partial", ".lease", ".old")]
 
 
+def holder(folder: Path) -> int | None:
+    """The process that holds the only lease in a folder."""
+    for path in folder.glob(".*.lease"):
+        with contextlib.suppress(OSError, ValueError):
+            return json.loads(path.read_text())["process"]
+    return None
+
+
 def stop(process: subprocess.Popen, number: int, code: int) -> str:
     """Send the signal to the main process alone; it and all below it end in time. Returns the last line."""
     below = descendants(process.pid)
@@ -232,6 +240,7 @@ def test_an_unlearning_that_is_stopped_says_how_it_goes_on_and_a_second_start_di
     models = tmp_path / "unlearned_models"
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         process = start(tmp_path, brittle_home, *arguments, *(["--resume"] if number == signal.SIGINT else []))
+        wait_until(lambda: holder(models) == process.pid, 120)  # the second pass finds a checkpoint from the first
         wait_until(lambda: len(list(models.glob(".*.checkpoint/state.json"))) == 1, 120)
         (checkpoint,) = models.glob(".*.checkpoint")
         second = start(tmp_path, brittle_home, *arguments)
