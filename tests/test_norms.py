@@ -43,7 +43,9 @@ def test_value_worked_out_from_the_states(loaded) -> None:
 
 def test_the_same_however_the_batch_is_split() -> None:
     trial = trial_of("ga")
-    before = mean_norms(trial.loaded.model, trial.loaded.anatomy, EXAMPLES["forget"], 0, "cpu") + torch.rand(len(EXAMPLES["forget"]), 1)
+    before = mean_norms(trial.loaded.model, trial.loaded.anatomy, EXAMPLES["forget"], 0, "cpu") + torch.rand(
+        len(EXAMPLES["forget"]), 1
+    )
     values = [
         sum(float(norm_change(step, before).detach()) for step in steps_over(trial.loaded, parts))
         for parts in ([(0, 1, 2, 3)], [(0, 1), (2, 3)], [(3,), (2,), (1,), (0,)])

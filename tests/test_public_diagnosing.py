@@ -269,3 +269,14 @@ def test_from_python_paths_are_taken_and_unknown_names_are_not(place: Path, tmp_
         brittle.compare(place / "a", place / "b", max_sample=3, **texts)
     with pytest.raises(BadInput, match="linear_probes is of one model"):
         brittle.compare(place / "a", place / "b", only=["linear_probes"], **texts)
+
+
+def test_what_a_diagnostic_does_not_read_is_said_and_a_table_beside_models_is_refused(
+    run, place: Path, tmp_path
+) -> None:
+    code, said = run("diagnose", "singular_value_spectra", *pair(place), *named(place), "--outroot", tmp_path / "o")
+    assert code == 0, said
+    assert "note: singular_value_spectra does not read --forget-text\n" in said and "--model-a" not in said
+    table = next((tmp_path / "o").rglob("singular_value_spectra/*.csv"))
+    code, said = run("diagnose", "mlp_attn_analysis", *pair(place), "--per-layer-csv", table)
+    assert (code, "--per-layer-csv" in said) == (2, True)

@@ -11,6 +11,7 @@ from typing import Any
 from fresh import Case
 
 from brittle import commands, discovery
+from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.settings import fields_of, flag_of
 
 TEXTS = ("--forget-text", "forget.txt", "--retain-text", "retain.txt")
@@ -43,6 +44,10 @@ FILES_READ = ("forget_data", "retain_data", "forget_text", "retain_text", "benig
 FILES_READ += ("retain_questions", "per_layer_csv", "forget", "retain", "benign")
 PLACES_WRITTEN = ("outdir", "plot_outdir", "outroot", "page", "attacks_page")
 REFERENCES = ("model", "model_a", "model_b", "base", "filtered", "control", "unlearned")
+
+READERS = dict.fromkeys(("--forget-text", "--retain-text", "--benign-text", "--text-column"), "activation_comparison")
+READERS |= dict.fromkeys(("--model", "--retain-questions", "--num-questions", "--question-format"), accuracy.NAME)
+"""Diagnostics that read a flag, where causal_depth does not."""
 
 
 def base_type(field: Field[Any]) -> tuple[type, bool]:
@@ -108,8 +113,8 @@ def cases() -> Iterator[Case]:
         yield from of_fields("diagnose", [plugin.load().Settings], common, "values of diagnostics")
     shared = [types_[0] for types_ in commands.find("diagnose").settings()][:1]
     for case in of_fields("diagnose", shared, ("causal_depth", *PAIR, *TEXTS, *QUESTIONS), "values of diagnosing"):
-        texts = case.arguments[-2].endswith("-text")  # each file through a step that reads it
-        yield replace(case, arguments=("activation_comparison", *case.arguments[1:])) if texts else case
+        reader = READERS.get(case.arguments[-2], "causal_depth")
+        yield replace(case, arguments=(reader, *case.arguments[1:]))
     for name, plugin in discovery.plugins("attacks").items():
         yield from of_fields("attack", [plugin.load().Settings], ("--kind", name, *ATTACK), "values of attacks")
     shared = [types_[0] for types_ in commands.find("attack").settings()][:1]

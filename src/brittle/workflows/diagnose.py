@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,8 @@ def diagnose(
     first = ["weight_comparison"] if needs == {"tables"} and not given.get("per_layer_csv") else []
     session = session_of(settings, given, (name, *first), first)
     if table := given.get("per_layer_csv"):
+        if settings.model_a or settings.model_b:
+            raise BadInput("--per-layer-csv names the table already; leave --model-a and --model-b out")
         folder = _folder_of_table(Path(table))
         session.tables(folder, Path(table), {"table": digest_of_file(Path(table))})
         session.raise_failures()
@@ -105,7 +108,23 @@ def diagnose(
         raise BadInput(f"{name} needs {' and '.join(missing)}: a hub id, a folder or laboratory:NAME")
     folder = carry_out(session, settings, [str(getattr(settings, key)) for key in names], needs)
     session.raise_failures()
+    for key in sorted(unread(scope, needs) & given.keys()):
+        print(f"note: {name} does not read --{key.replace('_', '-')}", file=sys.stderr)
     return session.place(folder, name)
+
+
+def unread(scope: str, needs: Collection[str]) -> set[str]:
+    """The settings that a diagnostic of this scope and these needs does not read."""
+    asks, benign = bool({"questions", "patches"} & set(needs)), "benign questions" in needs
+    read_if = {
+        ("model",): scope == "model",
+        ("model_a", "model_b", "control", "random_control"): scope == "pair",
+        ("filtered",): "patches" in needs,
+        ("forget_text", "retain_text", "benign_text", "text_column"): "texts" in needs or benign,
+        ("forget_questions",): asks,
+        ("retain_questions", "num_questions", "question_format"): asks and benign,
+    }
+    return {name for names, read in read_if.items() if not read for name in names}
 
 
 def session_of(
