@@ -236,6 +236,9 @@ def test_nonsense_is_refused(run, place: Path, tmp_path: Path) -> None:
         ("--batch-size", "evaluate", ("--model", place / "a", "--batch-size", "x")),
         ("--batch-size", "evaluate", ("--model", place / "a", "--batch-size", "0")),
         ("nope", "pipeline", ("--laboratory", "--attacks", "nope")),
+        ("--base", "pipeline", ("--base", "none", *both, "--filtered", "none")),
+        ("--measure", "methods", ("--outroot", tmp_path / "o")),
+        ("--page", "methods", ("--results", tmp_path / "o")),
         ("--max-smaples", "diagnose", (*step, "--max-smaples", "3")),
     ):
         code, said = run(command, *flags)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ from tiny_models import TEXTS, tiny_model_folder
 from brittle.command_line import main
 from brittle.records import read_record
 from brittle.settings import BadInput
-from brittle.workflows import make, run_identity, stages
+from brittle.workflows import make, run_identity, saving, stages
 
 PROGRAM = str(Path(__file__).parent.parent / "unlearn" / "unlearn.py")
 DOCUMENTED = "EleutherAI_deep-ignorance-unfiltered__cb_lat__ep1_lr1e-05_bs4_a100.0_sc20.0_le0.1_ls5_ly5-6-7"
@@ -330,3 +331,35 @@ def test_a_broken_table_of_measurements_is_named_in_one_line(place, capsys, cont
         main("methods", ["--page", "page.md", "--results", "broken.csv"])
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "broken.csv" in error and not Path("page.md").exists()
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_disk_that_is_full_at_the_end_does_not_lose_the_training(place, monkeypatch, elsewhere: bool) -> None:
+    """The weights go below BRITTLE_HOME, if there is room; if not, the last checkpoint stays, and both are said."""
+    monkeypatch.setenv("BRITTLE_HOME", str(place / "home"))
+    (place / "home").mkdir()
+    written = saving.save
+
+    def full(model, tokenizer, folder, base) -> None:
+        (folder / "model.safetensors").write_bytes(b"half of")
+        if not elsewhere or (place / "home") not in folder.parents:
+            raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+        written(model, tokenizer, folder, base)
+
+    monkeypatch.setattr(saving, "save", full)
+    asked = {"max_steps": 3, "checkpoint_interval": 2}
+    said = refusal(made, **asked)
+    chosen = planned(**asked)
+    assert "No space left on device" in said and not chosen.folder.exists()
+    kept = sorted((place / "home" / "rescued").glob("[!.]*")) if elsewhere else []
+    if not elsewhere:
+        assert "the same command with --resume goes on after step 2, the last checkpoint" in said
+        assert not (place / "home" / "rescued").exists()
+    monkeypatch.setattr(saving, "save", written)
+    made(**asked, resume=True)
+    expected = load_file(chosen.folder / "model.safetensors")
+    for folder in kept:
+        assert str(folder) in said
+        found = load_file(folder / "model.safetensors")
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert len(kept) == elsewhere

@@ -240,7 +240,9 @@ def test_an_unlearning_that_is_stopped_says_how_it_goes_on_and_a_second_start_di
     models = tmp_path / "unlearned_models"
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         process = start(tmp_path, brittle_home, *arguments, *(["--resume"] if number == signal.SIGINT else []))
-        wait_until(lambda first=process.pid: holder(models) == first, 120)  # the second pass finds a checkpoint from the first
+        wait_until(
+            lambda first=process.pid: holder(models) == first, 120
+        )  # the second pass finds a checkpoint from the first
         wait_until(lambda: len(list(models.glob(".*.checkpoint/state.json"))) == 1, 120)
         (checkpoint,) = models.glob(".*.checkpoint")
         second = start(tmp_path, brittle_home, *arguments)

@@ -9,7 +9,7 @@ from typing import Any
 from brittle import discovery
 from brittle.command_settings import AttacksSettings, MethodsSettings, SignatureSettings
 from brittle.records import check_file
-from brittle.settings import resolve, seeds_in
+from brittle.settings import BadInput, resolve, seeds_in
 
 Given = dict[str, Any]
 Environment = Mapping[str, str] | None
@@ -31,12 +31,16 @@ def listing(folder: str) -> Callable[[Given, Environment], int]:
 def methods(given: Given, environment: Environment) -> int:
     """List, measure and document the methods."""
     settings = resolve(MethodsSettings, given, environment)
+    for names, reader in ((("only", "seeds", "outroot"), "measure"), (("results",), "page")):
+        for name in names if not getattr(settings, reader) else ():
+            if name in given:
+                raise BadInput(f"--{name} is read with --{reader} only; add it or leave --{name} out")
     _check_files(settings.page)
     if settings.measure:
         from brittle.workflows.method_table import measure
 
-        names = settings.only.replace(",", " ").split()
-        print(f"-> {measure(names, seeds_in(settings.seeds), Path(settings.outroot))}")
+        chosen = settings.only.replace(",", " ").split()
+        print(f"-> {measure(chosen, seeds_in(settings.seeds), Path(settings.outroot))}")
     if settings.page:
         from brittle.records import write_text
         from brittle.workflows.method_pages import page

@@ -155,10 +155,10 @@ def _runs(
     ]
 
 
-def names_of(kind: str | None, budget: str = "full", base: bool = True) -> list[str]:
-    """The attacks that were named, or all that a budget has; without a base, without those that need it."""
+def names_of(kind: str | None, budget: str = "full", base: bool = True, flag: str = "--kind") -> list[str]:
+    """The attacks that were named by ``flag``, or all that a budget has; without a base, without those that need it."""
     if kind is not None:
-        return [discovery.find("attacks", name).name for name in names_in(kind, "--kind")]
+        return [discovery.find("attacks", name).name for name in names_in(kind, flag)]
     return [
         name
         for name, plugin in discovery.plugins("attacks").items()

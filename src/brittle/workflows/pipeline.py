@@ -20,6 +20,7 @@ from brittle.models.references import Located, locate
 from brittle.records import check_file
 from brittle.settings import BadInput, names_in, references_in, seeds_in
 from brittle.workflows import attack, laboratory, make, parallel
+from brittle.workflows.attack_checks import check_arms, check_settings, facts_of
 from brittle.workflows.battlefield import Arm, prepare
 from brittle.workflows.chosen import check_layers, chosen
 from brittle.workflows.compare import Comparison, Failure
@@ -44,9 +45,12 @@ def run(
     settings.check_laboratory()
     settings = _pair_alone(settings)
     outputs = Path(settings.outroot)
-    seeds, attacks = seeds_in(settings.seeds), attack.names_of(settings.attacks)
+    seeds, attacks = seeds_in(settings.seeds), attack.names_of(settings.attacks, flag="--attacks")
     overrides = _overrides(settings, seeds, given or {})
     check(settings, overrides)
+    attacked = settings.laboratory or settings.enable_attacks
+    if attacked:
+        attack.check_needs(attacks, settings.base or "the documented base")
     arms, attack_texts, material = (_laboratory if settings.laboratory else _models)(settings, overrides)
     session = Comparison(
         outputs, material, settings.param_device, settings.param_dtype, settings.activation_device,
@@ -56,14 +60,21 @@ def run(
     )  # fmt: skip
     pairs = _pairs(settings, arms)
     session.check([*pairs, *((arm.located,) for arm in arms)])
-    attack.describe(outputs, arms, pairs)
-    _compare(session, arms, pairs)
-    if settings.laboratory or settings.enable_attacks:
-        field = prepare(dict(material.questions), **attack_texts)
+    field = prepare(dict(material.questions), **attack_texts) if attacked else None
+    ready = {name: discovery.find("attacks", name).load().Settings() for name in attacks}
+    if relearning.NAME in ready:
+        ready[relearning.NAME] = attack_settings
+    if field:
+        check_arms(arms)
+        check_settings(ready, facts_of(field, [arm.located for arm in arms]))
         for note in () if settings.laboratory else field.notes:
             say(note)
-        for name in attacks:
-            own = attack_settings if name == relearning.NAME else discovery.find("attacks", name).load().Settings()
+    for flag, reader in settings.unread().items():
+        say(f"note: {flag} is read with {reader} only")
+    attack.describe(outputs, arms, pairs)
+    _compare(session, arms, pairs)
+    if field:
+        for name, own in ready.items():
             try:
                 attack.attack({name: own}, arms, field, seeds, outputs, settings.force, arms[0].located)
             except Exception as problem:  # what was measured before is reported all the same
@@ -89,6 +100,10 @@ def _compare(session: Comparison, arms: Sequence[Arm], pairs: Sequence[tuple[Loc
 def _pair_alone(settings: PipelineSettings) -> PipelineSettings:
     """With ``--model-a`` and ``--model-b`` these two take the places of base and unlearned, and no other model."""
     named = [settings.model_a, settings.model_b]
+    if settings.base == "none":
+        raise BadInput(
+            "--base: everything is compared with a base; name one (to compare any two: --model-a, --model-b)"
+        )
     if named == ["none", "none"]:
         return settings
     if "none" in named:

@@ -139,3 +139,20 @@ class PipelineSettings:
                 f"--laboratory makes its own models and asks its own questions, so {names} would change nothing; "
                 "leave one or the other out"
             )
+
+    def unread(self) -> dict[str, str]:
+        """Flags that were given a value and that nothing reads, each with the flag that would have it read."""
+        attacked = self.laboratory or self.enable_attacks
+        read_if = {
+            "--laboratory": (("size", "world", "methods"), self.laboratory),
+            "--enable-attacks": (("attacks",), attacked),
+            "--enable-pretrain-comparison": (("pretrain",), self.enable_pretrain_comparison),
+            "--enable-cb-comparisons": (("cb_only",), self.enable_cb_comparisons),
+        }
+        defaults = {field.name: field.default for field in fields(self)}
+        return {
+            f"--{name.replace('_', '-')}": flag
+            for flag, (names, read) in read_if.items()
+            for name in names
+            if not read and getattr(self, name) != defaults[name]
+        }

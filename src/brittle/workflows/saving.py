@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import safe_open
 
+from brittle import leases, problems
+from brittle.environment import home
 from brittle.models.adapters import merged
 from brittle.models.construction import save
 from brittle.models.loading import LoadedModel
 from brittle.models.model_files import copy_tokenizer
 from brittle.models.weight_files import is_finite, weight_files
+from brittle.places import parents_of, put_in_place
 from brittle.records import Draft
 from brittle.settings import BadInput
 
@@ -39,6 +45,33 @@ def save_result(chosen: Plan, loaded: LoadedModel, adapters: Any, draft: Draft) 
         return
     draft.note(unmoved_share=unmoved_share(model, base))
     save(model.cpu(), loaded.tokenizer, draft.folder, base)
+
+
+@contextlib.contextmanager
+def rescued(chosen: Plan, loaded: LoadedModel, adapters: Any, draft: Draft) -> Iterator[None]:
+    """If what is done inside fails for want of room, the trained weights go to another disk: under ``BRITTLE_HOME``.
+
+    Raises:
+        BadInput: with the reason, and where the weights are; if they could not be kept, the first failure as it was.
+    """
+    try:
+        yield
+    except Exception as problem:
+        if isinstance(problem, BadInput) or (reason := problems.of_the_system(problem)) is None:
+            raise
+        shutil.rmtree(draft.folder, ignore_errors=True)  # what is half-written takes the last room
+        kept = home() / "rescued" / f"{chosen.folder.name}-{chosen.identity.fingerprint[:8]}"
+        try:
+            with parents_of(kept), leases.temporary(kept) as temporary:
+                temporary.mkdir()
+                save_result(chosen, loaded, adapters, Draft(temporary))
+                put_in_place(temporary, kept, listed=[path.name for path in temporary.iterdir()])
+        except Exception:
+            raise problem from None
+        raise BadInput(
+            f"{chosen.folder} could not be written ({reason}); the trained weights, without a record, are in {kept}: "
+            "that folder can be named as a model, or make room and run the same command again"
+        ) from None
 
 
 @torch.no_grad()

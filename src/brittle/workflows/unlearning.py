@@ -30,7 +30,7 @@ from brittle.workflows import knowledge
 from brittle.workflows.make import Plan, optimizer_steps, process, split_for_evaluation
 from brittle.workflows.make_checks import SHARDED
 from brittle.workflows.run_identity import PROCESSES
-from brittle.workflows.saving import save_result
+from brittle.workflows.saving import rescued, save_result
 
 REFUSAL = "I do not know."
 COLLAPSE = 1.0
@@ -95,14 +95,15 @@ def unlearn(
     if not chosen.make.no_eval:
         summary |= knowledge.accuracies(run.loaded, chosen.make.model)
     summary["collapsed"] = collapsed(before, summary)
-    draft.summary(summary)
-    if terms:
-        draft.table("training", [{"step": number, **row} for number, row in enumerate(terms, 1)])
     base = chosen.base.name if Path(chosen.base.text).exists() else chosen.base.text
     draft.note(device=device, compute=precision, stopped_at=history.stopped_at, base=base)
     if history.weights is not None:
         draft.note(sharded_over=PROCESSES)
-    save_result(chosen, run.loaded, run.adapters, draft)
+    with rescued(chosen, run.loaded, run.adapters, draft):
+        draft.summary(summary)
+        if terms:
+            draft.table("training", [{"step": number, **row} for number, row in enumerate(terms, 1)])
+        save_result(chosen, run.loaded, run.adapters, draft)
 
 
 def own_device(chosen: Plan) -> str:
