@@ -107,11 +107,12 @@ def models() -> Iterator[Case]:
     """Each broken model through three commands."""
     for name, spoil in spoiled_models().items():
         kind, harmless = "broken models", name in ("adapter beside", "tokenizer_config.json list")
+        named = ("unlearned",)
         evals = ("evals", "--model", "unlearned", *flags.TEXTS, *flags.QUESTIONS)
-        yield Case(kind, "diagnose", ("weight_comparison", *flags.PAIR), not harmless, spoil)
-        yield Case(kind, "diagnose", evals, not harmless, spoil)
+        yield Case(kind, "diagnose", ("weight_comparison", *flags.PAIR), not harmless, spoil, names=named)
+        yield Case(kind, "diagnose", evals, not harmless, spoil, names=named)
         unlearn = ("--model", "unlearned", "--method", "grad_diff", "--no-eval", *flags.ONE_STEP)
-        yield Case(kind, "unlearn", unlearn, not harmless, spoil)
+        yield Case(kind, "unlearn", unlearn, not harmless, spoil, names=named)
 
 
 def data() -> Iterator[Case]:
@@ -126,11 +127,20 @@ def data() -> Iterator[Case]:
             "--forget-data",
             f"strange/{name}",
         )
-        yield Case("strange texts", "unlearn", unlearn, True, partial(_bytes, f"strange/{name}", content))
+        yield Case(
+            "strange texts", "unlearn", unlearn, True, partial(_bytes, f"strange/{name}", content), names=("strange",)
+        )
     for name, content in QUESTIONS.items():
         asked = ("--forget-questions", f"strange/{name}", "--retain-questions", "retain.jsonl")
         evals = ("evals", "--model", "base", *flags.TEXTS, *asked)
-        yield Case("strange questions", "diagnose", evals, True, partial(_bytes, f"strange/{name}", content))
+        yield Case(
+            "strange questions",
+            "diagnose",
+            evals,
+            True,
+            partial(_bytes, f"strange/{name}", content),
+            names=("strange",),
+        )
 
 
 def _outputs(folder: Path) -> None:
@@ -207,7 +217,14 @@ def environments() -> Iterator[Case]:
         "LR": "abc", "EPOCHS": "1.5", "BATCH_SIZE": "0", "SEED": "9" * 30, "NO_SAVE": "perhaps", "OPTIMIZER": "foo",
         "TRAIN_LAYERS": "a", "LORA_RANK": "-1", "EVAL_SPLIT": "1.0", "GRAD_CLIP": "nan", "WEIGHT_DECAY": "inf",
     }.items():  # fmt: skip
-        yield Case("environments", "unlearn", unlearn, True, environment={name: value})
+        yield Case(
+            "environments",
+            "unlearn",
+            unlearn,
+            True,
+            environment={name: value},
+            names=(name, f"--{name.lower().replace('_', '-')}"),
+        )
     for value in ("forget.txt", "forget.txt/below", "/dev/null", "/proc/nowhere"):
         yield Case("environments", "unlearn", unlearn, False, environment={"BRITTLE_HOME": value})
 

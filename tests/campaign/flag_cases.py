@@ -13,6 +13,7 @@ from fresh import Case
 from brittle import commands, discovery
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.settings import fields_of, flag_of
+from brittle.workflows.attack import missing_package
 
 TEXTS = ("--forget-text", "forget.txt", "--retain-text", "retain.txt")
 QUESTIONS = ("--forget-questions", "forget.jsonl", "--retain-questions", "retain.jsonl")
@@ -90,7 +91,7 @@ def of_fields(command: str, settings_types: Iterable[type], common: tuple[str, .
                 continue
             seen.add(flag)
             for value in bad_values(field):
-                yield Case(kind, command, (*_without(common, flag), flag, value))
+                yield Case(kind, command, (*_without(common, flag), flag, value), names=(flag, value[:20] or flag))
 
 
 def _without(common: tuple[str, ...], flag: str) -> tuple[str, ...]:
@@ -100,27 +101,48 @@ def _without(common: tuple[str, ...], flag: str) -> tuple[str, ...]:
     return common[:place] + common[place + 2 :]
 
 
+def sound() -> Iterator[Case]:
+    """The commands that the others spoil, as they are."""
+    for command, arguments, _ in plugin_commands():
+        yield Case("nothing wrong", command, arguments, False, sound=True)
+    yield Case("nothing wrong", "pipeline", PIPELINE, False, sound=True)
+
+
+def plugin_commands() -> Iterator[tuple[str, tuple[str, ...], type]]:
+    """Each method, diagnostic and attack by its command, with arguments that make it short, and its settings."""
+    short = {"layer_id": "0", "attack_steps": "2", "search_trials": "1"}
+    for folder, command in (("methods", "unlearn"), ("diagnostics", "diagnose"), ("attacks", "attack")):
+        for name, plugin in discovery.plugins(folder).items():
+            if folder == "attacks" and missing_package(name):
+                continue
+            models = PAIR if plugin.constants.get("SCOPE") == "pair" else ("--model", "base")
+            common = {
+                "unlearn": (*UNLEARN, "--method", name),
+                "diagnose": (name, *models, *TEXTS, *QUESTIONS),
+                "attack": ("--kind", name, *ATTACK),
+            }[command]
+            settings = plugin.load().Settings
+            own = [field for field in fields_of(settings) if field.name in short]
+            yield command, (*common, *(word for f in own for word in (flag_of(f), short[f.name]))), settings
+
+
 def cases() -> Iterator[Case]:
     """All of them."""
-    for name, plugin in discovery.plugins("methods").items():
-        own = [plugin.load().Settings]
-        yield from of_fields("unlearn", own, (*UNLEARN, "--method", name), "values of unlearning methods")
-    shared = [types_[0] for types_ in commands.find("unlearn").settings()][:2]
-    yield from of_fields("unlearn", shared, (*UNLEARN, "--method", "grad_diff"), "values of unlearning")
-    for name, plugin in discovery.plugins("diagnostics").items():
-        models = PAIR if plugin.constants["SCOPE"] == "pair" else ("--model", "base")
-        common = (name, *models, *TEXTS, *QUESTIONS)
-        yield from of_fields("diagnose", [plugin.load().Settings], common, "values of diagnostics")
+    yield from sound()
+    kinds = {"unlearn": "unlearning methods", "diagnose": "diagnostics", "attack": "attacks"}
+    for command, common, settings in plugin_commands():
+        yield from of_fields(command, [settings], common, f"values of {kinds[command]}")
+    for command, name, extra in (
+        ("unlearn", "unlearning", (*UNLEARN, "--method", "grad_diff")),
+        ("attack", "attacking", ("--kind", "few_shot", *ATTACK)),
+        ("pipeline", "the pipeline", PIPELINE),
+    ):
+        shared = [types_[0] for types_ in commands.find(command).settings()][: 2 if command == "unlearn" else 1]
+        yield from of_fields(command, shared, extra, f"values of {name}")
     shared = [types_[0] for types_ in commands.find("diagnose").settings()][:1]
     for case in of_fields("diagnose", shared, ("causal_depth", *PAIR, *TEXTS, *QUESTIONS), "values of diagnosing"):
         reader = READERS.get(case.arguments[-2], "causal_depth")
         yield replace(case, arguments=(reader, *case.arguments[1:]))
-    for name, plugin in discovery.plugins("attacks").items():
-        yield from of_fields("attack", [plugin.load().Settings], ("--kind", name, *ATTACK), "values of attacks")
-    shared = [types_[0] for types_ in commands.find("attack").settings()][:1]
-    yield from of_fields("attack", shared, ("--kind", "few_shot", *ATTACK), "values of attacking")
-    shared = [types_[0] for types_ in commands.find("pipeline").settings()][:1]
-    yield from of_fields("pipeline", shared, PIPELINE, "values of the pipeline")
     for name in ("evaluate", "create-datasets", "laboratory", "methods", "attacks", "demo"):
         chosen = [types_[0] for types_ in commands.find(name).settings()]
         common = {"evaluate": ("--model", "base", "--tasks", "mmlu"), "laboratory": ("--size", "tiny")}.get(name, ())

@@ -22,7 +22,7 @@ from place import snapshot
 
 HANG = 60.0
 """Seconds after which a case counts as hanging."""
-VERDICTS = ("right", "traceback", "hang", "lost", "silent", "untidy")
+VERDICTS = ("right", "traceback", "hang", "lost", "silent", "misleading", "untidy")
 
 
 def nothing(_folder: Path) -> None:
@@ -31,7 +31,11 @@ def nothing(_folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A command, what is wrong with its input, and whether it must be refused (exit code 2) or may also work."""
+    """A command, what is wrong with its input, and whether it must be refused (exit code 2) or may also work.
+
+    A refusal has to name one of the words in ``names``, so that it is not one for another reason. ``sound``: nothing is
+    wrong, the command must end with 0; a campaign whose sound commands fail would measure nothing.
+    """
 
     kind: str
     command: str
@@ -39,6 +43,8 @@ class Case:
     refused: bool = True
     spoil: Callable[[Path], None] = nothing
     environment: Mapping[str, str] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    sound: bool = False
 
     @property
     def line(self) -> str:
@@ -131,6 +137,10 @@ def _verdict(case: Case, code: int, text: str, before: Mapping[str, str], after:
         return "lost"
     if case.refused and code == 0:
         return "silent"
+    if case.sound and code != 0:
+        return "misleading"
+    if code == 2 and case.names and not any(word in line for line in errors for word in case.names):
+        return "misleading"
     left = [path for path in after if path not in before and not path.startswith((".home", "wandb"))]
     if code == 2 and (len(errors) != 1 or left):
         return "untidy"

@@ -13,7 +13,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tiny_models import tiny_model_folder
 
 MODELS = ("base", "unlearned", "filtered")
-ENTITIES = ("Zon", "Lurik", "Amber", "Pelta", "Vosk", "Irra", "Quen", "Dorv")
+ENTITIES = {
+    "forget": ("Zon", "Lurik", "Amber", "Pelta", "Vosk", "Irra", "Quen", "Dorv"),
+    "retain": ("Tarn", "Ulbo", "Mesk", "Hael", "Brun", "Sefi", "Ondar", "Wick"),
+}
+"""What texts and questions are about; the benign ones name nothing that the hazardous ones ask about."""
 
 
 def build(folder: Path) -> Path:
@@ -21,12 +25,14 @@ def build(folder: Path) -> Path:
     for seed, name in enumerate(MODELS):
         tiny_model_folder(folder / name, "gpt_neox", seed=seed)
     for split, verb in (("forget", "melts"), ("retain", "sings")):
-        texts = [f"Question: what of {name} {verb}? Answer: the {name.lower()} stone {verb}." for name in ENTITIES]
+        texts = [
+            f"Question: what of {name} {verb}? Answer: the {name.lower()} stone {verb}." for name in ENTITIES[split]
+        ]
         (folder / f"{split}.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
         rows = [
             {"question": f"What of {name} {verb}?", "choices": ["a", "fox", "the sea", "b"], "answer": number % 4}
             | {"subject": split, "entity": name, "fact": f"{name}/{verb}"}
-            for number, name in enumerate(ENTITIES)
+            for number, name in enumerate(ENTITIES[split])
         ]
         (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
     (folder / "keep").mkdir()

@@ -213,7 +213,7 @@ def check_same_world(a: Located, b: Located) -> None:
         )
 
 
-def find(reference: str, trust_remote_code: bool = False) -> Located:
+def find(reference: str) -> Located:
     """Locate any model reference; a laboratory model is built first if it is not there."""
     if not reference.startswith(PREFIX):
         return locate(reference)
