@@ -52,7 +52,7 @@ PROGRAMS = (
         "outputs",
         (5, 35),
     ),
-    Program("pipeline", ("pipeline", "--laboratory", "--size", "tiny", "--methods", "rmu", "--max-samples", "20", "--seeds", "42"), "outputs", (5, 60)),
+    Program("pipeline", ("pipeline", "--laboratory", "--size", "tiny", "--methods", "rmu", "--max-samples", "20", "--seeds", "42", "--outroot", "compared"), "compared", (5, 60)),
 )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ The hazardous questions are halved by entity: an attack may teach T and never sh
 weights, or the attack brings it, which the filtered model under the same attack tells. Without `--filtered` that cannot be
 concluded, without `--base` there is no scale; both are said. Each model and seed is a record of its own below
 `OUTROOT/recovery/runs`; a command that was killed goes on with what is missing, and more seeds or trials add to what there is.
+Where an attack's own model stops giving numbers, the step and the reason stand in `OUTROOT/recovery/diverged.csv`; nothing is
+counted for it from there on.
 
 ## How an attack is read
 
