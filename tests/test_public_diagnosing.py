@@ -283,3 +283,19 @@ def test_what_a_diagnostic_does_not_read_is_said_and_a_table_beside_models_is_re
     table = next((tmp_path / "o").rglob("singular_value_spectra/*.csv"))
     code, said = run("diagnose", "mlp_attn_analysis", *pair(place), "--per-layer-csv", table)
     assert (code, "--per-layer-csv" in said) == (2, True)
+
+
+def test_a_page_replaces_pages_of_brittle_alone_and_a_circle_of_links_is_refused(
+    run, place: Path, tmp_path: Path
+) -> None:
+    own, page = tmp_path / "notes.txt", tmp_path / "attacks.md"
+    own.write_text("years of work\n")
+    for command in ("attacks", "methods"):
+        code, said = run(command, "--page", own)
+        assert (code, "not a page that Brittle wrote" in said) == (2, True)
+    assert own.read_text() == "years of work\n"
+    for _ in range(2):
+        assert run("attacks", "--page", page)[0] == 0
+    (tmp_path / "loop").symlink_to("loop")
+    code, said = run("diagnose", "causal_depth", *pair(place), *named(place)[-4:], "--outdir", tmp_path / "loop")
+    assert (code, "loop" in said, said.count("\n")) == (2, True, 1)

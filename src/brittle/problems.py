@@ -7,7 +7,14 @@ import traceback
 from pathlib import Path
 
 MEMORY = ("can't allocate memory", "out of memory", "cannot allocate memory")
-STORAGE = ("no space left on device", "i/o error", "os error", "failed writing file", "input/output error")
+STORAGE = (
+    "no space left on device",
+    "i/o error",
+    "os error",
+    "failed writing file",
+    "input/output error",
+    "symlink loop",
+)
 ADVICE = {
     errno.ENOSPC: "make room on that disk",
     errno.EDQUOT: "make room within the quota",

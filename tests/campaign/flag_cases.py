@@ -142,7 +142,8 @@ def cases() -> Iterator[Case]:
     shared = [types_[0] for types_ in commands.find("diagnose").settings()][:1]
     for case in of_fields("diagnose", shared, ("causal_depth", *PAIR, *TEXTS, *QUESTIONS), "values of diagnosing"):
         reader = READERS.get(case.arguments[-2], "causal_depth")
-        yield replace(case, arguments=(reader, *case.arguments[1:]))
+        models = ("--model", "base") if reader == accuracy.NAME and case.arguments[-2] != "--model" else ()
+        yield replace(case, arguments=(reader, *models, *case.arguments[1:]))
     for name in ("evaluate", "create-datasets", "laboratory", "methods", "attacks", "demo"):
         chosen = [types_[0] for types_ in commands.find(name).settings()]
         common = {"evaluate": ("--model", "base", "--tasks", "mmlu"), "laboratory": ("--size", "tiny")}.get(name, ())

@@ -27,7 +27,10 @@ def read_configuration(folder: Path) -> dict[str, Any]:
     """The content of ``config.json``, of a known architecture, unquantised, its sizes whole numbers within reason."""
     path = folder / "config.json"
     content = read_json(path)
-    anatomy_of(content)
+    try:
+        anatomy_of(content)
+    except BadInput as problem:
+        raise BadInput(f"{path}: {problem}") from None
     if kind := next((key for key in QUANTISED if content.get(key)), None):
         raise BadInput(f"{path} has a {kind}: stored numbers are not the weights there; use the unquantised model")
     for key in COUNTS:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import os
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -136,7 +137,8 @@ def place_of(figure: Figure, folder: Path, plots: Path | None = None) -> Path:
 def outside(figures: Iterable[Figure], folder: Path, plots: Path | None = None) -> list[Path]:
     """The figures of a result that do not lie in its own folder."""
     places = [place_of(figure, folder, plots) for figure in figures]
-    return [path for path in places if not path.resolve().is_relative_to(folder.resolve())]
+    own = os.path.realpath(folder)  # unlike Path.resolve it lets a circle of links be
+    return [path for path in places if not Path(os.path.realpath(path)).is_relative_to(own)]
 
 
 def is_ours(path: Path) -> bool:

@@ -192,7 +192,12 @@ def parse(reference: str) -> tuple[str, Laboratory]:
         raise BadInput(
             f"unknown laboratory model '{reference}'; there is {', '.join(PREFIX + name for name in ROLES)}, each with @SIZE-SEED"
         )
-    return match[1], Laboratory(match[2] or "small", int(match[3] or 0))
+    found = Laboratory(match[2] or "small", int(match[3] or 0))
+    try:
+        found.recipe  # noqa: B018 (read to see whether there is one)
+    except BadInput as problem:
+        raise BadInput(f"{reference}: {problem}") from None
+    return match[1], found
 
 
 def behind(reference: str) -> Laboratory | None:
