@@ -99,5 +99,6 @@ def _check_files(*pages: str | None) -> None:
         check_file(page)
         if page.is_file() and page.stat().st_size:
             with open(page, encoding="utf-8", errors="replace") as file:
-                if not any(mark in file.read(2000) for mark in GENERATED):
-                    raise BadInput(f"{page} is not a page that Brittle wrote, and would be lost; name another file")
+                top = file.read(2000)
+            if not any(mark in top for mark in GENERATED):
+                raise BadInput(f"{page} is not a page that Brittle wrote, and would be lost; name another file")
