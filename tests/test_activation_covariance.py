@@ -9,8 +9,8 @@ import pytest
 import torch
 from planted_states import found_by, gaussian, observed, rotation
 
-from brittle import mathematics
 from brittle.diagnostics import activation_covariance as step
+from brittle.models import devices
 from brittle.settings import BadInput
 
 WIDTH = 12
@@ -124,9 +124,9 @@ def test_depths(asked, expected):
 def test_covariances_that_memory_cannot_hold_are_refused(monkeypatch):
     needed = 2 * 2 * 3 * (1 + 3) * WIDTH**2 * 8
     hidden = [states(seed) for seed in range(3)]
-    monkeypatch.setattr(mathematics.moments, "free_memory", lambda device: needed)
+    monkeypatch.setattr(devices, "free_memory", lambda device: needed)
     table((hidden, hidden), (hidden, hidden))
-    monkeypatch.setattr(mathematics.moments, "free_memory", lambda device: needed - 1)
+    monkeypatch.setattr(devices, "free_memory", lambda device: needed - 1)
     with pytest.raises(BadInput, match="the covariances of 3 depths need .* larger --layer-stride"):
         table((hidden, hidden), (hidden, hidden))
 

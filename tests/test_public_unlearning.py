@@ -334,7 +334,7 @@ def test_a_broken_table_of_measurements_is_named_in_one_line(place, capsys, cont
 
 
 @pytest.mark.parametrize("elsewhere", [True, False])
-def test_a_disk_that_is_full_at_the_end_does_not_lose_the_training(place, monkeypatch, elsewhere: bool) -> None:
+def test_a_disk_that_is_full_at_the_end_does_not_lose_the_training(place, monkeypatch, capsys, elsewhere) -> None:
     """The weights go below BRITTLE_HOME, if there is room; if not, the last checkpoint stays, and both are said."""
     monkeypatch.setenv("BRITTLE_HOME", str(place / "home"))
     (place / "home").mkdir()
@@ -348,8 +348,12 @@ def test_a_disk_that_is_full_at_the_end_does_not_lose_the_training(place, monkey
 
     monkeypatch.setattr(saving, "save", full)
     asked = {"max_steps": 3, "checkpoint_interval": 2}
-    said = refusal(made, **asked)
-    chosen = planned(**asked)
+    flags = (
+        "--model base --method grad_diff --device cpu --max-length 16 --no-eval --max-steps 3 --checkpoint-interval 2"
+    )
+    with pytest.raises(SystemExit, match="^2$"):
+        main("unlearn", flags.split())
+    said, chosen = capsys.readouterr().err, planned(**asked)
     assert "No space left on device" in said and not chosen.folder.exists()
     kept = sorted((place / "home" / "rescued").glob("[!.]*")) if elsewhere else []
     if not elsewhere:

@@ -17,7 +17,7 @@ import pytest
 from brittle.settings import BadInput
 from brittle.workflows import parallel, workers
 
-LIMIT = 20.0
+LIMIT = 5.0
 
 
 def sleeps(folder: Path, tick) -> None:

@@ -59,7 +59,7 @@ def setting(
 
 
 def with_default(settings_type: type, name: str, default: Any) -> Any:
-    """The field of another settings type with another default, for a type that inherits from it."""
+    """The field of another settings type with its own default here, so that what several commands share is declared once."""
     fields = {field.name: field for field in dataclasses.fields(settings_type)}
     return dataclasses.field(default=default, metadata=fields[name].metadata)
 

@@ -42,14 +42,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True) as folder:
         counts, wrong = inputs(Path(folder), chosen.inputs, chosen.only)
         rows = kills.campaign(Path(folder) / "kills", chosen.kills) if chosen.kills else []
-    text = table(counts, rows or _kills_so_far())
+    text = table(counts, rows)
     print(text)
     if chosen.write:
         RESULT.write_text(text, encoding="utf-8")
     return 1 if wrong or any(row["wrong"] for row in rows) else 0
 
 
-KILLED = "SIGKILL to the main process at random moments, then the same command again:"
 CASES: list[fresh.Case] = []
 """What the workers, forked after it was filled, find by number."""
 
@@ -84,13 +83,8 @@ def _run(start: Path, number: int) -> fresh.Ending:
     return fresh.run(CASES[number], start)
 
 
-def _kills_so_far() -> str:
-    """The rows of the kills that stand in the result; a run without kills leaves them."""
-    return RESULT.read_text(encoding="utf-8").partition(KILLED)[2].strip() if RESULT.is_file() else ""
-
-
-def table(counts: dict[str, Counter[str]], rows: list[dict[str, object]] | str) -> str:
-    """Both tables in Markdown, with the totals; ``rows`` of kills, or as they stand in Markdown already."""
+def table(counts: dict[str, Counter[str]], rows: list[dict[str, object]]) -> str:
+    """Both tables in Markdown, with the totals."""
     total = Counter[str]()
     for each in counts.values():
         total += each
@@ -104,7 +98,8 @@ def table(counts: dict[str, Counter[str]], rows: list[dict[str, object]] | str) 
     for kind, each in [*sorted(counts.items()), ("all", total)]:
         lines.append(f"| {kind} | {sum(each.values())} | {' | '.join(str(each[v]) for v in fresh.VERDICTS)} |")
     if rows:
-        lines += ["", KILLED, "", *(rows if isinstance(rows, str) else "\n".join(kills.in_words(rows))).splitlines()]
+        lines += ["", "SIGKILL to the main process at random moments, then the same command again:", ""]
+        lines += kills.in_words(rows)
     return "\n".join(lines) + "\n"
 
 

@@ -203,7 +203,9 @@ def _depths(settings: Settings, blocks: int) -> tuple[int, ...]:
 
 
 def _check_memory(depths: int, weightings: int, width: int, device: torch.device) -> None:
-    needed, free = 2 * len(SPLITS) * depths * weightings * width**2 * 8, mathematics.moments.free_memory(device)
+    from brittle.models import devices
+
+    needed, free = 2 * len(SPLITS) * depths * weightings * width**2 * 8, devices.free_memory(device)
     if needed > free:
         raise BadInput(
             f"the covariances of {depths} depths need {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free on "

@@ -7,11 +7,9 @@ exponential with mean 1, so that no text ever vanishes and no resampled covarian
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -26,16 +24,6 @@ def text_weight(key: str, seed: int) -> float:
     """The weight of a text under a seed: exponential with mean 1, the same wherever the text stands."""
     digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
     return -math.log1p(-(int.from_bytes(digest[:8], "big") >> 11) / 2**53)
-
-
-def free_memory(device: torch.device) -> float:
-    """Bytes that can still be had on a device; infinity where the system does not say."""
-    with contextlib.suppress(OSError, ValueError, RuntimeError, StopIteration):
-        if device.type == "cuda":
-            return float(torch.cuda.mem_get_info(device)[0])
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    return math.inf
 
 
 class Moments:

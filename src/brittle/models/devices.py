@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
+from pathlib import Path
 
 import torch
 
@@ -44,6 +47,16 @@ def _free_memory(gpu: int) -> int:
         return torch.cuda.mem_get_info(gpu)[0]
     except RuntimeError:  # some rented machines forbid the query; such a GPU is the last choice, not an error
         return 0
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that can still be had on a device; infinity where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, RuntimeError, StopIteration):
+        if device.type == "cuda":
+            return float(torch.cuda.mem_get_info(device)[0])
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    return math.inf
 
 
 def resolve_dtype(text: str, device: str) -> torch.dtype:

@@ -52,9 +52,10 @@ def refuse_unknown(given: Iterable[str], known: Collection[str], reader: str) ->
     """Refuse a setting that ``reader`` does not have, with the nearest that it has."""
     if unknown := sorted(set(given) - set(known)):
         near = difflib.get_close_matches(unknown[0], known, 1)
-        hint = f"; did you mean {_flag(near[0])}?" if near else " (see its --help)"
-        raise BadInput(f"{_flag(unknown[0])} is not used by {reader}{hint}")
+        hint = f"; did you mean {flag(near[0])}?" if near else " (see its --help)"
+        raise BadInput(f"{flag(unknown[0])} is not used by {reader}{hint}")
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """A setting's name as it is typed."""
     return "--" + name.replace("_", "-")

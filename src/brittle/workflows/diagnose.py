@@ -15,11 +15,12 @@ from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.evaluation.question_forms import form_of, num_questions, question_format
 from brittle.models.references import Located
 from brittle.records import digest_of_file
-from brittle.settings import LARGEST_SEED, BadInput, fields_of, setting
+from brittle.settings import LARGEST_SEED, BadInput, fields_of, setting, with_default
 from brittle.workflows import knowledge, laboratory
-from brittle.workflows.chosen import check_layers, chosen, from_environment, refuse_unknown
+from brittle.workflows.chosen import check_layers, chosen, flag, from_environment, refuse_unknown
 from brittle.workflows.compare import Comparison
 from brittle.workflows.material import Material, reads_texts
+from brittle.workflows.pipeline_settings import PipelineSettings
 
 EVALUATION = accuracy.NAME
 
@@ -38,22 +39,11 @@ class DiagnoseSettings:
         "number type; weights are cast to it before they are subtracted (auto: as stored)",
         choices=("auto", "fp32", "fp16", "bf16"),
     )
-    forget_text: str | None = setting(
-        None, "texts of the hazardous domain (default: data/forget.txt; a laboratory brings its own)",
-        environment="FORGET_TEXT",
-    )  # fmt: skip
-    retain_text: str | None = setting(
-        None, "benign texts (default: data/retain.txt; a laboratory brings its own)", environment="RETAIN_TEXT"
-    )
+    forget_text: str | None = with_default(PipelineSettings, "forget_text", None)
+    retain_text: str | None = with_default(PipelineSettings, "retain_text", None)
     text_column: str | None = text_column()
-    forget_questions: str | None = setting(
-        None, "hazardous questions: a file, or wmdp-bio from the hub (default; a laboratory brings its own)",
-        environment="FORGET_QUESTIONS",
-    )  # fmt: skip
-    retain_questions: str | None = setting(
-        None, "benign questions: a file, or mmlu from the hub (default; a laboratory brings its own)",
-        environment="RETAIN_QUESTIONS",
-    )  # fmt: skip
+    forget_questions: str | None = with_default(PipelineSettings, "forget_questions", None)
+    retain_questions: str | None = with_default(PipelineSettings, "retain_questions", None)
     question_format: str = question_format()
     num_questions: int = num_questions()
     outdir: str | None = setting(
@@ -71,10 +61,7 @@ class DiagnoseSettings:
     random_control: bool = setting(
         True, "measure a random update of the same size beside the comparison", environment="RANDOM_CONTROL"
     )
-    benign_text: str | None = setting(
-        None, "benign texts of the forget texts' form and length (default: data/benign.txt if there is one)",
-        environment="BENIGN_TEXT",
-    )  # fmt: skip
+    benign_text: str | None = with_default(PipelineSettings, "benign_text", None)
     force: bool = setting(False, "run again even if the record is complete")
 
 
@@ -103,13 +90,13 @@ def diagnose(
         session.raise_failures()
         return session.place(folder, name)
     names = ("model_a", "model_b") if scope == "pair" else ("model",)
-    missing = [f"--{key.replace('_', '-')}" for key in names if not getattr(settings, key)]
+    missing = [flag(key) for key in names if not getattr(settings, key)]
     if missing:
         raise BadInput(f"{name} needs {' and '.join(missing)}: a hub id, a folder or laboratory:NAME")
     folder = carry_out(session, settings, [str(getattr(settings, key)) for key in names], needs)
     session.raise_failures()
     for key in sorted(unread(scope, needs) & given.keys()):
-        print(f"note: {name} does not read --{key.replace('_', '-')}", file=sys.stderr)
+        print(f"note: {name} does not read {flag(key)}", file=sys.stderr)
     return session.place(folder, name)
 
 

@@ -6,18 +6,17 @@ tokenizer, ``training.csv`` (loss terms by step), ``summary.json`` (what it know
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from brittle import discovery, leases, problems
+from brittle import discovery, leases
 from brittle.contracts import MethodNeeds
 from brittle.data.corpora import text_column
 from brittle.evaluation.published_benchmarks import DEFAULT_TASKS
@@ -26,9 +25,6 @@ from brittle.settings import BadInput, resolve, setting
 from brittle.training.hyperparameters import TrainingSettings
 from brittle.workflows import finishing, laboratory, make_checks, stages
 from brittle.workflows.run_identity import PROCESSES, Texts, folder_name, identity_of
-
-if TYPE_CHECKING:
-    from brittle.training.checkpoint import Checkpoints
 
 DEFAULT_BASE = "EleutherAI/deep-ignorance-unfiltered"
 DATA = {"forget": "data/forget.txt", "retain": "data/retain.txt"}
@@ -177,22 +173,11 @@ def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
     with parents_of(chosen.folder), leases.held(chosen.folder):  # another process's checkpoint is not deleted
         if not chosen.make.resume:
             checkpoints.remove()
-        with _telling_how_to_go_on(chosen, checkpoints), writing(chosen.folder, chosen.identity) as draft:
+        with writing(chosen.folder, chosen.identity) as draft:
             unlearn(chosen, draft, checkpoints, tick)
             stages.keep_evaluation(chosen, draft)
         checkpoints.remove()
     return finishing.finish(chosen)
-
-
-@contextlib.contextmanager
-def _telling_how_to_go_on(chosen: Plan, checkpoints: Checkpoints) -> Iterator[None]:
-    """A disk that is full or memory that ran out is told with how to go on from the last checkpoint."""
-    try:
-        yield
-    except Exception as problem:
-        if isinstance(problem, BadInput) or (reason := problems.of_the_system(problem)) is None:
-            raise
-        raise BadInput(f"{chosen.folder} was not finished: {reason}; then {checkpoints.go_on()}") from None
 
 
 def process() -> int:

@@ -149,10 +149,9 @@ class PipelineSettings:
             "--enable-pretrain-comparison": (("pretrain",), self.enable_pretrain_comparison),
             "--enable-cb-comparisons": (("cb_only",), self.enable_cb_comparisons),
         }
-        defaults = {field.name: field.default for field in fields(self)}
         return {
-            f"--{name.replace('_', '-')}": flag
+            flag_of(field): flag
             for flag, (names, read) in read_if.items()
-            for name in names
-            if not read and getattr(self, name) != defaults[name]
+            for field in fields(self)
+            if field.name in names and not read and getattr(self, field.name) != field.default
         }
