@@ -60,14 +60,15 @@ def folders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if not path.name.startswith("."))
 
 
-def test_a_sweep_then_the_best_model_is_made_again_and_uploaded(checkout: Path) -> None:
-    root = checkout / "story"
-    npo = f"./unlearn/run_unlearn.sh npo {QUICK} --outdir story"
-    chosen = {"EPOCHS": "3", "LR": "5e-05", "BATCH_SIZE": "8", "RETAIN_WEIGHT": "1.0", "BETA": "0.1"}
+@pytest.mark.parametrize(("base", "name"), [("base", "base-"), ("laboratory:base@tiny", "laboratory_base_tiny__")])
+def test_a_sweep_then_the_best_model_is_made_again_and_uploaded(checkout: Path, base: str, name: str) -> None:
+    root = checkout / f"story_of_{name}"
+    npo = f"./unlearn/run_unlearn.sh npo {QUICK} --outdir {root.name}"
+    chosen = {"BASE": base, "EPOCHS": "3", "LR": "5e-05", "BATCH_SIZE": "8", "RETAIN_WEIGHT": "1.0", "BETA": "0.1"}
     sweep = run(checkout, npo, NO_SAVE="1", EVAL_TASKS="none", **chosen)
     assert sweep.returncode == 0, sweep.stderr
     (folder,) = folders(root)
-    assert "__npo__ep3_lr5e-05_bs8_b0.1_rw1.0" in folder.name and folder.name.startswith("base-")
+    assert "__npo__ep3_lr5e-05_bs8_b0.1_rw1.0" in folder.name and folder.name.startswith(name)
     assert not list(folder.glob("*.safetensors")) and (folder / "summary.json").is_file()
     before = (folder / "record.json").read_bytes()
     again = run(checkout, npo, NO_SAVE="1", EVAL_TASKS="none", **chosen)  # finished: nothing to do
