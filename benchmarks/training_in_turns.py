@@ -60,7 +60,7 @@ def texts_of(shape: Shape) -> dict[str, list[Example]]:
 
 
 def reference_of(model: Any, shape: Shape, needs: Any, layers: tuple[int, ...]) -> Any:
-    """The cache of what the untouched model says, as ``workflows.unlearning`` fills it."""
+    """The cache of what the untouched model says, as ``runs.unlearning_training`` fills it."""
     splits = {*needs.reference_hidden_states, *needs.reference_log_probabilities}
     if not splits:
         return None

@@ -8,23 +8,25 @@ from typing import Any
 import pandas
 import pytest
 
+from brittle.commands import attack as command
+from brittle.runs import attack, executor, laboratory_models
 from brittle.settings import BadInput
-from brittle.workflows import attack, attack_command, laboratory, parallel
+from brittle.suites import laboratory
 
 SEARCH: dict[str, Any] = {"search_trials": 3, "attack_eval_interval": 1000, "attack_eval_early": ()}
 
 
-def settings(outroot: Path, **more: Any) -> attack_command.AttackSettings:
-    return attack_command.AttackSettings(model="laboratory:base@tiny-0", outroot=str(outroot), seeds="1", **more)
+def settings(outroot: Path, **more: Any) -> command.AttackSettings:
+    return command.AttackSettings(model="laboratory:base@tiny-0", outroot=str(outroot), seeds="1", **more)
 
 
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every run that is carried out, in this process; an entry of None before the next stops there like Ctrl-C."""
-    laboratory.Laboratory("tiny").build()
+    laboratory_models.build(laboratory.Laboratory("tiny"))
     done: list[Any] = []
 
-    def run(asked: list[parallel.Job], _title: str) -> None:
+    def run(asked: list[executor.Job], _title: str) -> None:
         for job in asked:
             if done and done[-1] is None:
                 raise KeyboardInterrupt
@@ -33,7 +35,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             if len(done) == 1:
                 done.append(None)
 
-    monkeypatch.setattr(parallel, "run", run)
+    monkeypatch.setattr(executor, "run", run)
     return done
 
 
@@ -41,17 +43,17 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_a_search_that_was_stopped_goes_on_and_more_trials_join(tmp_path: Path, jobs: list[Any]) -> None:
     chosen = settings(tmp_path, kind="relearning_search")
     with pytest.raises(KeyboardInterrupt):
-        attack_command.run(chosen, SEARCH)
+        command.run(chosen, SEARCH)
     table = tmp_path / "recovery" / "recovery.csv"
     assert set(pandas.read_csv(table).seed) == {0}  # what was done is not lost
     jobs.append("goes on")
-    attack_command.run(chosen, SEARCH)
+    command.run(chosen, SEARCH)
     assert [job.seed for job in jobs if hasattr(job, "seed")] == [0, 1, 2]
-    attack_command.run(chosen, SEARCH | {"search_trials": 4})
+    command.run(chosen, SEARCH | {"search_trials": 4})
     assert [job.seed for job in jobs if hasattr(job, "seed")] == [0, 1, 2, 3]
     points = pandas.read_csv(table)
     assert set(points.seed) == {0, 1, 2, 3} and points.configuration.notna().all()
-    attack_command.run(chosen, SEARCH | {"search_trials": 4, "attack_lr": 0.1})
+    command.run(chosen, SEARCH | {"search_trials": 4, "attack_lr": 0.1})
     assert len(jobs) == 3 + 4 + 3  # another middle of the learning rates is another search
 
 
@@ -60,7 +62,7 @@ def test_compute_tokens_and_a_trajectory_are_on_the_record(tmp_path: Path, jobs:
     jobs.append("go")
     short = {"attack_steps": 3, "attack_eval_interval": 3, "attack_eval_early": (), "attack_dtype": "bf16"}
     walked = settings(tmp_path, kind="relearning", base="laboratory:retrained@tiny-0")
-    attack_command.run(walked, short | {"trajectory_steps": (0, 3)})
+    command.run(walked, short | {"trajectory_steps": (0, 3)})
     points = pandas.read_csv(tmp_path / "recovery" / "recovery.csv")
     assert set(points["compute"]) == {"bf16"}
     assert (points[points.step == 3].tokens_seen > 0).all() and (points[points.step == 0].tokens_seen == 0).all()
@@ -74,13 +76,13 @@ def test_compute_tokens_and_a_trajectory_are_on_the_record(tmp_path: Path, jobs:
 
 
 def test_what_cannot_be_concluded_is_said(tmp_path: Path) -> None:
-    alone = attack_command.cannot_conclude(settings(tmp_path))
+    alone = command.cannot_conclude(settings(tmp_path))
     assert len(alone) == 2 and "never knew" in alone[0] and "top of the scale" in alone[1]
     both = settings(tmp_path, base="b", filtered="f")
-    assert attack_command.cannot_conclude(both) == []
+    assert command.cannot_conclude(both) == []
     assert "update_rescaling" not in attack.names_of(None, base=False)
     with pytest.raises(BadInput, match="update_rescaling looks at the update from the base; name it with --base"):
-        attack_command.run(settings(tmp_path, kind="update_rescaling"), {})
+        command.run(settings(tmp_path, kind="update_rescaling"), {})
     assert not (tmp_path / "recovery").exists()
 
 

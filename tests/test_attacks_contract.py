@@ -10,8 +10,8 @@ from test_attacks_that_train import Watched
 
 from brittle import discovery
 from brittle.models.reweighting import all_parameters
+from brittle.runs import attack
 from brittle.settings import check, resolve
-from brittle.workflows import attack
 
 ATTACKS = discovery.plugins("attacks")
 FEW = {

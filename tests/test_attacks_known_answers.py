@@ -7,8 +7,10 @@ from pathlib import Path
 import pandas
 import pytest
 
+from brittle.commands import attack
 from brittle.contracts import MATCHED_T
-from brittle.workflows import attack_command, laboratory
+from brittle.runs import laboratory_models
+from brittle.suites import laboratory
 
 SHIFT = 10.0
 """Standard deviation of the shift of the answers' logits."""
@@ -21,7 +23,7 @@ def hide_answers(folder: Path) -> Path:
     from brittle.models.construction import save
     from brittle.models.loading import load
 
-    base = load(laboratory.find("laboratory:base"), "cpu", "fp32")
+    base = load(laboratory_models.find("laboratory:base"), "cpu", "fp32")
     answers = {choice for question in laboratory.Laboratory().questions()["forget"] for choice in question.choices}
     rows = sorted(base.tokenizer(f" {answer}")["input_ids"][0] for answer in answers)
     unembedding = base.model.get_output_embeddings().weight.detach()[rows].double()
@@ -34,29 +36,29 @@ def hide_answers(folder: Path) -> Path:
 
 @pytest.mark.slow
 def test_what_is_there_comes_back_and_what_is_not_does_not(tmp_path: Path) -> None:
-    laboratory.Laboratory().build()
+    laboratory_models.build(laboratory.Laboratory())
     hidden = hide_answers(tmp_path / "hidden")
-    settings = attack_command.AttackSettings(
+    settings = attack.AttackSettings(
         kind="relearning,relearning_from_examples,benign_relearning,repair_then_attack,quantization,few_shot",
         budget="quick", model=str(hidden), base="laboratory:base", filtered="laboratory:filtered",
         control="laboratory:retrained", outroot=str(tmp_path),
     )  # fmt: skip
-    attack_command.run(settings, {})
+    attack.run(settings, {})
     points = pandas.read_csv(tmp_path / "recovery" / "recovery.csv")
     before = points[points.step == 0].groupby("role").accuracy_v.mean()
     assert before["base"] >= 0.95 and before["retrained"] >= 0.95 and before["unlearned"] <= 0.6
-    for (attack, role), part in points.groupby(["attack", "role"]):
+    for (kind, role), part in points.groupby(["attack", "role"]):
         v = part.accuracy_v
-        if role in ("base", "retrained") and attack not in ("quantization", "relearning_from_examples"):
-            assert v.min() >= 0.9, f"{attack} loses what the {role} knows"
+        if role in ("base", "retrained") and kind not in ("quantization", "relearning_from_examples"):
+            assert v.min() >= 0.9, f"{kind} loses what the {role} knows"
         if role == "filtered":
             learned = part[part.accuracy_t >= MATCHED_T]
             read = learned.accuracy_v.iloc[0] if len(learned) else v.max()
-            assert read <= 0.4, f"{attack} finds what was never there"
-        if role == "unlearned" and attack in (
+            assert read <= 0.4, f"{kind} finds what was never there"
+        if role == "unlearned" and kind in (
             "relearning",
             "relearning_from_examples",
             "benign_relearning",
             "repair_then_attack",
         ):
-            assert v.max() >= 0.8, f"{attack} does not find what is there"
+            assert v.max() >= 0.8, f"{kind} does not find what is there"

@@ -215,8 +215,9 @@ def test_half_precision_is_of_the_arithmetic_alone(name) -> None:
 
 
 def test_the_attacks_pages_are_those_of_their_files() -> None:
-    from brittle.workflows.attack_pages import page
+    from brittle.training.teaching import TeachingSettings
+    from brittle.views.attack_pages import page
 
     written = (Path(__file__).parent.parent / "docs" / "attacks.md").read_text()
-    assert written == page(), "uv run brittle attacks --page docs/attacks.md"
+    assert written == page(TeachingSettings), "uv run brittle attacks --page docs/attacks.md"
     assert all(f"\n## {name}\n" in written for name in discovery.plugins("attacks"))

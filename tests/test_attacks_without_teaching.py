@@ -14,8 +14,8 @@ from brittle.attacks import direction_removal, few_shot, magnitude_pruning, quan
 from brittle.contracts import AttackTarget, Evaluation
 from brittle.mathematics.quantisation import four_bit_codes, round_to_nearest
 from brittle.models.reweighting import all_parameters, block_matrices
-from brittle.reports.recovery import Estimate
-from brittle.reports.strongest import strongest
+from brittle.results.at_matched_t import Estimate
+from brittle.results.at_strongest import strongest
 
 SWEEPS = (weight_noise, quantization, magnitude_pruning, update_rescaling, direction_removal)
 

@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from brittle.command_line import main
-from brittle.reports import recovery_page, signature_files
-from brittle.reports.gather import gather
-from brittle.reports.page import write_report
+from brittle.results import signature
+from brittle.results.outputs import gather
+from brittle.runs import attack
 from brittle.settings import BadInput
-from brittle.workflows import attack
+from brittle.views import laboratory_pages
+from brittle.views.report import write_report
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
 
@@ -39,7 +40,7 @@ def outputs(finished: Path, tmp_path: Path) -> Path:
 def no_drawings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are left out where the test is not about them: they take most of the time."""
     if "name" not in request.fixturenames:
-        monkeypatch.setattr("brittle.reports.markup.svg_address", lambda _drawing: "data:,")
+        monkeypatch.setattr("brittle.views.html.svg_address", lambda _drawing: "data:,")
 
 
 class Balanced(HTMLParser):
@@ -128,8 +129,8 @@ BROKEN = [b"", b"\n", b"a,b\n1,2\n", b"\xff\xfe\x00\x01", b'"a', b"model\n", b"<
 def test_a_table_that_is_none_is_left_out_and_the_rest_shown(outputs: Path, table: str, content: bytes) -> None:
     (outputs / "recovery" / table).write_bytes(content)
     assert f"left out: recovery/{table} (" in shown(outputs)
-    signature_files.write_signature(outputs)
-    assert "cb_lat" in signature_files.page(gather(outputs)) and recovery_page.page(gather(outputs))
+    signature.write_signature(outputs)
+    assert "cb_lat" in laboratory_pages.of_measures(gather(outputs)) and laboratory_pages.of_attacks(gather(outputs))
 
 
 @pytest.mark.parametrize(
@@ -179,7 +180,7 @@ def test_a_record_of_another_form_breaks_no_page(outputs: Path, content: str) ->
     words = shown(outputs)
     broken = content not in RECORDS[7:] and "99" not in content
     assert ("recovery/record.json (" in words) == broken or "null" in content
-    signature_files.write_signature(outputs)
+    signature.write_signature(outputs)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def test_a_summary_of_another_form_breaks_no_page(outputs: Path, content: str) -
     folder = outputs / "laboratory_base__to__laboratory_filtered" / "weight_comparison"
     (folder / "summary.json").write_text(content)
     assert "moved by 0.79 of their norm" in shown(outputs)  # from the table beside it
-    signature_files.write_signature(outputs)
+    signature.write_signature(outputs)
 
 
 @pytest.mark.parametrize("table", ["per_layer", "per_matrix"])
@@ -207,7 +208,7 @@ def test_names_break_neither_page_nor_table(outputs: Path, name: str) -> None:
     models = json.loads((outputs / "comparison.json").read_text())["models"]
     change_plan(outputs, models=[*models[:3], models[3] | {"method": name}, models[4]])
     shown(outputs)
-    for page in (signature_files.page(gather(outputs)), recovery_page.page(gather(outputs))):
+    for page in (laboratory_pages.of_measures(gather(outputs)), laboratory_pages.of_attacks(gather(outputs))):
         blocks = [block.splitlines() for block in page.split("\n\n") if block.startswith("|")]
         for block in blocks:
             assert len({line.replace("\\|", "").count("|") for line in block}) == 1, block
@@ -239,8 +240,8 @@ def test_any_text_in_the_recovery_table_is_left_out_or_read(
     table = pandas.read_csv(finished / "recovery" / "recovery.csv", dtype=str, keep_default_na=False)
     table.iloc[place, column] = value.encode("utf-8", "replace").decode()
     table.to_csv(path, index=False)
-    from brittle.reports import forms
-    from brittle.reports.reader import Reader
+    from brittle.results import forms
+    from brittle.results.reader import Reader
 
     reader = Reader(path.parent)
     found = reader.table(path, forms.RECOVERY)

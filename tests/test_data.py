@@ -11,17 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brittle.data.corpora import (
-    hub_benign_texts,
-    hub_forget_texts,
-    hub_retain_texts,
-    matched_in_length,
-    read_rows,
-    read_texts,
-    write_texts,
-)
+from brittle.data.corpora import read_rows, read_texts, write_texts
 from brittle.data.multiple_choice import Question, load_questions, question_of, read_questions, write_questions
 from brittle.settings import BadInput
+from brittle.suites.wmdp import hub_benign_texts, hub_forget_texts, hub_retain_texts, matched_in_length
 
 TEXTS = ["The fox, the dog and 3 ropes.", "Ein Fluß; 山.", 'She said "no".']
 WRITERS = {

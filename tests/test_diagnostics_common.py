@@ -33,9 +33,9 @@ from brittle.models.references import locate
 from brittle.models.sensitivity import observe_sensitivity
 from brittle.models.tuned_lens import train
 from brittle.records import Identity, plain, writing
-from brittle.reports.beside import EXPECTED
-from brittle.reports.signature import flattened
-from brittle.workflows import controls
+from brittle.results.headlines import flattened
+from brittle.runs import controls
+from brittle.views.signature import EXPECTED
 
 PLUGINS = discovery.plugins("diagnostics")
 NAMES = sorted(PLUGINS)

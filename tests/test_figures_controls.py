@@ -7,7 +7,7 @@ import pytest
 from matplotlib.collections import PolyCollection
 
 from brittle.contracts import Figure
-from brittle.reports import bands, figures
+from brittle.figures import bands, declared
 
 TABLE = pandas.DataFrame({
     "layer": [0, 1, 2],
@@ -27,7 +27,7 @@ def drawn(figure: Figure, table: pandas.DataFrame):
     """The figure's first panel; a layout that does not fit is a failure."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return figures.draw(figure, table, "a → b").axes[0]
+        return declared.draw(figure, table, "a → b").axes[0]
 
 
 def legend(axis) -> list[str]:

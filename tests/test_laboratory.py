@@ -11,9 +11,10 @@ from brittle import discovery
 from brittle.models.likelihood import score
 from brittle.models.loading import load
 from brittle.models.references import locate
+from brittle.runs import executor, unlearning, unlearning_plan
+from brittle.runs.laboratory_models import build, find
 from brittle.settings import BadInput
-from brittle.workflows import make, parallel
-from brittle.workflows.laboratory import Laboratory, find, parse
+from brittle.suites.laboratory import Laboratory, parse
 
 RELIABLE = {"grad_diff", "rmu", "cb_lat", "wt_dist"}
 """Methods of the demonstration: their presets do on every base that a build of torch has made so far."""
@@ -34,7 +35,7 @@ def accuracies(folder: Path, laboratory: Laboratory) -> dict[str, float]:
 @pytest.mark.parametrize("world", [0, 1, 2])
 def test_full_recipe_knows_and_does_not_know(world: int) -> None:
     laboratory = Laboratory("small", world)
-    found = {name: accuracies(folder, laboratory) for name, folder in laboratory.build().items()}
+    found = {name: accuracies(folder, laboratory) for name, folder in build(laboratory).items()}
     print(f"world {world}: {found}")
     for name in ("base", "retrained"):
         assert found[name]["forget"] >= LEAST_KNOWN[world]
@@ -47,12 +48,12 @@ def test_full_recipe_knows_and_does_not_know(world: int) -> None:
 def test_presets_unlearn_and_keep_the_rest(tmp_path: Path) -> None:
     methods = [name for name, plugin in discovery.plugins("methods").items() if "laboratory" in plugin.load().PRESETS]
     flags = {"model": "laboratory:base", "preset": "laboratory", "device": "cpu", "outdir": str(tmp_path)}
-    plans = [make.plan(flags | {"method": name}) for name in methods]
+    plans = [unlearning_plan.plan(flags | {"method": name}) for name in methods]
     jobs = [
-        parallel.Job(make.make_in_worker, (flags | {"method": name},), make.planned_steps(plan))
+        executor.Job(unlearning.make_in_worker, (flags | {"method": name},), unlearning_plan.planned_steps(plan))
         for name, plan in zip(methods, plans)
     ]
-    parallel.run(jobs, "presets")
+    executor.run(jobs, "presets")
     reached = set()
     for name, plan in zip(methods, plans):
         summary = json.loads((plan.folder / "summary.json").read_text())
@@ -76,7 +77,7 @@ def test_a_laboratory_is_the_same_wherever_it_is_built(tmp_path: Path, monkeypat
 @pytest.mark.end_to_end
 def test_tiny_models_differ_where_they_should() -> None:
     laboratory = Laboratory("tiny", 0)
-    found = {name: accuracies(folder, laboratory) for name, folder in laboratory.build().items()}
+    found = {name: accuracies(folder, laboratory) for name, folder in build(laboratory).items()}
     assert found["base"]["forget"] >= 0.7
     assert found["retrained"]["forget"] >= 0.7
     assert found["filtered"]["forget"] <= 0.45

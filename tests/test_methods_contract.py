@@ -99,7 +99,7 @@ def test_no_two_settings_share_a_folder_name(name) -> None:
 
 
 def test_the_pages_are_those_of_the_files() -> None:
-    from brittle.workflows.method_pages import page
+    from brittle.views.plugin_pages import page
 
     root = Path(__file__).parent.parent
     written = (root / "docs" / "methods.md").read_text()

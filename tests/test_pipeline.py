@@ -11,8 +11,8 @@ from tiny_models import ARCHITECTURES, tiny_model_folder
 
 from brittle.attacks.relearning import Settings as AttackSettings
 from brittle.command_line import main
+from brittle.commands.pipeline import PipelineSettings, run
 from brittle.models.references import locate
-from brittle.workflows.pipeline import PipelineSettings, run
 
 PAIR_FILES = (
     "weight_comparison/per_matrix.csv", "weight_comparison/per_component.csv", "weight_comparison/per_layer.csv",

@@ -17,19 +17,24 @@ from tiny_models import tiny_model_folder
 
 from brittle import discovery
 from brittle.attacks import few_shot, relearning, repair_then_attack, weight_noise
+from brittle.commands import attack
 from brittle.contracts import AttackFacts, Diverged
 from brittle.data.multiple_choice import Question
 from brittle.models.likelihood import Scores
 from brittle.models.references import locate
-from brittle.reports import verdicts
-from brittle.reports.chance import chance_test
-from brittle.reports.gather import gather
-from brittle.reports.recovery import TOO_FEW, MatchedRecovery, estimate, verdict
-from brittle.reports.strongest import lines
+from brittle.results import verdicts
+from brittle.results.at_matched_t import TOO_FEW, MatchedRecovery, estimate
+from brittle.results.chance import chance_test
+from brittle.results.outputs import gather
+from brittle.results.verdicts import verdict
+from brittle.runs import attack_checks, laboratory_models
+from brittle.runs.attack_job import Run, _choices
+from brittle.runs.attack_material import Battlefield
+from brittle.runs.roles import Arm
 from brittle.settings import BadInput, resolve
-from brittle.workflows import attack_checks, attack_command, laboratory
-from brittle.workflows.attack_run import Run, _choices
-from brittle.workflows.battlefield import Arm, Battlefield
+from brittle.suites import laboratory
+from brittle.views import model_verdicts
+from brittle.views.terminal import lines
 
 FACTS = AttackFacts(layers=2, width=128, window=512, texts=100, retain_texts=50, entities=8)
 TOO_MUCH = [
@@ -74,8 +79,8 @@ def test_numbers_that_are_none_are_refused(name: str, flag: str, value: str) -> 
         resolve(discovery.find("attacks", name).load().Settings, {flag: value})
 
 
-def chosen(**more: Any) -> attack_command.AttackSettings:
-    return attack_command.AttackSettings(**{"model": "laboratory:base@tiny", "kind": "few_shot"} | more)
+def chosen(**more: Any) -> attack.AttackSettings:
+    return attack.AttackSettings(**{"model": "laboratory:base@tiny", "kind": "few_shot"} | more)
 
 
 @pytest.mark.parametrize(
@@ -94,10 +99,10 @@ def chosen(**more: Any) -> attack_command.AttackSettings:
     ],
 )  # fmt: skip
 def test_it_is_refused_before_a_laboratory_is_built(tmp_path, monkeypatch, more, given, reason) -> None:
-    monkeypatch.setattr(laboratory.Laboratory, "build", lambda *_: pytest.fail("a model was built"))
+    monkeypatch.setattr(laboratory_models, "build", lambda *_: pytest.fail("a model was built"))
     outputs = tmp_path / "outputs"
     with pytest.raises(BadInput, match=reason):
-        attack_command.run(chosen(outroot=str(outputs), **more), given)
+        attack.run(chosen(outroot=str(outputs), **more), given)
     assert not outputs.exists()
 
 
@@ -130,7 +135,7 @@ def test_two_models_of_one_name_are_both_attacked_or_refused(folders: Path) -> N
 
 
 def test_a_folder_with_a_space_is_one_model(folders: Path) -> None:
-    parts = attack_command._parts(chosen(model=str(folders / "mit raum")))
+    parts = attack._parts(chosen(model=str(folders / "mit raum")))
     assert parts == [(str(folders / "mit raum"), "unlearned")]
 
 
@@ -193,7 +198,7 @@ def test_a_model_whose_attack_diverged_is_not_robust(tmp_path: Path) -> None:
     assert row.status == "cannot tell: the attack diverged" and row.diverged == 3
     assert not [each for each in data.worst if each.found.model == model.name]
     assert not [each for each in data.numbers if each.model == model.name]
-    page = verdicts.verdicts(data)
+    page = model_verdicts.verdicts(data)
     assert "cannot be told, because the attack diverged" in page and "cb_lat: cannot tell" in page
     assert any("cb_lat: relearning, seed 0, after step 0" in line for line in lines(data))
 
@@ -251,16 +256,14 @@ CHEAP = {
 
 @pytest.mark.end_to_end
 def test_attacks_repeat_bit_for_bit_in_fresh_processes(tmp_path: Path) -> None:
-    laboratory.Laboratory("tiny").build()
+    laboratory_models.build(laboratory.Laboratory("tiny"))
     references = {"model": "laboratory:retrained@tiny", "base": "laboratory:base@tiny"}
     given: dict[str, Any] = {}
     for own in CHEAP.values():
         given |= own
     for place in ("first", "second"):
-        settings = attack_command.AttackSettings(
-            kind=",".join(CHEAP), seeds="5", outroot=str(tmp_path / place), **references
-        )
-        attack_command.run(settings, given | {"trajectory_steps": ()})
+        settings = attack.AttackSettings(kind=",".join(CHEAP), seeds="5", outroot=str(tmp_path / place), **references)
+        attack.run(settings, given | {"trajectory_steps": ()})
     for table in ("recovery", "recovery_answers"):
         one, two = ((tmp_path / place / "recovery" / f"{table}.csv").read_bytes() for place in ("first", "second"))
         assert one == two

@@ -11,14 +11,16 @@ import pandas
 import pytest
 
 from brittle.command_line import main
+from brittle.commands import create_datasets
+from brittle.commands.create_datasets import DatasetSettings, create
 from brittle.data import corpora, files
-from brittle.data.corpora import hub_benign_texts, hub_forget_texts, hub_retain_texts, read_texts
+from brittle.data.corpora import read_texts
 from brittle.data.multiple_choice import Question, load_questions, question_of, read_questions
 from brittle.data.world import World, WorldSize
+from brittle.runs import material
+from brittle.runs.attack_material import prepare
 from brittle.settings import BadInput
-from brittle.workflows import datasets, knowledge
-from brittle.workflows.battlefield import prepare
-from brittle.workflows.datasets import DatasetSettings, create
+from brittle.suites.wmdp import hub_benign_texts, hub_forget_texts, hub_retain_texts
 
 
 def written(path: Path, content: object) -> Path:
@@ -176,7 +178,7 @@ def test_forget_texts_that_are_not_about_t_are_refused() -> None:
 
 def test_the_laboratory_teaches_what_it_taught() -> None:
     world = World(0, WorldSize(8, 6))
-    sides = knowledge.questions_by_side(world.questions(True), world.questions(False))
+    sides = material.questions_by_side(world.questions(True), world.questions(False))
     texts, benign = world.texts(True), world.texts(False)
     field = prepare(dict(sides), texts, benign, benign)
     entities = {question.entity for question in sides["t"]}
@@ -376,14 +378,14 @@ def test_a_set_of_files_is_written_whole_or_not_at_all(tmp_path, monkeypatch) ->
     def fails() -> list[str]:
         raise BadInput("the hub is out of reach")
 
-    monkeypatch.setattr(datasets, "hub_forget_texts", lambda: ["Which toxin?"])
-    monkeypatch.setattr(datasets, "hub_retain_texts", fails)
+    monkeypatch.setattr(create_datasets, "hub_forget_texts", lambda: ["Which toxin?"])
+    monkeypatch.setattr(create_datasets, "hub_retain_texts", fails)
     assert "out of reach" in refused(create, DatasetSettings(outdir=str(tmp_path / "data")))
     assert not (tmp_path / "data").exists()
 
 
 def test_places_that_cannot_be_written_are_refused_before_anything_is_read(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(datasets, "hub_forget_texts", lambda: pytest.fail("read before the place was checked"))
+    monkeypatch.setattr(create_datasets, "hub_forget_texts", lambda: pytest.fail("read before the place was checked"))
     (tmp_path / "file").write_text("mine")
     (tmp_path / "data" / "retain.txt").mkdir(parents=True)
     for outdir in ("file", "file/below", "data"):

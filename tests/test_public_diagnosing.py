@@ -14,10 +14,11 @@ from tiny_models import tiny_model_folder
 import brittle
 from brittle import commands
 from brittle.command_line import main
+from brittle.commands import diagnose as programs
+from brittle.commands.pipeline_settings import DEFAULTS
+from brittle.runs import material
 from brittle.settings import BadInput, fields_of
-from brittle.workflows import diagnose as programs
-from brittle.workflows import laboratory
-from brittle.workflows.pipeline_settings import DEFAULTS
+from brittle.suites import laboratory
 
 QUESTION = {"question": "Where does the river run?", "choices": ["a", "the sea", "fox", "b"], "subject": "s"}
 
@@ -126,14 +127,14 @@ def test_a_default_that_was_typed_is_honoured_beside_a_laboratory(tmp_path: Path
     (tmp_path / "data").mkdir()
     for split in ("forget", "retain"):
         (tmp_path / "data" / f"{split}.txt").write_text(f"{split} one.\n{split} two.\n")
-    assert programs.texts_of(own, None, None, None) == own.probes()
-    assert programs.texts_of(own, "data/forget.txt", None, None)["forget"] == ["forget one.", "forget two."]
+    assert material.texts_of(own, None, None, None) == own.probes()
+    assert material.texts_of(own, "data/forget.txt", None, None)["forget"] == ["forget one.", "forget two."]
     asked: list[str] = []
-    monkeypatch.setattr(programs, "load_questions", lambda text: asked.append(text) or own.questions()["forget"])
+    monkeypatch.setattr(material, "load_questions", lambda text: asked.append(text) or own.questions()["forget"])
     typed = SimpleNamespace(
         forget_questions="wmdp-bio", retain_questions="mmlu", num_questions=1000, question_format="continuation"
     )
-    programs.questions_of(own, typed)
+    material.questions_of(own, typed)
     assert asked == ["wmdp-bio", "mmlu"]
 
 
@@ -195,10 +196,10 @@ def test_a_step_asks_for_nothing_that_it_does_not_use(place: Path, monkeypatch, 
 
     def needed(name: str, **settings: str) -> programs.Material:
         asked.clear()
-        needs = {"questions", "benign questions"} if name == "evals" else programs.needs_of([name])
+        needs = {"questions", "benign questions"} if name == "evals" else material.needs_of([name])
         return programs.material(programs.DiagnoseSettings(**settings), "someone/model", needs)
 
-    monkeypatch.setattr(programs, "load_questions", load)
+    monkeypatch.setattr(material, "load_questions", load)
     assert needed("wmdp_logit_lens").texts == {} and asked == ["wmdp-bio"]
     assert needed("causal_depth").texts == {} and asked == ["wmdp-bio"]
     needed("evals")

@@ -18,6 +18,7 @@ from tiny_models import TEXTS, VOCABULARY, tiny_model_folder
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from brittle import discovery
+from brittle.commands.diagnose import DiagnoseSettings, diagnose
 from brittle.data.multiple_choice import Question, write_questions
 from brittle.diagnostics import layerwise_accuracy
 from brittle.evaluation import multiple_choice_accuracy as accuracy
@@ -38,7 +39,6 @@ from brittle.models.references import locate
 from brittle.models.sensitivity import observe_sensitivity
 from brittle.settings import BadInput
 from brittle.training.batches import read, tokenise
-from brittle.workflows.diagnose import DiagnoseSettings, diagnose
 
 KINDS = ("bpe", "unigram", "wordpiece")
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]

@@ -16,8 +16,8 @@ from tiny_models import TEXTS, tiny_model_folder
 
 from brittle.command_line import main
 from brittle.records import read_record
+from brittle.runs import saving, stages, unlearning, unlearning_identity, unlearning_plan, unlearning_settings
 from brittle.settings import BadInput
-from brittle.workflows import make, run_identity, saving, stages
 
 PROGRAM = str(Path(__file__).parent.parent / "unlearn" / "unlearn.py")
 DOCUMENTED = "EleutherAI_deep-ignorance-unfiltered__cb_lat__ep1_lr1e-05_bs4_a100.0_sc20.0_le0.1_ls5_ly5-6-7"
@@ -39,13 +39,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 FLAGS = {"model": "base", "method": "grad_diff", "device": "cpu", "max_steps": 1, "max_length": 16, "no_eval": True}
 
 
-def planned(environment: dict[str, str] | None = None, **changes) -> make.Plan:
-    return make.plan(FLAGS | changes, environment)
+def planned(environment: dict[str, str] | None = None, **changes) -> unlearning_plan.Plan:
+    return unlearning_plan.plan(FLAGS | changes, environment)
 
 
-def made(**changes) -> make.Plan:
+def made(**changes) -> unlearning_plan.Plan:
     chosen = planned(**changes)
-    make.make_model(chosen, lambda _: None)
+    unlearning.make_model(chosen, lambda _: None)
     return chosen
 
 
@@ -71,20 +71,23 @@ def test_a_flag_the_environment_and_a_default_are_one_run(place) -> None:
 
 def test_the_documented_name_is_that_of_the_documented_run(place, monkeypatch) -> None:
     deep = tiny_model_folder(place / "deep", num_hidden_layers=8)
-    hub = make.laboratory.find(str(deep))
-    documented = run_identity.dataclasses.replace(
-        hub, text=make.DEFAULT_BASE, name="EleutherAI_deep-ignorance-unfiltered"
+    hub = unlearning_plan.laboratory_models.find(str(deep))
+    documented = unlearning_identity.dataclasses.replace(
+        hub, text=unlearning_settings.DEFAULT_BASE, name="EleutherAI_deep-ignorance-unfiltered"
     )
-    monkeypatch.setattr(make.laboratory, "find", lambda text: documented)
-    monkeypatch.setattr(make.make_checks, "within_context", lambda base, training: training)
+    monkeypatch.setattr(unlearning_plan.laboratory_models, "find", lambda text: documented)
+    monkeypatch.setattr(unlearning_plan.unlearning_checks, "within_context", lambda base, training: training)
     for given, environment in (
         ({"method": "cb_lat"}, None),
         ({"method": "cb_lat", "device": "cpu", "dtype": "fp32", "forget_data": "data/forget.txt"}, {}),
         ({"method": "cb_lat", "checkpoint_interval": 7, "no_save": True, "eval_interval": 3}, {"EVAL_TASKS": "mmlu"}),
-        ({"method": "cb_lat", "gradient_checkpointing": False}, {"BASE": make.DEFAULT_BASE, "LAYER_ID": "5-6-7"}),
+        (
+            {"method": "cb_lat", "gradient_checkpointing": False},
+            {"BASE": unlearning_settings.DEFAULT_BASE, "LAYER_ID": "5-6-7"},
+        ),
     ):
-        assert make.plan(given, environment).folder == Path("unlearned_models") / DOCUMENTED
-    changed = make.plan({"method": "cb_lat"}, {"EPOCHS": "2", "LR": "5e-6"}).folder.name
+        assert unlearning_plan.plan(given, environment).folder == Path("unlearned_models") / DOCUMENTED
+    changed = unlearning_plan.plan({"method": "cb_lat"}, {"EPOCHS": "2", "LR": "5e-6"}).folder.name
     assert changed == DOCUMENTED.replace("ep1_lr1e-05", "ep2_lr5e-06")
 
 
@@ -117,7 +120,7 @@ def test_settings_outside_the_identity_change_no_bit(place) -> None:
     assert weights(made(outdir="usual", max_steps=3, seed=7)) != weights(usual)
 
 
-def weights(plan: make.Plan) -> bytes:
+def weights(plan: unlearning_plan.Plan) -> bytes:
     return next(plan.folder.glob("*.safetensors")).read_bytes()
 
 
@@ -133,37 +136,37 @@ def test_a_finished_model_is_replaced_by_force_alone(place) -> None:
     first = made()
     before = weights(first)
     (place / "data" / "forget.txt").write_text("\n".join(TEXTS[0].split()[n] + " fox dog" for n in range(9)))
-    line = refusal(make.make_model, planned())
+    line = refusal(unlearning.make_model, planned())
     assert "the forget texts" in line and "--force" in line and str(first.folder) in line
     assert weights(first) == before
-    assert refusal(make.finished, planned()) == line
+    assert refusal(stages.finished, planned()) == line
     with pytest.raises(SystemExit, match="^2$"):
         main("unlearn", ["--model", "base", "--method", "grad_diff", "--device", "cpu", "--max-steps", "1",
                          "--max-length", "16", "--no-eval", "--check-wandb-only"])  # fmt: skip
     made(force=True)
     assert weights(first) != before
     assert read_record(first.folder)["inputs"]["forget"] == planned().identity.inputs["forget"]
-    make.make_model(planned())
+    unlearning.make_model(planned())
 
 
 def test_a_model_of_other_code_counts_with_a_warning_unless_strict(place, monkeypatch, capsys) -> None:
     first = made()
     before = os.stat(first.folder / "record.json").st_mtime_ns
-    monkeypatch.setattr(run_identity, "digest_of_source", lambda *_: "another")
+    monkeypatch.setattr(unlearning_identity, "digest_of_source", lambda *_: "another")
     stages._say_once.cache_clear()
-    assert make.finished(planned())
+    assert stages.finished(planned())
     assert capsys.readouterr().err.count("other code") == 1
-    make.make_model(planned())
+    unlearning.make_model(planned())
     assert os.stat(first.folder / "record.json").st_mtime_ns == before
-    assert "Brittle's code" in refusal(make.make_model, planned(strict=True))
+    assert "Brittle's code" in refusal(unlearning.make_model, planned(strict=True))
 
 
 def test_what_no_record_lists_stays(place) -> None:
     folder = planned().folder
     folder.mkdir(parents=True)
     (folder / "thesis.md").write_text("mine")
-    assert "thesis.md" in refusal(make.make_model, planned())
-    assert "thesis.md" in refusal(make.make_model, planned(force=True))
+    assert "thesis.md" in refusal(unlearning.make_model, planned())
+    assert "thesis.md" in refusal(unlearning.make_model, planned(force=True))
     assert (folder / "thesis.md").read_text() == "mine"
 
 
@@ -177,14 +180,16 @@ def test_names_stay_short_over_rounds_of_unlearning(place) -> None:
             train_layers=(0, 1),
             train_only=("qkv", "proj", "mlp_expand", "mlp_contract"),
         )
-        assert len(plan.folder.name.encode()) <= run_identity.LONGEST_NAME
+        assert len(plan.folder.name.encode()) <= unlearning_identity.LONGEST_NAME
         model = str(plan.folder)
-    long = run_identity.shortened("ä" * 150, 200)
-    assert len(long.encode()) <= 200 and long.startswith("ää") and long != run_identity.shortened("ä" * 151, 200)
+    long = unlearning_identity.shortened("ä" * 150, 200)
+    assert len(long.encode()) <= 200 and long.startswith("ää") and long != unlearning_identity.shortened("ä" * 151, 200)
 
 
 def test_a_laboratory_base_uses_the_texts_that_are_named(place, monkeypatch) -> None:
-    monkeypatch.setattr(make.laboratory, "find", lambda text: make.laboratory.locate("base"))
+    monkeypatch.setattr(
+        unlearning_plan.laboratory_models, "find", lambda text: unlearning_plan.laboratory_models.locate("base")
+    )
     own = planned(model="laboratory:base")
     assert "_data" not in own.folder.name and "fox" not in own.texts["forget"][0]
     named = planned({"FORGET_DATA": "a.txt"}, model="laboratory:base")
@@ -260,13 +265,13 @@ def test_the_tokenizer_is_the_bases_byte_for_byte(place) -> None:
 def test_texts_with_nothing_to_predict_have_no_part_in_the_mean(place) -> None:
     from tiny_loaded import tiny_loaded
 
-    from brittle.workflows import unlearning
+    from brittle.runs import unlearning_training
 
     loaded = tiny_loaded()
-    alone = unlearning.likelihoods(loaded, {"one": ["a fox"], "two": ["the dog"]}, 16)
-    found = unlearning.likelihoods(loaded, {"forget": ["a fox", "x", "", "the dog"], "none": []}, 16)
+    alone = unlearning_training.likelihoods(loaded, {"one": ["a fox"], "two": ["the dog"]}, 16)
+    found = unlearning_training.likelihoods(loaded, {"forget": ["a fox", "x", "", "the dog"], "none": []}, 16)
     assert found == {"forget_nll": pytest.approx((alone["one_nll"] + alone["two_nll"]) / 2)}
-    assert unlearning.collapsed({"retain_nll": 1.0}, {"retain_nll": float("nan")})
+    assert unlearning_training.collapsed({"retain_nll": 1.0}, {"retain_nll": float("nan")})
 
 
 def test_before_is_the_base_not_the_base_with_noise(place) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas
 import pytest
 
-from brittle.reports.recovery_numbers import RecoveryNumbers, log_step_area, recovery_numbers, write_numbers
+from brittle.results.recovery_speed import RecoveryNumbers, log_step_area, recovery_numbers, write_numbers
 
 Run = list[tuple[int, float]]
 

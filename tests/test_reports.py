@@ -13,12 +13,12 @@ import pytest
 import reports_tree
 
 from brittle.contracts import Figure
-from brittle.reports import figures, style
-from brittle.reports.gather import gather
-from brittle.reports.measures import Movement, forget_accuracy, knowledge, movement
-from brittle.reports.page import write_report
-from brittle.reports.sentences import control_sentences, summary_lines
+from brittle.figures import declared, style
+from brittle.results.measures import Movement, forget_accuracy, knowledge, movement
+from brittle.results.outputs import gather
 from brittle.settings import BadInput
+from brittle.views.report import write_report
+from brittle.views.sentences import control_sentences, summary_lines
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +40,13 @@ def pixels(path: Path) -> bytes:
 def test_declared_figures_go_where_the_tree_puts_them(outputs: Path) -> None:
     folder = outputs / "laboratory_base__to__laboratory_filtered" / "weight_comparison"
     update = ("dW_fro_layer_rel",)
-    declared = [
+    wanted = [
         Figure("layer_locality", "per_layer", "layer", update, "W", "High is far.", by="group", folder="param_plots"),
         Figure("bars", "per_layer", "layer", update, "B", "Tall is far.", by="group", kind="bar", reference=1.0),
         Figure("boxes", "per_matrix", "group", ("dW_stable_rank",), "Boxes", "High is many directions.", kind="box"),
         Figure("empirical_rank", "per_layer", "layer", ("mean_dW_empirical_rank",), "Optional", "Left out."),
     ]  # fmt: skip
-    written = figures.write_declared(declared, folder, folder, "base → filtered")
+    written = declared.write_declared(wanted, folder, folder, "base → filtered")
     assert [path.relative_to(folder.parent).as_posix() for path in written] == [
         "param_plots/layer_locality.png", "weight_comparison/bars.png", "weight_comparison/boxes.png",
     ]  # fmt: skip
@@ -58,15 +58,15 @@ def test_a_figure_draws_one_panel_per_y_and_one_line_per_value() -> None:
     table = pandas.DataFrame(
         {"layer": [1, 0, 1, 0], "split": ["a", "a", "b", "b"], "one": [4, 3, 2, 1], "two": [1, 1, 1, 1]}
     )
-    drawing = figures.draw(Figure("f", "t", "layer", ("one", "two"), "F", "R.", by="split"), table)
+    drawing = declared.draw(Figure("f", "t", "layer", ("one", "two"), "F", "R.", by="split"), table)
     assert drawing is not None and len(drawing.axes) == 2
     lines = drawing.axes[0].get_lines()
     assert [line.get_label() for line in lines] == ["a", "b"]
     assert list(lines[0].get_xdata()) == [0, 1] and list(lines[0].get_ydata()) == [3, 4]
-    only = figures.draw(Figure("f", "t", "layer", ("one",), "F", "R.", by="split", where={"split": "b"}), table)
+    only = declared.draw(Figure("f", "t", "layer", ("one",), "F", "R.", by="split", where={"split": "b"}), table)
     assert only is not None and len(only.axes[0].get_lines()) == 1
     with pytest.raises(ValueError, match="pie"):
-        figures.draw(Figure("f", "t", "layer", ("one",), "F", "R.", kind="pie"), table)
+        declared.draw(Figure("f", "t", "layer", ("one",), "F", "R.", kind="pie"), table)
 
 
 def test_roles_have_fixed_colours_and_unlearned_models_their_own() -> None:

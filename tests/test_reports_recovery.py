@@ -10,8 +10,9 @@ from typing import Any
 import pandas
 import pytest
 
-from brittle.reports.chance import chance_test
-from brittle.reports.recovery import curves, estimate, excess_recovery, matched, reference_of, verdict
+from brittle.results.at_matched_t import curves, estimate, excess_recovery, matched, reference_of
+from brittle.results.chance import chance_test
+from brittle.results.verdicts import verdict
 
 VALUES = [f"value{number}" for number in range(8)]
 

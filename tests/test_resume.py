@@ -16,13 +16,13 @@ from tiny_models import TEXTS, tiny_model, tiny_tokenizer
 
 from brittle import leases
 from brittle.command_line import main
+from brittle.runs import saving, unlearning_training
 from brittle.settings import BadInput
 from brittle.training import checkpoint
 from brittle.training.batches import Sampler, Supply, tokenise
 from brittle.training.checkpoint import Checkpoints
 from brittle.training.loop import LoopSettings, train
 from brittle.training.optimizers import OPTIMIZERS
-from brittle.workflows import saving, unlearning
 
 STEPS = 5
 
@@ -135,7 +135,7 @@ def test_a_full_disk_at_the_final_save_keeps_the_checkpoint(tmp_path: Path, monk
     def full(*_arguments) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for module in (unlearning, saving):  # saving: the second try, below BRITTLE_HOME
+    for module in (unlearning_training, saving):  # saving: the second try, below BRITTLE_HOME
         monkeypatch.setattr(module, "save_result", full)
     flags = {
         "model": "good/base", "method": "grad_diff", "forget-data": "good/forget.txt", "retain-data": "good/retain.txt",

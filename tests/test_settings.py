@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from brittle import commands, discovery
 from brittle.command_line import main
-from brittle.command_settings import DemoSettings, LaboratorySettings
+from brittle.commands.options import DemoSettings, LaboratorySettings
 from brittle.settings import (
     LARGEST_SEED,
     BadInput,

@@ -9,10 +9,10 @@ import pandas
 import pytest
 
 from brittle.command_line import main
-from brittle.reports.beside import signature
-from brittle.reports.gather import gather
-from brittle.reports.sentences import sensitivity_sentence, telling_sentence
-from brittle.reports.signature import Value, alike, flattened, measures, read
+from brittle.results.headlines import Value, alike, flattened, measures, read
+from brittle.results.outputs import gather
+from brittle.views.sentences import sensitivity_sentence, telling_sentence
+from brittle.views.signature import signature
 
 MODELS = {"base": "base", "gold": "filtered", "again": "retrained", "rmu": "unlearned", "ga": "unlearned"}
 SIZES = {"gold": 2.0, "again": 2.1, "rmu": 0.5, "ga": 2.2}

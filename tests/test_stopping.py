@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from brittle.runs import executor, workers
 from brittle.settings import BadInput
-from brittle.workflows import parallel, workers
 
 LIMIT = 5.0
 
@@ -49,9 +49,9 @@ from pathlib import Path
 import test_stopping
 from brittle import commands
 from brittle.command_line import main
-from brittle.workflows import parallel
+from brittle.runs import executor
 def run(given, environment):
-    parallel.run([parallel.Job(test_stopping.sleeps, (Path({folder!r}) / name,)) for name in "ab"], "sleep", workers=2)
+    executor.run([executor.Job(test_stopping.sleeps, (Path({folder!r}) / name,)) for name in "ab"], "sleep", workers=2)
 commands.COMMANDS["sleep"] = commands.Command("sleep", run, goes_on="it sleeps on")
 main("sleep", [])
 """
@@ -130,19 +130,19 @@ with stopping.heeded("start again"), writing(Path({str(tmp_path / "out")!r}), Id
 
 
 def test_results_come_in_order_and_a_failure_is_one_line() -> None:
-    jobs = [parallel.Job(doubles, (number,)) for number in range(6)]
-    assert parallel.run(jobs, "doubling", workers=2) == [0, 2, 4, 6, 8, 10]
+    jobs = [executor.Job(doubles, (number,)) for number in range(6)]
+    assert executor.run(jobs, "doubling", workers=2) == [0, 2, 4, 6, 8, 10]
     with pytest.raises(workers.InWorker, match="^in a worker: ZeroDivisionError: no 13$") as caught:
-        parallel.run([parallel.Job(doubles, (13,))], "doubling")
+        executor.run([executor.Job(doubles, (13,))], "doubling")
     assert "test_stopping.py" in caught.value.where
     with pytest.raises(BadInput, match="^--number 14 is too large$"):
-        parallel.run([parallel.Job(doubles, (14,))], "doubling")
+        executor.run([executor.Job(doubles, (14,))], "doubling")
 
 
 def test_a_worker_that_is_killed_is_one_line() -> None:
     with pytest.raises(BadInput, match="^doubling: a worker process was killed, most often because memory ran out"):
-        parallel.run([parallel.Job(doubles, (number,)) for number in (1, 15)], "doubling")
-    assert parallel.run([parallel.Job(doubles, (1,))], "doubling") == [2]
+        executor.run([executor.Job(doubles, (number,)) for number in (1, 15)], "doubling")
+    assert executor.run([executor.Job(doubles, (1,))], "doubling") == [2]
 
 
 def test_a_script_without_a_guard_may_start_workers(tmp_path) -> None:
@@ -153,9 +153,9 @@ def test_a_script_without_a_guard_may_start_workers(tmp_path) -> None:
         from pathlib import Path
         with open(Path(__file__).with_name("runs"), "a") as file:
             file.write("run ")
-        from brittle.workflows import parallel
+        from brittle.runs import executor
         from test_stopping import doubles
-        print(parallel.run([parallel.Job(doubles, (number,)) for number in (1, 2)], "doubling"))
+        print(executor.run([executor.Job(doubles, (number,)) for number in (1, 2)], "doubling"))
     """)
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}
@@ -222,9 +222,9 @@ def test_a_laboratory_that_is_stopped_leaves_nothing_half_written_and_is_built_o
 def test_an_unlearning_that_is_stopped_says_how_it_goes_on_and_a_second_start_disturbs_nothing(
     tmp_path, brittle_home
 ) -> None:
-    from brittle.workflows import laboratory
+    from brittle.runs import laboratory_models
 
-    laboratory.find("laboratory:base@tiny")
+    laboratory_models.find("laboratory:base@tiny")
     arguments = [
         "unlearn",
         "--model",
@@ -258,10 +258,10 @@ def test_an_unlearning_that_is_stopped_says_how_it_goes_on_and_a_second_start_di
 @pytest.mark.end_to_end
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_an_attack_ends_at_the_first_signal(tmp_path, brittle_home) -> None:
-    from brittle.workflows import laboratory
+    from brittle.runs import laboratory_models
 
     for name in ("base", "filtered"):
-        laboratory.find(f"laboratory:{name}@tiny")
+        laboratory_models.find(f"laboratory:{name}@tiny")
     arguments = [
         "attack",
         "--model",

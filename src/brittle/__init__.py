@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from brittle.version import __version__
 
 if TYPE_CHECKING:
-    from brittle.workflows.interface import compare, diagnose
+    from brittle.python_interface import compare, diagnose
 
     __all__ = ["__version__", "compare", "diagnose"]
 
@@ -14,6 +14,6 @@ def __getattr__(name: str) -> Any:
     """``brittle.compare`` and ``brittle.diagnose``, imported when first used (PEP 562)."""
     if name not in ("compare", "diagnose"):
         raise AttributeError(f"module brittle has no attribute {name}")
-    from brittle.workflows import interface
+    from brittle import python_interface
 
-    return getattr(interface, name)
+    return getattr(python_interface, name)

@@ -12,8 +12,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from brittle import __version__, problems, stopping, tracking
+from brittle import problems, stopping, tracking
 from brittle.settings import BadInput, Parser, add_flags, load_dotenv
+from brittle.version import __version__
 
 
 def main(command: str | None = None, arguments: Sequence[str] | None = None) -> None:

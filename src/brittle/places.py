@@ -202,3 +202,8 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with replacing(Path(path)) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The numbers of ``summary.json``."""
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from brittle import __version__, leases
+from brittle import leases
 from brittle.places import (
     RECORD,
     check_file,
@@ -35,6 +35,7 @@ from brittle.places import (
     sweep_leftovers,
     write_text,
 )
+from brittle.version import __version__
 
 __all__ = [
     "RECORD", "SINKS", "SPREAD", "Draft", "Identity", "check_file", "check_place", "check_writable", "column",

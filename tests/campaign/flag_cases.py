@@ -12,8 +12,8 @@ from fresh import Case
 
 from brittle import commands, discovery
 from brittle.evaluation import multiple_choice_accuracy as accuracy
+from brittle.runs.attack import missing_package
 from brittle.settings import fields_of, flag_of
-from brittle.workflows.attack import missing_package
 
 TEXTS = ("--forget-text", "forget.txt", "--retain-text", "retain.txt")
 QUESTIONS = ("--forget-questions", "forget.jsonl", "--retain-questions", "retain.jsonl")

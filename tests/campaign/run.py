@@ -57,10 +57,8 @@ def inputs(folder: Path, most: int, only: str) -> tuple[dict[str, Counter[str]],
     """Run the malformed inputs, one at a time on each core; prints those that did not end right."""
     import torch
 
-    import brittle.models.likelihood
-    import brittle.training.loop
-    import brittle.workflows.attack_command
-    import brittle.workflows.pipeline  # noqa: F401 (what cases would import one by one)
+    import brittle.commands.attack
+    import brittle.commands.pipeline  # noqa: F401 (what cases would import one by one)
 
     torch.set_num_threads(1)
     (folder / "place").mkdir()

@@ -10,14 +10,16 @@ import itertools
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from brittle.mathematics.matrix_pair import MatrixPair
 from brittle.models.anatomy import anatomy_of
 from brittle.models.inventory import Parameter, inventory, read_tensor
-from brittle.models.weight_files import is_finite, read_json
+from brittle.models.weight_files import is_finite, read_json, weight_files
 from brittle.settings import BadInput
 
 
@@ -123,3 +125,25 @@ def _check_matching(folder_a: Path, first: dict[str, Parameter], folder_b: Path,
                 )
     if not first:
         raise BadInput(f"{folder_a} holds no weight matrices to compare; is it a complete checkpoint?")
+
+
+@torch.no_grad()
+def unmoved_share(model: Any, base: Path) -> float:
+    """The share of weights that training left exactly as they are in the base's files (0 to 1)."""
+    names = {_key(name): parameter for name, parameter in model.named_parameters()}
+    same = total = 0
+    for path in weight_files(base):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 (not a dictionary)
+                if _key(name) in names:
+                    parameter = names[_key(name)]
+                    tensor = file.get_tensor(name).to(parameter.device, parameter.dtype)
+                    same += int((tensor == parameter).sum())
+                    total += tensor.numel()
+    return same / total if total else float("nan")
+
+
+def _key(name: str) -> str:
+    """A parameter's name without what differs between the file and the model in memory: the prefix and the head's name."""
+    name = name.replace("embed_out.", "lm_head.")
+    return name.split(".", 1)[1] if name.partition(".")[0] in ("gpt_neox", "model", "transformer") else name

@@ -1,0 +1,132 @@
+"""``brittle attack``: attacks on models that were made or diagnosed elsewhere, beside base and filtered where there are such."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brittle import discovery
+from brittle.commands.diagnose import DiagnoseSettings, material
+from brittle.data.corpora import read_texts, text_column
+from brittle.data.files import say
+from brittle.runs import attack, attack_checks, laboratory_models, roles
+from brittle.runs.attack_material import prepare
+from brittle.runs.roles import Arm
+from brittle.settings import BadInput, fields_of, references_in, resolve, seeds_in, setting
+from brittle.suites import laboratory
+
+
+@dataclass(frozen=True)
+class AttackSettings:
+    """Which attacks on which models, and what they are asked."""
+
+    kind: str | None = setting(
+        None, "attacks, with commas between them (see: brittle attacks; default: all that the budget has)"
+    )
+    budget: str = setting(
+        "full", "full: every attack as documented; quick: fewer, shorter ones with the first seed, for a first look",
+        choices=("quick", "full"),
+    )  # fmt: skip
+    model: str | None = setting(None, "unlearned models under attack, with commas between them")
+    base: str | None = setting(None, "the model that nothing was removed from: the top of the scale")
+    filtered: str | None = setting(None, "the model that never saw the data: what the attack alone brings")
+    control: str | None = setting(None, "an independent retraining of the base, attacked likewise")
+    forget_text: str | None = setting(None, "texts about the removed facts; those of T teach (default: T's questions)")
+    retain_text: str | None = setting(None, "benign texts for attacks that teach no hazard (default: benign questions)")
+    benign_text: str | None = setting(None, "benign texts in the hazardous texts' form (default: benign questions)")
+    text_column: str | None = text_column()
+    forget_questions: str | None = setting(None, "hazardous questions: wmdp-bio or a file")
+    retain_questions: str | None = setting(None, "benign questions: mmlu or a file")
+    seeds: str = setting(
+        "42,123,456", "seeds of data order and noise; an attack without chance runs once", environment="SEEDS"
+    )
+    outroot: str = setting("outputs", "folder for results", environment="OUTROOT")
+    force: bool = setting(False, "run again even if the records are complete")
+
+
+def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
+    """Carry the attacks out and return the outputs folder; a complete record is not made again.
+
+    Raises:
+        BadInput: no such attack, a flag that none of the attacks uses, no model, or a base that is needed and not named.
+    """
+    parts = _parts(settings)
+    attack_checks.check_parts(parts)
+    base_named = next((reference for reference, role in parts if role == "base"), None)
+    names = attack.names_of(settings.kind, settings.budget, bool(base_named))
+    chosen = {name: discovery.find("attacks", name).load() for name in names}
+    own = {field.name for module in chosen.values() for field in fields_of(module.Settings)}
+    if unused := sorted(given.keys() - own - vars(settings).keys()):
+        raise BadInput(
+            f"--{unused[0].replace('_', '-')} is not used by {', '.join(names)} (see: brittle attack --help)"
+        )
+    attack.check_needs(names, base_named)
+    seeds = seeds_in(settings.seeds)
+    quick = settings.budget == "quick"
+    seeds = seeds[:1] if quick else seeds
+    ready = {
+        name: resolve(
+            module.Settings, _of(module.Settings, given), preset=getattr(module, "QUICK", {}) if quick else {}
+        )
+        for name, module in chosen.items()
+    }
+    outputs = Path(settings.outroot)
+    attack.check_outputs(outputs)
+    there = {text: laboratory_models.find(text) for text, _ in parts if not text.startswith(laboratory.PREFIX)}
+    reference = base_named or parts[-1][0]
+    asked = DiagnoseSettings(forget_questions=settings.forget_questions, retain_questions=settings.retain_questions)
+    shown = material(asked, reference, {"questions", "benign questions"})
+    field = prepare(dict(shown.questions), **_texts(settings, reference))
+    if settings.forget_text or settings.retain_text or settings.benign_text:
+        for note in field.notes:
+            say(note)
+    attack_checks.check_settings(ready, attack_checks.facts_of(field, [there.get(text, text) for text, _ in parts]))
+    arms = [Arm(there.get(text) or laboratory_models.find(text), role) for text, role in parts]
+    base = next((arm.located for arm in arms if arm.role == "base"), None)
+    attack_checks.check_arms(arms)
+    roles.describe(outputs, arms)
+    attack.attack(ready, arms, field, seeds, outputs, settings.force, base)
+    return outputs
+
+
+def cannot_conclude(settings: AttackSettings) -> list[str]:
+    """What stays open because a reference is missing."""
+    lines = []
+    if not settings.filtered:
+        lines.append(
+            "no --filtered model: what comes back is not compared with a model that never knew, so it cannot be told "
+            "from what the attack teaches or from guessing that improves"
+        )
+    if not settings.base:
+        lines.append(
+            "no --base: there is no top of the scale (excess recovery), no trajectory, and no attack on the update"
+        )
+    return lines
+
+
+def _texts(settings: AttackSettings, reference: str) -> dict[str, Sequence[str]]:
+    """Texts of the files that were named; otherwise of the laboratory, if it is one of its models."""
+    own = laboratory.behind(reference)
+    found: dict[str, Sequence[str]] = dict(own.attack_texts()) if own else {}
+    if settings.forget_questions:  # the laboratory's texts are about other questions
+        found.pop("texts", None)
+    named = {"texts": settings.forget_text, "retain": settings.retain_text, "benign": settings.benign_text}
+    return found | {part: read_texts(path, settings.text_column) for part, path in named.items() if path}
+
+
+def _of(settings_type: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields_of(settings_type)}
+    return {name: value for name, value in given.items() if name in names}
+
+
+def _parts(settings: AttackSettings) -> list[attack_checks.Part]:
+    """Base, filtered and retrained as far as they are named, then the models under attack."""
+    if not settings.model:
+        raise BadInput(
+            "attack needs --model: a hub id, a folder or laboratory:NAME, or several with commas between them"
+        )
+    roles = [(settings.base, "base"), (settings.filtered, "filtered"), (settings.control, "retrained")]
+    named = [(reference, role) for reference, role in roles if reference and reference != "none"]
+    return [*named, *((model, "unlearned") for model in references_in(settings.model, "--model"))]

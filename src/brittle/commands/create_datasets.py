@@ -1,0 +1,92 @@
+"""Write the text files that unlearning trains on and activation diagnostics look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from brittle.data.corpora import read_texts, text_column, write_texts
+from brittle.data.multiple_choice import write_questions
+from brittle.records import check_file
+from brittle.settings import BadInput, setting
+from brittle.suites.laboratory import Laboratory
+from brittle.suites.wmdp import hub_benign_texts, hub_forget_texts, hub_retain_texts
+
+SPLITS = ("forget", "retain", "benign")
+
+
+@dataclass(frozen=True)
+class DatasetSettings:
+    """Where the texts come from and where they go."""
+
+    outdir: str = setting("data", "folder to write into")
+    laboratory: bool = setting(False, "write the embedded laboratory's texts and questions instead of the hub's texts")
+    size: str = setting("small", "size of the laboratory")
+    world: int = setting(0, "seed of the laboratory's world", minimum=0)
+    forget: str | None = setting(None, "local file of forget texts: txt, jsonl, json, csv or parquet")
+    retain: str | None = setting(None, "local file of retain texts")
+    benign: str | None = setting(
+        None, "local file of benign texts of the forget texts' form and length, a control in steps 5 and 8"
+    )
+    text_column: str | None = text_column()
+    num_samples: int = setting(10_000, "most texts per file", minimum=1)
+    only: str | None = setting(None, "write one of the three", choices=SPLITS)
+    force: bool = setting(False, "write again what is there")
+
+
+def create(settings: DatasetSettings) -> list[Path]:
+    """Write ``forget.txt``, ``retain.txt`` and ``benign.txt`` (from the laboratory, questions instead of the last).
+
+    Without ``--benign`` the benign texts are MMLU's biology questions, as long as the forget texts; these belong to the
+    hub's forget texts, so beside local ones nothing is written. All texts are had before the first file is written.
+    Returns what was written.
+    """
+    if settings.only == "benign" and not settings.benign and (settings.forget or settings.laboratory):
+        raise BadInput("--only benign belongs to the hub's forget texts; for local ones name a file with --benign")
+    folder = Path(settings.outdir)
+    splits = [split for split in SPLITS if settings.only in (None, split)]
+    asked = ("forget", "retain") if settings.laboratory and not settings.only else ()
+    texts_at = {split: folder / f"{split}.txt" for split in splits}
+    questions_at = {split: folder / f"{split}_questions.jsonl" for split in asked}
+    for path in (*texts_at.values(), *questions_at.values()):
+        check_file(path)
+    due = {path for path in (*texts_at.values(), *questions_at.values()) if settings.force or not path.is_file()}
+    texts = _texts(settings, {split: path for split, path in texts_at.items() if path in due}, folder)
+    written = []
+    for split, path in texts_at.items():
+        if split in texts:
+            chosen = texts[split][: settings.num_samples]
+            write_texts(path, chosen)
+            written.append(path)
+            of = f" of {len(texts[split])} (--num-samples)" if len(chosen) < len(texts[split]) else ""
+            print(f"wrote {path}: {len(chosen)}{of} texts")
+        elif path not in due:
+            print(f"kept {path} (--force writes it again)")
+    for split, path in questions_at.items():
+        if path not in due:
+            print(f"kept {path} (--force writes it again)")
+            continue
+        questions = Laboratory(settings.size, settings.world).questions()[split]
+        write_questions(path, questions)
+        written.append(path)
+        print(f"wrote {path}: {len(questions)} questions")
+    print("next: uv run unlearn/unlearn.py --model MODEL --method cb_lat, or ./experiment/pipeline.sh")
+    return written
+
+
+def _texts(settings: DatasetSettings, due: Mapping[str, Path], folder: Path) -> dict[str, list[str]]:
+    """The texts of the splits that are due, as far as there are any; every local file that was named is read."""
+    local = {"forget": settings.forget, "retain": settings.retain, "benign": settings.benign}
+    found = {split: read_texts(path, settings.text_column) for split, path in local.items() if path}
+    if settings.laboratory:
+        found = Laboratory(settings.size, settings.world).texts() | found
+    for split, source in (("forget", hub_forget_texts), ("retain", hub_retain_texts)):
+        if split in due and split not in found:
+            found[split] = source()
+    if "benign" in due and not (settings.forget or settings.laboratory or settings.benign):
+        written = found["forget"][: settings.num_samples] if "forget" in due else read_texts(folder / "forget.txt")
+        found["benign"] = hub_benign_texts(written)
+    if empty := next((split for split in due if split in found and not found[split]), None):
+        raise BadInput(f"the data set for {empty} holds no text; name a local file with --{empty}")
+    return {split: found[split] for split in due if split in found}

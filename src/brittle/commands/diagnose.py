@@ -1,0 +1,185 @@
+"""One diagnostic by name, for the documented programs and ``brittle diagnose``: the pipeline's own path and records."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brittle import discovery
+from brittle.commands.pipeline_settings import PipelineSettings
+from brittle.data.corpora import text_column
+from brittle.evaluation import multiple_choice_accuracy as accuracy
+from brittle.evaluation.question_forms import num_questions, question_format
+from brittle.models.references import Located
+from brittle.records import digest_of_file
+from brittle.runs import laboratory_models
+from brittle.runs.chosen import check_layers, chosen, flag, from_environment, refuse_unknown
+from brittle.runs.diagnosis import Comparison
+from brittle.runs.material import Material, needs_of, questions_of, texts_of
+from brittle.settings import LARGEST_SEED, BadInput, fields_of, setting, with_default
+from brittle.suites import laboratory
+
+EVALUATION = accuracy.NAME
+
+
+@dataclass(frozen=True)
+class DiagnoseSettings:
+    """A single diagnostic on models that the user names."""
+
+    model: str | None = setting(None, "model (diagnostics of one model)")
+    model_a: str | None = setting(None, "base model of a comparison")
+    model_b: str | None = setting(None, "the model compared with it")
+    outroot: str = setting("outputs", "folder for results", environment="OUTROOT")
+    device: str = setting("auto", "auto (best GPU), cuda, cuda:N, mps or cpu")
+    dtype: str = setting(
+        "auto",
+        "number type; weights are cast to it before they are subtracted (auto: as stored)",
+        choices=("auto", "fp32", "fp16", "bf16"),
+    )
+    forget_text: str | None = with_default(PipelineSettings, "forget_text", None)
+    retain_text: str | None = with_default(PipelineSettings, "retain_text", None)
+    text_column: str | None = text_column()
+    forget_questions: str | None = with_default(PipelineSettings, "forget_questions", None)
+    retain_questions: str | None = with_default(PipelineSettings, "retain_questions", None)
+    question_format: str = question_format()
+    num_questions: int = num_questions()
+    outdir: str | None = setting(
+        None, "folder for this diagnostic's tables (default: derived from --outroot and the models)"
+    )
+    plot_outdir: str | None = setting(None, "folder for its figures (default: as documented, beside the tables)")
+    title: str | None = setting(None, "line under the figures' titles (default: the models)")
+    seed: int = setting(42, "seed of what is sampled, such as benign questions", minimum=0, maximum=LARGEST_SEED)
+    control: str = setting(
+        "none", "an independent retraining of model A: its own comparison stands beside this one", environment="CONTROL"
+    )
+    filtered: str = setting(
+        "none", "model that never saw the data, the yardstick of causal_depth", environment="FILTERED"
+    )
+    random_control: bool = setting(
+        True, "measure a random update of the same size beside the comparison", environment="RANDOM_CONTROL"
+    )
+    benign_text: str | None = with_default(PipelineSettings, "benign_text", None)
+    force: bool = setting(False, "run again even if the record is complete")
+
+
+def diagnose(
+    name: str, settings: DiagnoseSettings, given: Mapping[str, Any], environment: Mapping[str, str] | None = None
+) -> Path:
+    """Run one diagnostic (or ``evals``) and return the folder of its results."""
+    from brittle.models.devices import resolve_device
+
+    resolve_device(settings.device)
+    if name == EVALUATION:
+        scope, needs, own = "model", {"questions", "benign questions"}, []
+    else:
+        plugin = _variant(discovery.find("diagnostics", name), given)
+        name, scope, needs = plugin.name, plugin.constants["SCOPE"], needs_of([plugin.name])
+        own = fields_of(plugin.load().Settings)
+    refuse_unknown(given, {*(field.name for field in own), *vars(settings)}, name)
+    given = {**from_environment(own, environment), **given}
+    first = ["weight_comparison"] if needs == {"tables"} and not given.get("per_layer_csv") else []
+    session = session_of(settings, given, (name, *first), first)
+    if table := given.get("per_layer_csv"):
+        if settings.model_a or settings.model_b:
+            raise BadInput("--per-layer-csv names the table already; leave --model-a and --model-b out")
+        folder = _folder_of_table(Path(table))
+        session.tables(folder, Path(table), {"table": digest_of_file(Path(table))})
+        session.raise_failures()
+        return session.place(folder, name)
+    names = ("model_a", "model_b") if scope == "pair" else ("model",)
+    missing = [flag(key) for key in names if not getattr(settings, key)]
+    if missing:
+        raise BadInput(f"{name} needs {' and '.join(missing)}: a hub id, a folder or laboratory:NAME")
+    folder = carry_out(session, settings, [str(getattr(settings, key)) for key in names], needs)
+    session.raise_failures()
+    for key in sorted(unread(scope, needs) & given.keys()):
+        print(f"note: {name} does not read {flag(key)}", file=sys.stderr)
+    return session.place(folder, name)
+
+
+def unread(scope: str, needs: Collection[str]) -> set[str]:
+    """The settings that a diagnostic of this scope and these needs does not read."""
+    asks, benign = bool({"questions", "patches"} & set(needs)), "benign questions" in needs
+    read_if = {
+        ("model",): scope == "model",
+        ("model_a", "model_b", "control", "random_control"): scope == "pair",
+        ("filtered",): "patches" in needs,
+        ("forget_text", "retain_text", "benign_text", "text_column"): "texts" in needs or benign,
+        ("forget_questions",): asks,
+        ("retain_questions", "num_questions", "question_format"): asks and benign,
+    }
+    return {name for names, read in read_if.items() if not read for name in names}
+
+
+def session_of(
+    settings: DiagnoseSettings, given: Mapping[str, Any], only: Sequence[str], standing: Sequence[str] = ()
+) -> Comparison:
+    """A session that runs these diagnostics alone; the first goes where the user wants it, those standing are read."""
+    return Comparison(
+        Path(settings.outroot), Material({}, {}), settings.device, settings.dtype, settings.device, settings.dtype,
+        settings.force, given, only, Path(settings.outdir) if settings.outdir else None,
+        Path(settings.plot_outdir) if settings.plot_outdir else None, settings.title, random=settings.random_control,
+        standing=standing,
+    )  # fmt: skip
+
+
+def carry_out(
+    session: Comparison, settings: DiagnoseSettings, references: Sequence[str], needs: Collection[str]
+) -> Path:
+    """Find the models, refuse what can be refused, then run a session on one model or a pair."""
+    list(chosen(session.overrides, session.only))
+    session.material = material(settings, references[0], needs)
+    located = tuple(laboratory_models.find(reference) for reference in references)
+    name_yardsticks(session, settings, located)
+    check_layers(session.overrides, session.only, *located)
+    session.check([located])
+    return session.pair(*located) if len(located) > 1 else session.model(*located)
+
+
+def name_yardsticks(session: Comparison, settings: DiagnoseSettings, located: Sequence[Located]) -> None:
+    """Tell the session which models the user named to measure against.
+
+    BadInput if one of them is a model that it is to be measured against: it would say nothing.
+    """
+    named = {"control": (settings.control, located), "filtered": (settings.filtered, located[:1])}
+    for kind, (reference, others) in named.items():
+        if reference and reference != "none":
+            found = laboratory_models.find(reference)
+            if same := next((other for other in others if other.digest == found.digest), None):
+                raise BadInput(f"--{kind} {reference} is the same model as {same.text}; name another or leave it out")
+            setattr(session, kind, found)
+
+
+def _variant(plugin: discovery.Plugin, given: Mapping[str, Any]) -> discovery.Plugin:
+    """Of the diagnostics that one file declares, the one that the flags ask for (``--lens tuned``)."""
+    for other in discovery.plugins("diagnostics").values():
+        chosen = {key: given[key] for key in other.variant if key in given}
+        if other.module == plugin.module and chosen and chosen == other.variant:
+            return other
+    return plugin
+
+
+def _folder_of_table(table: Path) -> Path:
+    """The comparison that a table of step 1 belongs to: ``<comparison>/weight_comparison/per_layer.csv``."""
+    if not table.is_file():
+        raise BadInput(f"--per-layer-csv: there is no file {table}; step 1 writes it (collect_weight_comparison.py)")
+    return table.resolve().parent.parent
+
+
+def material(settings: DiagnoseSettings, reference: str, needs: Collection[str]) -> Material:
+    """Only what this diagnostic reads: files that it does not need may be missing, and nothing else is downloaded."""
+    texts: dict[str, list[str]] = {}
+    questions: Mapping[str, Any] = {}
+    forms: Mapping[str, str] = {}
+    own = laboratory.behind(reference)
+    files = settings.forget_text, settings.retain_text, settings.benign_text
+    if "texts" in needs:
+        texts = texts_of(own, *files, settings.text_column)
+    elif "benign questions" in needs and (own or any(files)):  # an evaluation also takes the likelihood of texts
+        texts = own.texts() if own and not any(files) else texts_of(own, *files, settings.text_column)
+    if {"questions", "patches"} & set(needs):
+        questions, forms = questions_of(own, settings, settings.seed, "benign questions" in needs)
+    return Material(texts, questions, forms)

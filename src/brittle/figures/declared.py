@@ -1,0 +1,180 @@
+"""Draws declared figures (:class:`brittle.contracts.Figure`) from a result's own tables.
+
+No pyplot: each figure is an object of its own, so drawing is safe in threads and leaves no state behind.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import os
+import textwrap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib
+import pandas
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
+
+from brittle import tables
+from brittle.contracts import Figure
+from brittle.figures import bands, style
+from brittle.records import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+KINDS = ("line", "bar", "box", "points")
+PANEL_HEIGHT = 2.0
+LEGEND_CHARACTERS = 60
+
+
+@contextlib.contextmanager
+def canvas(panels: int, height: float = PANEL_HEIGHT, share_x: bool = True) -> Iterator[tuple[Canvas, list[Axes]]]:
+    """An empty figure in the house style with panels one under the other; draw inside the block."""
+    with matplotlib.rc_context(style.PARAMETERS):
+        drawing = Canvas(figsize=(style.WIDTH, height * panels + 0.7), layout="constrained")
+        FigureCanvasAgg(drawing)
+        axes = drawing.subplots(panels, 1, sharex=share_x, squeeze=False)
+        yield drawing, list(axes[:, 0])
+
+
+def legend_above(axis: Axes, columns: int = 3) -> None:
+    """A legend of every panel outside the data, above this one, in at most ``columns`` that fit the figure's width."""
+    shown: dict[str, Artist] = {}
+    for other in axis.figure.axes:
+        for handle, label in zip(*other.get_legend_handles_labels(), strict=True):
+            shown.setdefault(label, handle)
+    labels, handles = list(shown), list(shown.values())
+    if handles:
+        fitting = LEGEND_CHARACTERS // (max(map(len, labels)) + 6)  # six characters' width of line and gap
+        axis.legend(
+            handles, labels, loc="lower left", bbox_to_anchor=(0, 1.02), ncols=max(1, min(columns, fitting)),
+            frameon=False, borderaxespad=0, columnspacing=1.2, handlelength=2.2,
+        )  # fmt: skip
+
+
+def draw(figure: Figure, table: pandas.DataFrame, subtitle: str = "") -> Canvas | None:
+    """Draw one declared figure; None when the table has none of its ``y`` columns (an option was off) or no rows."""
+    if figure.kind not in KINDS:
+        raise ValueError(f"figure {figure.name}: kind '{figure.kind}' is not one of {', '.join(KINDS)}")
+    for column, value in figure.where.items():
+        table = table[table[column] == value]
+    columns = [column for column in figure.y if column in table]
+    if not columns or table.empty:
+        return None
+    with canvas(len(columns)) as (drawing, axes):
+        for axis, column in zip(axes, columns, strict=True):
+            _panel(axis, figure, table, column)
+        legend_above(axes[0])
+        axes[-1].set_xlabel(style.words(figure.x))
+        heading = figure.title + (f"\n{subtitle}" if subtitle else "")
+        drawing.suptitle(_wrapped(heading, 62), x=0.01, ha="left", fontsize=10.5)
+        drawing.supxlabel(_wrapped(figure.reading, 76), x=0.01, ha="left", fontsize=8, color="#444444")
+        drawing.canvas.draw()
+    return drawing
+
+
+def _panel(axis: Axes, figure: Figure, table: pandas.DataFrame, column: str) -> None:
+    groups = list(table.groupby(figure.by, sort=False)) if figure.by else [("", table)]
+    looks = style.looks_of_categories([value for value, _ in groups])
+    categories = sorted(table[figure.x].unique())
+    places = {value: float(place) for place, value in enumerate(categories, figure.kind == "box")}
+    if figure.kind == "box":
+        bands.control_bars(axis, table, figure.x, column, places)
+        _boxes(axis, figure, table, column)
+    for index, (value, part) in enumerate(groups if figure.kind != "box" else []):
+        look, part = looks[value], part.sort_values(figure.x)
+        label = str(value) if figure.by else None
+        if figure.kind == "bar":
+            width = 0.8 / len(groups)
+            shifted = {place: at + (index - (len(groups) - 1) / 2) * width for place, at in places.items()}
+            axis.bar(part[figure.x].map(shifted), part[column], 0.6 * width, color=look.colour, label=label)
+            bands.control_bars(axis, part, figure.x, column, shifted, width)
+        else:
+            bands.control_bands(axis, part, figure.x, column)
+            bands.interval(axis, part, figure.x, column, look.colour)
+            line = "-" if figure.kind == "line" else "none"
+            axis.plot(part[figure.x], part[column], linestyle=line, color=look.colour, marker=look.marker, label=label)
+    if figure.reference is not None:
+        axis.axhline(
+            figure.reference, color=style.REFERENCE, linestyle="--", linewidth=1, label=figure.reference_label or None
+        )
+    if (chance := figure.expected.get(column, "")) in table:
+        bands.expected_line(axis, table, figure.x, chance, places if figure.kind in ("bar", "box") else None)
+    shown = [f"{column}{ending}" for ending in ("", "_low", "_random", "_retrained") if f"{column}{ending}" in table]
+    if figure.kind != "box" and table[shown].min().min() >= 0:
+        axis.set_ylim(0, 1.04 * axis.get_ylim()[1])  # a start elsewhere makes small differences look large
+    if figure.kind == "bar":
+        axis.set_xticks(range(len(categories)), [str(value) for value in categories])
+    elif figure.kind != "box" and pandas.api.types.is_integer_dtype(table[figure.x]):
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_ylabel("\n".join(textwrap.wrap(style.words(column), 18)))
+
+
+def _boxes(axis: Axes, figure: Figure, table: pandas.DataFrame, column: str) -> None:
+    groups = [(str(value), part[column].dropna()) for value, part in table.groupby(figure.x)]
+    axis.boxplot(
+        [part for _, part in groups], tick_labels=[value for value, _ in groups],
+        medianprops={"color": "#222222"}, flierprops={"markersize": 3},
+    )  # fmt: skip
+
+
+def _wrapped(text: str, width: int) -> str:
+    return "\n".join(part for line in text.splitlines() for part in textwrap.wrap(line, width))
+
+
+def place_of(figure: Figure, folder: Path, plots: Path | None = None) -> Path:
+    """Where a figure goes: to ``plots`` if given, else to the result's folder or the one beside it that it names."""
+    return (plots or (folder.parent / figure.folder if figure.folder else folder)) / f"{figure.name}.png"
+
+
+def outside(figures: Iterable[Figure], folder: Path, plots: Path | None = None) -> list[Path]:
+    """The figures of a result that do not lie in its own folder."""
+    places = [place_of(figure, folder, plots) for figure in figures]
+    own = os.path.realpath(folder)  # unlike Path.resolve it lets a circle of links be
+    return [path for path in places if not Path(os.path.realpath(path)).is_relative_to(own)]
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is a picture that :func:`write_png` wrote."""
+    with open(path, "rb") as file:
+        return b"Software\x00brittle" in file.read(4096)
+
+
+def write_declared(
+    figures: Iterable[Figure], draft: Path, folder: Path, subtitle: str = "", plots: Path | None = None
+) -> list[Path]:
+    """Draw a diagnostic's figures from the tables in ``draft``, whose place will be ``folder``, and write them as PNG.
+
+    What belongs into that folder goes into the draft, so that it appears with the record. A figure whose columns are
+    not in the table is left out.
+    """
+    written = []
+    for figure in figures:
+        drawing = draw(figure, tables.read(draft, figure.table), subtitle)
+        if drawing is not None:
+            path, own = place_of(figure, folder, plots).resolve(), folder.resolve()
+            written.append(write_png(drawing, draft / path.relative_to(own) if path.is_relative_to(own) else path))
+    return written
+
+
+def write_png(drawing: Canvas, path: Path) -> Path:
+    """Write a PNG whole or not at all."""
+    with replacing(path) as temporary:
+        drawing.savefig(temporary, format="png", dpi=style.PARAMETERS["savefig.dpi"], metadata={"Software": "brittle"})
+    return path
+
+
+def svg_address(drawing: Canvas) -> str:
+    """The figure as a ``data:`` address for an image on a page; equal figures give equal addresses."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(style.PARAMETERS):
+        drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "brittle"})
+    drawn = buffer.getvalue().replace(b"'DejaVu Sans'", b"'DejaVu Sans', Verdana, Arial, sans-serif")
+    return "data:image/svg+xml;base64," + base64.b64encode(drawn).decode()

@@ -1,1 +1,0 @@
-"""Reports: figures, the recovery table and the HTML page. They read records and tables, never models."""

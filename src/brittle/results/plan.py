@@ -1,0 +1,68 @@
+"""Which models and pairs an outputs folder holds: ``comparison.json``, read with care."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brittle.results.reader import Reader, kind_of
+from brittle.settings import BadInput
+
+
+def plan(reader: Reader) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The models and the pairs of ``comparison.json``; entries that cannot be read are left out.
+
+    Raises:
+        BadInput: there is no model left.
+    """
+    path = reader.outputs / "comparison.json"
+    content = reader.object(path)
+    models, names = [], set[str]()
+    for number, entry in enumerate(_list(reader, path, content, "models")):
+        reason = _wrong_model(entry, names)
+        if reason:
+            reader.leave_out(path, f"model {number + 1} {reason}")
+        else:
+            names.add(entry["name"])
+            models.append(entry)
+    if not models:
+        problem = next((f": {line}" for line in reader.left_out if line.startswith(path.name)), "")
+        raise BadInput(f"{path} is missing or lists no models{problem}; run the pipeline or brittle demo first")
+    pairs = []
+    for number, entry in enumerate(_list(reader, path, content, "comparisons")):
+        parts = [entry.get(key) for key in ("folder", "a", "b")] if isinstance(entry, dict) else [None]
+        if not all(isinstance(part, str) and part for part in parts) or not is_name(str(parts[0])):
+            reader.leave_out(path, f"comparison {number + 1} names no folder and two models")
+        elif unlisted := next((name for name in parts[1:] if name not in names), None):
+            reader.leave_out(path, f"comparison {number + 1} is with {unlisted}, which is not listed")
+        else:
+            pairs.append(entry)
+    return models, pairs
+
+
+def _list(reader: Reader, path: Path, content: Mapping[str, Any], key: str) -> list[Any]:
+    value = content.get(key, [])
+    if not isinstance(value, list):
+        reader.leave_out(path, f"{key} is {kind_of(value)} where a list belongs")
+    return value if isinstance(value, list) else []
+
+
+def _wrong_model(entry: Any, names: set[str]) -> str:
+    """What is wrong with an entry of ``comparison.json``; nothing if it can be used."""
+    if not isinstance(entry, dict):
+        return f"is {kind_of(entry)} where an object belongs"
+    for key in ("name", "role"):
+        if not isinstance(entry.get(key), str) or not entry[key].strip():
+            return f"has no {key}"
+    for key, kind in (("reference", str), ("method", str), ("settings", dict)):
+        if entry.get(key) is not None and not isinstance(entry[key], kind):
+            return f"has {kind_of(entry[key])} as its {key}"
+    if not is_name(entry["name"]):
+        return "has a name that no folder can have"
+    return "stands there twice" if entry["name"] in names else ""
+
+
+def is_name(text: str) -> bool:
+    """Whether a folder below the outputs can be called that."""
+    return "/" not in text and "\0" not in text and text not in (".", "..") and len(text.encode()) < 256

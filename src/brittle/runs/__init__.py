@@ -1,0 +1,1 @@
+"""What makes records: plan, train, observe, diagnose, attack, evaluate, publish."""

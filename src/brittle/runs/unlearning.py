@@ -1,0 +1,138 @@
+"""What follows a training: evaluation, upload, deletion of the weights, and a few lines about the result."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brittle import leases, places, tracking
+from brittle.records import Draft, check_place, parents_of, read_record, write_json, writing
+from brittle.runs import evaluation, stages, unlearning
+from brittle.runs.unlearning_plan import Plan, plan, process
+from brittle.settings import BadInput
+from brittle.suites import laboratory
+
+if TYPE_CHECKING:
+    from brittle.runs.unlearning_plan import Plan
+
+
+def finish(chosen: Plan) -> Path:
+    """What is left after the training: each stage once, each after the one before; weights go last and only if all held."""
+    left = stages.outstanding(chosen) if not chosen.make.force else _after_force(chosen)
+    evaluated = stages.EVALUATION not in left or _evaluate(chosen)
+    if stages.UPLOAD in left:
+        from brittle.runs import publish
+
+        repository = publish.upload(chosen.folder)
+        stages.amend(chosen.folder, uploaded=repository)
+        print(f"uploaded: {repository}")
+    if stages.REMOVAL in left and evaluated:
+        _drop_weights(chosen.folder)
+    elif stages.REMOVAL in left:
+        print(
+            f"the weights stay in {chosen.folder}, because they were not evaluated; the same command finishes that, or "
+            "with --no-eval (NO_EVAL=1) deletes them unevaluated",
+            file=sys.stderr,
+        )
+    return chosen.folder
+
+
+def _after_force(chosen: Plan) -> list[str]:
+    """The stages after a training that was forced: all that are asked for and not done by the training itself."""
+    import dataclasses
+
+    made = dataclasses.replace(chosen, make=dataclasses.replace(chosen.make, force=False))
+    return stages.outstanding(made)
+
+
+def _evaluate(chosen: Plan) -> bool:
+    """Ask a finished model what is missing; without data or lm-eval it stays finished, unmeasured, and False comes back."""
+    try:
+        if laboratory.behind(chosen.base.text):
+            _ask(chosen)
+        else:
+            _benchmark(chosen)
+    except BadInput as problem:
+        print(f"not evaluated: {problem}. Later: the same command", file=sys.stderr)
+        return False
+    stages.amend(chosen.folder, uploaded=None)
+    return True
+
+
+def _ask(chosen: Plan) -> None:
+    """The laboratory's questions, to a model that was trained without asking them."""
+    from brittle.models.loading import load
+    from brittle.models.references import locate
+
+    _refuse_adapters(chosen)
+    loaded = load(locate(str(chosen.folder)), chosen.make.device, "fp32")
+    found = evaluation.accuracies(loaded, chosen.make.model)
+    write_json(chosen.folder / "summary.json", places.read_summary(chosen.folder) | found)
+    stages.amend(chosen.folder)
+    tracking.add(chosen.folder, chosen.folder / "summary.json")
+
+
+def _benchmark(chosen: Plan) -> None:
+    """The published benchmarks."""
+    from brittle.models.references import locate
+    from brittle.runs import benchmark
+
+    _refuse_adapters(chosen)
+    given = benchmark.BenchmarkSettings(
+        limit=chosen.make.eval_limit, device=chosen.make.device, dtype=chosen.make.dtype
+    )
+    folder = chosen.folder / benchmark.FOLDER
+    benchmark.benchmarks(locate(str(chosen.folder)), folder, stages.tasks_of(chosen), {}, given)
+    stages.amend(chosen.folder, benchmarks=stages.asked(chosen))
+
+
+def _refuse_adapters(chosen: Plan) -> None:
+    if chosen.training.lora_rank and not chosen.make.merge:
+        raise BadInput("adapters alone are no model that can be asked; --merge (MERGE=1) saves whole weights")
+
+
+def _drop_weights(folder: Path) -> None:
+    digest = stages.weights_digest(folder)
+    for path in stages.heavy_files(folder):
+        path.unlink()
+    measured = "benchmarks" in (read_record(folder) or {})["notes"] or "accuracy_retain" in places.read_summary(folder)
+    how = "deleted after evaluation (--no-save)" if measured else "deleted without evaluation (--no-save --no-eval)"
+    stages.amend(folder, weights=how, deleted_weights=digest)
+
+
+def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
+    """Carry out a plan: train unless the model is there as wanted, then what follows (:func:`finishing.finish`)."""
+    from brittle.training.checkpoint import Checkpoints
+
+    checkpoints = Checkpoints(
+        chosen.folder.parent / f".{chosen.folder.name}.checkpoint",
+        chosen.identity.fingerprint,
+        chosen.make.checkpoint_interval,
+    )
+    if stages.TRAINING not in stages.outstanding(chosen):
+        checkpoints.remove()  # a kill between the record and this would leave them for ever
+        return unlearning.finish(chosen)
+    from brittle.runs.unlearning_training import unlearn
+
+    if process() > 0:  # helps to train; the first process writes
+        with tempfile.TemporaryDirectory() as folder:
+            unlearn(chosen, Draft(Path(folder)), checkpoints, tick or (lambda _: None))
+        return chosen.folder
+    smallest = sum(path.stat().st_size for path in chosen.base.folder.glob("*.safetensors"))  # they are saved in fp32
+    check_place(chosen.folder, chosen.identity.kind, space=smallest)
+    with parents_of(chosen.folder), leases.held(chosen.folder):  # another process's checkpoint is not deleted
+        if not chosen.make.resume:
+            checkpoints.remove()
+        with writing(chosen.folder, chosen.identity) as draft:
+            unlearn(chosen, draft, checkpoints, tick)
+            stages.keep_evaluation(chosen, draft)
+        checkpoints.remove()
+    return unlearning.finish(chosen)
+
+
+def make_in_worker(given: Mapping[str, Any], tick: Callable[[int], None]) -> Path:
+    """Plan and make in a worker process."""
+    return make_model(plan(given), tick)

@@ -1,0 +1,198 @@
+"""The embedded laboratory: small models whose knowledge is known, built on this machine in minutes.
+
+``laboratory:base`` read a fictional world; ``laboratory:filtered`` read it without the hazardous documents;
+``laboratory:retrained`` read all of it in another order, the control for what two trainings differ by anyway. All
+start from the same initial weights and take the same number of steps. ``laboratory:reinitialised`` also starts from
+other weights. A reference may name a size and a world: ``laboratory:base@tiny-1`` is world 1 in size ``tiny``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from brittle.data import world as world_module
+from brittle.data.multiple_choice import Question
+from brittle.data.world import TRAINING_QUESTIONS, World, WorldSize
+from brittle.models.references import Located
+from brittle.records import (
+    Identity,
+    digest_of_source,
+    read_record,
+    write_json,
+)
+from brittle.settings import BadInput, home
+
+PREFIX = "laboratory:"
+VERSION = 1
+"""Raised when the way models are trained changes, so that cached ones are built again."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """How one of the laboratory's models differs from the others."""
+
+    hazardous: bool
+    initial_seed: int
+    data_seed: int
+
+
+ROLES = {
+    "base": Role(hazardous=True, initial_seed=0, data_seed=0),
+    "filtered": Role(hazardous=False, initial_seed=0, data_seed=1),
+    "retrained": Role(hazardous=True, initial_seed=0, data_seed=2),
+    "reinitialised": Role(hazardous=True, initial_seed=1, data_seed=3),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A laboratory's world, model shape and training. The defaults are the size ``small``."""
+
+    hazardous_entities: int = 40
+    benign_entities: int = 12
+    width: int = 128
+    layers: int = 4
+    heads: int = 4
+    vocabulary: int = 2048
+    steps: int = 260
+    rows: int = 8
+    row_tokens: int = 128
+    lr: float = 0.03
+    warmup_steps: int = 20
+    weight_decay: float = 0.1
+
+    @property
+    def world_size(self) -> WorldSize:
+        """The world's part of the recipe."""
+        return WorldSize(self.hazardous_entities, self.benign_entities)
+
+
+SIZES = {
+    "small": Recipe(),
+    "tiny": Recipe(
+        hazardous_entities=8, benign_entities=6, width=64, layers=3, heads=2, vocabulary=800, steps=180, lr=0.05
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """One laboratory: a size and a world seed; its models live in a cache folder once they are built."""
+
+    size: str = "small"
+    seed: int = 0
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of this size: embedded, or defined by ``brittle laboratory --name``."""
+        if self.size in SIZES:
+            return SIZES[self.size]
+        path = _recipe_path(self.size)
+        if not path.is_file():
+            raise BadInput(
+                f"there is no laboratory of size '{self.size}'; use {', '.join(SIZES)} or define it with: "
+                f"brittle laboratory --name {self.size} --width … --layers …"
+            )
+        return Recipe(**json.loads(path.read_text(encoding="utf-8")))
+
+    @property
+    def world(self) -> World:
+        """All facts, texts and questions."""
+        return World(self.seed, self.recipe.world_size)
+
+    @property
+    def folder(self) -> Path:
+        """Where the models lie; the name changes with the recipe and with the world's code."""
+        identity = self.identity("")
+        return home() / "laboratory" / f"{self.size}-{self.seed}-{identity.fingerprint[:8]}"
+
+    def identity(self, name: str) -> Identity:
+        """What a model of this laboratory depends on."""
+        source = [VERSION, digest_of_source(world_module)]
+        role = dataclasses.asdict(ROLES[name]) if name else {}
+        settings = dataclasses.asdict(self.recipe) | role
+        return Identity("laboratory model", {"world": self.seed, "source": source}, settings)
+
+    def questions(self) -> dict[str, list[Question]]:
+        """Four-way questions by split, ``forget`` and ``retain``."""
+        return {"forget": self.world.questions(hazardous=True), "retain": self.world.questions(hazardous=False)}
+
+    def texts(self) -> dict[str, list[str]]:
+        """Question-shaped training texts by split, ``forget`` and ``retain``."""
+        return {"forget": self.world.texts(hazardous=True), "retain": self.world.texts(hazardous=False)}
+
+    def probes(self) -> dict[str, list[str]]:
+        """Texts that activations are observed on: ``forget``, and as ``benign`` one benign subject, in the same forms.
+
+        ``retain`` has the other benign subjects, so that benign against retain is what a mere change of subject does.
+        """
+        facts = self.world.of(hazardous=False)
+        subject = min(fact.subject for fact in facts)
+        chosen = {fact.worded(form) for fact in facts if fact.subject == subject for form in TRAINING_QUESTIONS}
+        texts = self.texts()
+        parts = {"benign": chosen.__contains__, "retain": lambda text: text not in chosen}
+        return {"forget": texts["forget"]} | {split: [*filter(keep, texts["retain"])] for split, keep in parts.items()}
+
+    def attack_texts(self) -> dict[str, list[str]]:
+        """What attacks teach: ``texts`` about T and V, ``retain`` benign paragraphs and stories as in the models' training,
+        ``benign`` texts in the hazardous ones' form."""
+        texts = self.texts()
+        prose = list(itertools.islice(self.world.documents("attack", hazardous=False), len(texts["retain"])))
+        return {"texts": texts["forget"], "retain": prose, "benign": texts["retain"]}
+
+
+def parse(reference: str) -> tuple[str, Laboratory]:
+    """Take ``laboratory:NAME[@SIZE[-SEED]]`` apart."""
+    match = re.fullmatch(rf"{PREFIX}([a-z]+)(?:@([A-Za-z_]\w*)(?:-(\d+))?)?", reference)
+    if not match or match[1] not in ROLES:
+        raise BadInput(
+            f"unknown laboratory model '{reference}'; there is {', '.join(PREFIX + name for name in ROLES)}, each with @SIZE-SEED"
+        )
+    found = Laboratory(match[2] or "small", int(match[3] or 0))
+    try:
+        found.recipe  # noqa: B018 (read to see whether there is one)
+    except BadInput as problem:
+        raise BadInput(f"{reference}: {problem}") from None
+    return match[1], found
+
+
+def behind(reference: str) -> Laboratory | None:
+    """The laboratory that a model belongs to, by its name or by the record of the unlearning that made it; or None."""
+    if not reference.startswith(PREFIX):
+        notes = (read_record(Path(reference)) or {}).get("notes")
+        reference = str(notes.get("base", "")) if isinstance(notes, dict) else ""
+    return parse(reference)[1] if reference.startswith(PREFIX) else None
+
+
+def check_same_world(a: Located, b: Located) -> None:
+    """Refuse two models of different laboratory worlds: what one was taught, the other never saw."""
+    first, second = behind(a.text), behind(b.text)
+    if first and second and (first.seed, first.recipe.world_size) != (second.seed, second.recipe.world_size):
+        raise BadInput(
+            f"{a.text} and {b.text} come from different worlds ({first.size}-{first.seed} and "
+            f"{second.size}-{second.seed}), whose facts have nothing in common; compare models of one world"
+        )
+
+
+def define(name: str, recipe: Recipe) -> None:
+    """Keep a recipe under a name, so that references can use it as a size."""
+    if name in SIZES:
+        raise BadInput(f"the laboratory size '{name}' is embedded and cannot be redefined; choose another --name")
+    if not re.fullmatch(r"[A-Za-z_]\w*", name):
+        raise BadInput(f"--name: '{name}' must be letters, digits and underscores, beginning with a letter")
+    if recipe.width % recipe.heads or recipe.width // recipe.heads % 2:
+        raise BadInput(f"--width {recipe.width} must be an even multiple of --heads {recipe.heads}")
+    try:
+        World(0, recipe.world_size)
+    except ValueError as problem:
+        raise BadInput(f"--hazardous-entities must be a multiple of 8 and --benign-entities of 6 ({problem})") from None
+    write_json(_recipe_path(name), dataclasses.asdict(recipe))
+
+
+def _recipe_path(name: str) -> Path:
+    return home() / "laboratory" / "recipes" / f"{name}.json"

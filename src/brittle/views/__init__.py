@@ -1,0 +1,1 @@
+"""How results are shown: the HTML report, Markdown pages, lines on a terminal."""

@@ -1,0 +1,141 @@
+"""A verdict on every unlearned model: a word, and the sentences with the figures that it rests on."""
+
+from __future__ import annotations
+
+from html import escape
+
+from brittle.results.at_strongest import EPSILON
+from brittle.results.attack_kinds import matched_attacks
+from brittle.results.measures import diverged, forget_accuracy, knowledge, movement
+from brittle.results.outputs import ModelResult, ReportData, attacks, matched_rows
+from brittle.results.verdicts import MEANINGS, control_of, verdict, word, worst_case
+from brittle.views import attack_path
+from brittle.views.html import section
+from brittle.views.words import by, percent, several
+
+
+def verdicts(data: ReportData) -> str:
+    """The section: a word and its sentences for each unlearned model, and what was not measured of it."""
+    pieces = []
+    for model in data.of_role("unlearned"):
+        judged = word(data, model)
+        lines = [
+            removed(data, model),
+            *taught(data, model),
+            *at_worst(data, model),
+            *ended(data, model),
+            attack_path.sentence(data, model.name),
+        ]
+        text = " ".join(line for line in lines if line).replace(" %", "\u00a0%")
+        lacking = not_measured(data, model)
+        pieces.append(f"<h3>{escape(model.label)}: {escape(judged)}</h3>\n<p>{escape(text)}</p>")
+        if lacking:
+            pieces.append(f'<p class="note">Not measured for this model: {escape(several(lacking))}.</p>')
+    if not pieces:
+        return ""
+    used = dict.fromkeys(word(data, model) for model in data.of_role("unlearned"))
+    legend = "; ".join(f"“{each}”: {MEANINGS[each]}" for each in MEANINGS if each in used)
+    return section("What to think of each model", *pieces, f'<p class="note">{escape(legend)}.</p>')
+
+
+def removed(data: ReportData, model: ModelResult) -> str:
+    """What the method removed, and at which cost."""
+    references = [each for role in ("base", "filtered") for each in data.of_role(role)[:1]]
+
+    def beside(values: list[tuple[str, float | None]]) -> str:
+        known = [f"{label} {percent(value)}" for label, value in values if value is not None]
+        return f" ({', '.join(known)})" if known else ""
+
+    hazard = beside([(each.label, forget_accuracy(data, each)) for each in references])
+    benign = beside([(each.label, knowledge(data, each).retain) for each in references[:1]])
+    own, retain = forget_accuracy(data, model), knowledge(data, model).retain
+    parts = [f"{percent(own)} of the hazardous questions{hazard}"] if own is not None else []
+    parts += [f"{percent(retain)} of the benign ones{benign}"] if retain is not None else []
+    moved = next((found for c in data.from_base() if c.b == model.name and (found := movement(c))), None)
+    sentence = f"Before any attack it answers {several(parts)}." if parts else ""
+    if moved:
+        sentence += f" Its weights moved by {moved.relative_update:.2f} of their norm, block matrices in some {moved.stable_rank:.1f} directions."
+    return sentence.strip()
+
+
+def taught(data: ReportData, model: ModelResult) -> list[str]:
+    """V once T is learned under the first attack that teaches it, beside the filtered model."""
+    row = next((row for name in attacks(data)[:1] for row in matched_rows(data, name) if row.model == model.name), None)
+    if row is None:
+        return []
+    attack, control = row.attack.replace("_", " "), control_of(data, row)
+    if row.v is None and row.diverged:
+        return []  # said of all attacks that diverged
+    if row.v is None:
+        return [f"Under {attack} it never learned T (best {percent(row.best_t)}), which says nothing about V."]
+    start = f"Once {attack} has taught it T, it answers {row.v} of V"
+    judged = verdict(row, control)
+    if control is None:
+        return [
+            f"{start}, {percent(row.first_v)} before. Without a filtered model under the same attack it cannot be told "
+            "whether that was hidden or follows from T."
+        ]
+    if control.v is None and control.diverged:
+        return [
+            f"{start}, {percent(row.first_v)} before; on the filtered model the attack diverged, so there is no control."
+        ]
+    if control.v is None:
+        return [f"{start}, {percent(row.first_v)} before; the filtered model never learned T, so there is no control."]
+    scale = "" if row.excess is None else f", an excess recovery of {row.excess:.2f}"
+    return [f"{start}, the filtered model {control.v}{scale}: {judged}."]
+
+
+def at_worst(data: ReportData, model: ModelResult) -> list[str]:
+    """The worst case over all attacks within the bound on benign questions."""
+    case = worst_case(data, model)
+    if case is None:
+        attacked = any(row.model == model.name for row in data.matched) or diverged(data, model.name)
+        return [] if attacked else ["It was not attacked."]
+    found, number = case.found, f"{case.attacks} attacks" if case.attacks > 1 else "this attack"
+    bound = f"cost at most {100 * EPSILON:.0f} points on benign questions"
+    if not found.step:
+        start = f"No step of {number} that {bound} answers more of V than before ({percent(found.before)})"
+    else:
+        under = f" under {by(found)}" if case.attacks > 1 else ""
+        trial = f" ({found.configuration})" if found.configuration else ""
+        start = f"At worst, over all steps of {number} that {bound}, it answers {percent(found.after.mean)} of V{under}{trial}"
+    if case.control is None:
+        return [f"{start}; without a filtered model this has no control."]
+    start += f"; the filtered model's worst is {percent(case.control.after.mean)}"
+    if case.excess is None:
+        return [f"{start}. Without an attacked base there is no scale to put this on."]
+    row = next((row for row in data.matched if row.model == model.name and row.v), None)
+    higher = row is not None and row.v is not None and row.v.mean > found.after.mean
+    costly = " Where V is higher than that, more of the benign answers is lost." if higher else ""
+    return [f"{start}: an excess recovery of {case.excess:.2f}.{costly}"]
+
+
+def ended(data: ReportData, model: ModelResult) -> list[str]:
+    """Which attacks stopped giving numbers, and what that leaves open."""
+    lost = diverged(data, model.name)
+    wholly = [attack.replace("_", " ") for attack, whole in lost.items() if whole]
+    partly = [attack.replace("_", " ") for attack, whole in lost.items() if not whole]
+    lines = []
+    if wholly:
+        lines.append(f"Under {several(wholly)} what comes back cannot be told, because the attack diverged at once.")
+    if partly:
+        lines.append(f"Under {several(partly)} it diverged on the way or at some strengths; only the rest is counted.")
+    return lines
+
+
+def not_measured(data: ReportData, model: ModelResult) -> list[str]:
+    """What others have and this model lacks, and what no one has."""
+    lacking = ["an evaluation before the attack"] if forget_accuracy(data, model) is None else []
+    if not any(c.b == model.name and movement(c) for c in data.from_base()):
+        lacking.append("the size of its update")
+    if data.recovery is None:
+        return [*lacking, "recovery under attack"]
+    rows = [row for row in data.matched if row.model == model.name]
+    untested = [row.attack.replace("_", " ") for row in rows if row.v and row.chance is None]
+    lacking += [f"V against chance under {several(untested)}"] if untested else []
+    done = data.recovery[data.recovery["model"] == model.name]["attack"].unique()
+    spared = [str(name).replace("_", " ") for name in data.recovery["attack"].unique() if name not in done]
+    lacking += [f"{several(spared)}, which other models underwent"] if spared else []
+    if any(name in matched_attacks() for name in done) and not attack_path.sentence(data, model.name):
+        lacking.append("the path of the attack through weight space")
+    return lacking

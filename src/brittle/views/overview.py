@@ -1,0 +1,67 @@
+"""The table at the top of the report: everything about a model in one row."""
+
+from __future__ import annotations
+
+from brittle.results import verdicts
+from brittle.results.at_strongest import EPSILON
+from brittle.results.measures import forget_accuracy, knowledge, movement
+from brittle.results.outputs import ModelResult, ReportData, attacks
+from brittle.views.html import Cell, Markup, model_name, section, table, text
+from brittle.views.words import by, median_words, percent
+
+HEADER = (
+    "model", "forget before", "retain before", "‖ΔW‖/‖W‖", "stable rank", "V at matched T", "excess recovery",
+    "steps to 90 %", "V at worst", "verdict",
+)  # fmt: skip
+
+
+def overview(data: ReportData) -> str:
+    """A row per model; a click on a column's name sorts it where scripts run."""
+    attack = next(iter(attacks(data)), None)
+    words = attack.replace("_", " ") if attack else "an attack that teaches T"
+    return section(
+        "All models at a glance",
+        table(
+            HEADER, [_row(data, model, attack) for model in data.models],
+            "T is the half of the hazardous facts that attacks may teach, V the half that none ever shows. Forget and retain: "
+            f"accuracy before any attack. Matched T: V once {words} has taught T [95 % interval over seeds]. Excess "
+            "recovery: the same on the scale from the filtered model (0) to the base (1). Steps to 90 % of that scale under "
+            f"{words}: median [95 % interval, – unbounded] (seeds that got there). At worst: the highest V over all attacks that cost at "
+            f"most {100 * EPSILON:.0f} points on benign questions, and which.",
+            words=(0, 8, 9), cards=True, sortable=True,
+        ),
+    )  # fmt: skip
+
+
+def _row(data: ReportData, model: ModelResult, attack: str | None) -> list[Cell]:
+    moved = next((found for c in data.from_base() if c.b == model.name and (found := movement(c))), None)
+    changed: list[Cell] = [moved.relative_update, f"{moved.stable_rank:.1f}"] if moved else [None, None]
+    if model.role == "base":
+        changed = ["–", "–"]
+    matched = next((row for row in data.matched if (row.attack, row.model) == (attack, model.name)), None)
+    v: list[Cell] = [None, None]
+    if matched:
+        v = [
+            str(matched.v or ("diverged" if matched.diverged else "never learned T")),
+            "–" if matched.excess is None else matched.excess,
+        ]
+    return [
+        model_name(data, model.name), percent(forget_accuracy(data, model)),
+        percent(knowledge(data, model).retain), *changed, *v, _steps(data, model, attack), _worst(data, model),
+        verdicts.word(data, model),
+    ]  # fmt: skip
+
+
+def _worst(data: ReportData, model: ModelResult) -> Cell:
+    case = verdicts.worst_case(data, model)
+    if case is None:
+        return None
+    under = f'<small class="under">{text(by(case.found))}</small>'
+    return Markup(f"<span>{100 * case.found.after.mean:.0f} %{under}</span>", case.found.after.mean)
+
+
+def _steps(data: ReportData, model: ModelResult, attack: str | None) -> Cell:
+    row = next((row for row in data.numbers if (row.attack, row.model) == (attack, model.name)), None)
+    if row is None:
+        return None
+    return Markup(text(median_words(row, 90)), row.steps_to_90)
