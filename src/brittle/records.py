@@ -39,7 +39,7 @@ from brittle.version import __version__
 
 __all__ = [
     "RECORD", "SINKS", "SPREAD", "Draft", "Identity", "check_file", "check_place", "check_writable", "column",
-    "contents_of", "digest_of_file", "digest_of_source", "digest_of_text", "fingerprint", "foreign_files", "forget_peak_memory",
+    "contents_of", "digest_of_file", "digest_of_text", "fingerprint", "foreign_files", "forget_peak_memory",
     "is_complete", "is_whole", "machine", "parents_of", "peak_memory_mib", "plain", "put_in_place", "read_record", "replacing",
     "spread_columns", "sweep_leftovers", "versions", "with_spread", "write_json", "write_text", "writing",
 ]  # fmt: skip
@@ -104,11 +104,6 @@ def digest_of_file(path: Path) -> str:
     """The content hash of a file of any size, read in pieces."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def digest_of_source(*modules: Any) -> str:
-    """The content hash of the code (modules or files) that made a result, so that a changed formula is never read from an old record."""
-    return fingerprint([digest_of_file(Path(getattr(module, "__file__", module))) for module in modules])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,11 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from brittle import discovery
+from brittle import discovery, source
 from brittle.contracts import MATCHED_T, AttackTarget, Diverged, Evaluation, RecoveryPoint
 from brittle.data.multiple_choice import Question
 from brittle.models.references import Located
-from brittle.records import Identity, digest_of_source, digest_of_text, writing
+from brittle.records import Identity, digest_of_text, writing
 from brittle.runs.attack_material import Battlefield
 from brittle.runs.roles import Arm
 from brittle.settings import BadInput, as_dictionary
@@ -60,7 +60,11 @@ class Run:
     def identity(self) -> Identity:
         """What it depends on, whatever the model's folder is called. How many trials a search has says nothing about one."""
         inputs = {"model": self.arm.located.digest, "field": self.field.digest, "device": device_type()}
-        inputs["source"] = digest_of_source(self.plugin.load())
+        inputs["source"] = source.digest_of(
+            self.plugin.load().__name__,
+            "brittle.models.likelihood",
+            files=("brittle.runs.attack_job", "brittle.runs.attack_material"),
+        )
         inputs |= {"base": self.base.digest} if self.base else {}
         chosen = as_dictionary(self.settings)
         chosen.pop(self.plugin.constants.get("TRIALS", ""), None)

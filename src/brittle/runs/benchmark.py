@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brittle import source
 from brittle.evaluation import published_benchmarks as published
 from brittle.models.references import Located
-from brittle.records import Draft, Identity, check_place, digest_of_source, is_complete, write_json, writing
+from brittle.records import Draft, Identity, check_place, is_complete, write_json, writing
 from brittle.runs import laboratory_models, material
 from brittle.settings import LARGEST_SEED, BadInput, setting
 
@@ -68,7 +69,7 @@ def benchmarks(
 
     identity = Identity(
         FOLDER,
-        {"model": located.digest, "source": digest_of_source(published)},
+        {"model": located.digest, "source": source.digest_of(published.__name__)},
         {
             "tasks": tasks,
             "own": sorted(questions),

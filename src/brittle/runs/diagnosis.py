@@ -11,9 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brittle import source
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.models.references import Located
-from brittle.records import Identity, digest_of_source, fingerprint, is_complete, writing
+from brittle.records import Identity, fingerprint, is_complete, writing
 from brittle.runs import controls, evaluation, observations
 from brittle.runs.chosen import chosen
 from brittle.runs.failures import Failure, check_places, stands
@@ -204,7 +205,7 @@ class Comparison:
         for plugin, settings in chosen(self.overrides, self.only, scope):
             module, name = plugin.load(), plugin.name
             listener = observations.Listener(module, settings, Identity(name, {}, {}))
-            read: dict[str, Any] = {"source": digest_of_source(module)}
+            read: dict[str, Any] = {"source": observations.code_of(module.__name__, listener.needs)}
             if reads_texts(plugin):
                 read |= {"texts": self.material.shown, **self.ran}
             if {"questions", "patches"} & set(listener.needs):
@@ -280,12 +281,10 @@ class Comparison:
         """The identity of the model's evaluation; None where it is not asked for or has a complete record."""
         if self.only and accuracy.NAME not in self.only:
             return None
-        read = {"model": located.digest, "questions": self.material.asked, **self.ran}
-        identity = Identity(
-            accuracy.NAME,
-            {**read, "source": digest_of_source(accuracy), "forms": dict(self.material.forms)},
-            {"texts": fingerprint(self.material.texts)},
-        )
+        code = source.digest_of(accuracy.__name__, files=("brittle.runs.evaluation",))
+        read: dict[str, Any] = {"model": located.digest, "questions": self.material.asked, **self.ran}
+        read |= {"forms": dict(self.material.forms), "source": code}
+        identity = Identity(accuracy.NAME, read, {"texts": fingerprint(self.material.texts)})
         place = self.place(self.outputs / located.name, accuracy.NAME)
         return identity if self.force or not is_complete(place, identity) else None
 

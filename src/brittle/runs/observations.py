@@ -8,11 +8,18 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from brittle import source
 from brittle.contracts import OBSERVATIONS, Findings
 from brittle.mathematics.storage import Storage
 from brittle.records import Identity
 from brittle.runs import controls
 from brittle.settings import BadInput
+
+PASSES = {
+    "weights": "brittle.models.checkpoints", "activations": "brittle.models.observation",
+    "sensitivity": "brittle.models.sensitivity", "questions": "brittle.models.lenses", "patches": "brittle.models.patching",
+}  # fmt: skip
+"""The module behind each kind of observation; ``tables`` has none."""
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -199,3 +206,9 @@ def read_table(fitter: Any, table: Path) -> None:
 
     for row in pandas.read_csv(table).to_dict("records"):
         fitter.update(row)
+
+
+def code_of(diagnostic: str, needs: Iterable[str]) -> str:
+    """The hash of the code behind a diagnostic: its own module and the passes that it listens to."""
+    passes = [PASSES[need] for need in needs if need in PASSES]
+    return source.digest_of(diagnostic, *passes, files=("brittle.runs.observations", "brittle.runs.controls"))

@@ -9,20 +9,19 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from brittle import training
+from brittle import source
 from brittle.models.references import Located
-from brittle.records import Identity, digest_of_source, digest_of_text, fingerprint
+from brittle.records import Identity, digest_of_text, fingerprint
 from brittle.settings import as_dictionary, folder_tags
 from brittle.training.hyperparameters import TrainingSettings
 
-TRAINING_SOURCES = tuple(
-    Path(str(training.__file__)).parent / f"{name}.py"
-    for name in ("adversary", "batches", "loop", "norms", "optimizers", "reference", "rounding", "step", "terms")
-)
-"""The code besides the method's own file that decides what weights come out."""
+TRAINING = (
+    "brittle.training.loop", "brittle.training.norms", "brittle.training.reference", "brittle.models.adapters",
+    "brittle.models.likelihood",
+)  # fmt: skip
+"""The code besides the method's own that decides which weights come out and what is measured of them."""
 WITHOUT_EFFECT = ("eval_interval", "gradient_checkpointing")
 """Settings of a training that leave every bit of the weights as it is (the first unless it can stop the training)."""
 LONGEST_NAME = 180
@@ -47,7 +46,7 @@ def identity_of(
     """The identity of a run whose settings are resolved; ``dtype`` is the number type that computes."""
     inputs = {
         "base": base.digest, "forget": fingerprint(texts.splits["forget"]), "retain": fingerprint(texts.splits["retain"]),
-        "source": digest_of_source(module, *TRAINING_SOURCES),
+        "source": source.digest_of(module.__name__, *TRAINING, files=("brittle.runs.unlearning_training",)),
     }  # fmt: skip
     settings = as_dictionary(own) | as_dictionary(chosen)
     for name in WITHOUT_EFFECT:

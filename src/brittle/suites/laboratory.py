@@ -15,21 +15,20 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from brittle.data import world as world_module
+from brittle import source
 from brittle.data.multiple_choice import Question
 from brittle.data.world import TRAINING_QUESTIONS, World, WorldSize
 from brittle.models.references import Located
 from brittle.records import (
     Identity,
-    digest_of_source,
     read_record,
     write_json,
 )
 from brittle.settings import BadInput, home
 
 PREFIX = "laboratory:"
-VERSION = 1
-"""Raised when the way models are trained changes, so that cached ones are built again."""
+CODE = ("brittle.data.world", "brittle.models.construction", "brittle.models.encoding", "brittle.training.loop")
+"""What decides the models besides the recipe: texts, tokens, architecture, training."""
 
 
 @dataclass(frozen=True)
@@ -107,16 +106,16 @@ class Laboratory:
 
     @property
     def folder(self) -> Path:
-        """Where the models lie; the name changes with the recipe and with the world's code."""
+        """Where the models lie; the name changes with the recipe and with the code that makes them."""
         identity = self.identity("")
         return home() / "laboratory" / f"{self.size}-{self.seed}-{identity.fingerprint[:8]}"
 
     def identity(self, name: str) -> Identity:
         """What a model of this laboratory depends on."""
-        source = [VERSION, digest_of_source(world_module)]
+        code = source.digest_of(*CODE, files=("brittle.runs.laboratory_models",))
         role = dataclasses.asdict(ROLES[name]) if name else {}
         settings = dataclasses.asdict(self.recipe) | role
-        return Identity("laboratory model", {"world": self.seed, "source": source}, settings)
+        return Identity("laboratory model", {"world": self.seed, "source": code}, settings)
 
     def questions(self) -> dict[str, list[Question]]:
         """Four-way questions by split, ``forget`` and ``retain``."""

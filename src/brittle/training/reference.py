@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from brittle import leases
+from brittle import leases, source
 from brittle.models.anatomy import Anatomy
 from brittle.records import Identity, is_complete, parents_of, writing
 from brittle.settings import home
@@ -98,7 +98,9 @@ def reference_states(
     contents = {split: [[example.tokens, example.counted] for example in part] for split, part in examples.items()}
     asked = {"layers": sorted(layers), "log_probabilities": sorted(log_probabilities)}
     identity = Identity(
-        "reference hidden states", {"model": digest, "examples": contents}, asked | {"dtype": str(model.dtype)}
+        "reference hidden states",
+        {"model": digest, "examples": contents},
+        asked | {"dtype": str(model.dtype), "source": source.digest_of(__name__)},
     )
     folder = home() / "reference_states" / identity.fingerprint
     kept = Identity(identity.kind, {"of": identity.fingerprint}, {})
