@@ -40,7 +40,10 @@ def one_thread() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def brittle_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """``BRITTLE_HOME`` for the session: a temporary folder, or ``BRITTLE_TEST_HOME`` if set (keeps laboratories)."""
-    folder = Path(os.environ.get("BRITTLE_TEST_HOME") or tmp_path_factory.mktemp("brittle_home"))
+    own = tmp_path_factory.getbasetemp()  # of several processes, a folder in the one that they share
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = Path(os.environ.get("BRITTLE_TEST_HOME") or shared / "brittle_home")
+    folder.mkdir(parents=True, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BRITTLE_HOME", str(folder))
         yield folder

@@ -18,6 +18,7 @@ from brittle.runs import executor, workers
 from brittle.settings import BadInput
 
 LIMIT = 5.0
+pytestmark = pytest.mark.alone
 
 
 def sleeps(folder: Path, tick) -> None:
