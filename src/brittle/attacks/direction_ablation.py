@@ -114,17 +114,17 @@ def moved_directions(
 def ablated(loaded: Any, directions: Mapping[int, Tensor]) -> Iterator[None]:
     """While inside, every forward pass goes on without the given directions after the given blocks."""
 
-    def without(layer: int) -> Callable:
-        def hook(_module: Any, _inputs: Any, output: Any) -> Any:
-            hidden = output[0] if isinstance(output, tuple) else output
-            basis = directions[layer].to(hidden)
-            hidden = hidden - (hidden @ basis) @ basis.T
-            return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+    from brittle.models import hooks
 
-        return hook
+    def without(layer: int) -> hooks.See:
+        def see(hidden: Tensor) -> Tensor:
+            basis = directions[layer].to(hidden)
+            return hidden - (hidden @ basis) @ basis.T
+
+        return see
 
     blocks = loaded.anatomy.blocks(loaded.model)
     with contextlib.ExitStack() as stack:
         for layer in directions:
-            stack.callback(blocks[layer].register_forward_hook(without(layer)).remove)
+            stack.enter_context(hooks.leaving(blocks[layer], without(layer)))
         yield

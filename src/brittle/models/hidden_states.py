@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from brittle.models import hooks
 from brittle.models.devices import word_for
 from brittle.models.loading import LoadedModel
 from brittle.models.weight_files import is_finite
@@ -88,30 +89,20 @@ def _pass(
     blocks = loaded.anatomy.blocks(loaded.model)
     wanted, captured = set(depths), {}
 
-    def capture(depth: int, hidden: Tensor) -> None:
-        captured[depth] = keep(hidden) if keep else hidden
-        if depth == max(wanted):
-            raise _EnoughSeen
+    def capture(depth: int) -> hooks.See:
+        def see(hidden: Tensor) -> None:
+            captured[depth] = keep(hidden) if keep else hidden
+            if depth == max(wanted):
+                raise hooks.EnoughSeen
 
-    def before(_module: nn.Module, inputs: tuple, named: dict[str, Any]) -> None:
-        capture(0, inputs[0] if inputs else named["hidden_states"])
-
-    def after(depth: int) -> Callable:
-        def hook(_module: nn.Module, _inputs: tuple, output: Any) -> None:
-            capture(depth, output[0] if isinstance(output, tuple) else output)
-
-        return hook
+        return see
 
     with contextlib.ExitStack() as stack:
-        if 0 in wanted:
-            stack.callback(blocks[0].register_forward_pre_hook(before, with_kwargs=True).remove)
-        for depth in wanted - {0}:
-            stack.callback(blocks[depth - 1].register_forward_hook(after(depth)).remove)
-        with contextlib.suppress(_EnoughSeen):
+        for depth in wanted:
+            stack.enter_context(
+                hooks.leaving(blocks[depth - 1], capture(depth)) if depth else hooks.entering(blocks[0], capture(0))
+            )
+        with hooks.until_enough():
             mask = None if attention_mask is None else attention_mask.to(loaded.device)
             loaded.model(input_ids=input_ids.to(loaded.device), attention_mask=mask, use_cache=False)
     return [captured[depth] for depth in depths]
-
-
-class _EnoughSeen(Exception):
-    """Ends a forward pass after the last block that anyone reads."""

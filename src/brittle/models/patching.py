@@ -8,14 +8,14 @@ All positions of question and answer are replaced: at fewer, later blocks would 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
+from brittle.models import hooks
 from brittle.models.batching import batches_by_length
 from brittle.models.encoding import longest_row
 from brittle.models.hidden_states import hidden_states, pad
@@ -78,26 +78,11 @@ def answer_log_probabilities(
     return values
 
 
-@contextlib.contextmanager
-def patched(loaded: LoadedModel, depth: int, states: Tensor) -> Iterator[None]:
+def patched(loaded: LoadedModel, depth: int, states: Tensor) -> contextlib.AbstractContextManager[None]:
     """While inside, forward passes of the model have these hidden states ``[batch, tokens, width]`` at a depth."""
     blocks = loaded.anatomy.blocks(loaded.model)
 
-    def before(_module: nn.Module, inputs: tuple, named: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-        if inputs:
-            return (states.to(inputs[0]), *inputs[1:]), named
-        return inputs, named | {"hidden_states": states.to(named["hidden_states"])}
+    def instead(hidden: Tensor) -> Tensor:
+        return states.to(hidden)
 
-    def after(_module: nn.Module, _inputs: tuple, output: Any) -> Any:
-        if isinstance(output, tuple):
-            return (states.to(output[0]), *output[1:])
-        return states.to(output)
-
-    if depth == 0:
-        handle = blocks[0].register_forward_pre_hook(before, with_kwargs=True)
-    else:
-        handle = blocks[depth - 1].register_forward_hook(after)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return hooks.leaving(blocks[depth - 1], instead) if depth else hooks.entering(blocks[0], instead)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from brittle.models import hooks
 from brittle.models.anatomy import Anatomy
 from brittle.training.batches import Batch, joined, worth_joining
 
@@ -42,10 +43,6 @@ HEAD = -1
 def layers_in_order(layers: Sequence[int]) -> list[int]:
     """Layers from the first to the deepest; the unembedding's input is the deepest."""
     return sorted(set(layers), key=lambda layer: math.inf if layer == HEAD else layer)
-
-
-class _EnoughSeen(Exception):
-    """Ends a forward pass after the deepest block that anyone reads."""
 
 
 class Step:
@@ -194,33 +191,29 @@ class Step:
 
     def _hidden_states(self, batch: Batch, layers: Sequence[int]) -> dict[int, Tensor]:
         captured: dict[int, Tensor] = {}
-        deepest = layers[-1]
 
-        def capture(layer: int) -> Callable:
-            def hook(_module: nn.Module, inputs: Any, output: Any = None) -> None:
-                taken = inputs if layer == HEAD else output
-                states = taken[0] if isinstance(taken, tuple) else taken
+        def capture(layer: int) -> hooks.See:
+            def see(states: Tensor) -> None:
                 captured[layer] = states.to(batch.input_ids.device)  # layers may be spread over several GPUs
-                if layer == deepest and self.ends_early:
-                    raise _EnoughSeen
+                if layer == layers[-1] and self.ends_early:
+                    raise hooks.EnoughSeen
 
-            return hook
+            return see
 
-        handles = []
-        for layer in layers:
-            if layer == HEAD:
-                assert self.anatomy is not None
-                unembedding = self.anatomy.unembedding(_unwrapped(self.model))
-                handles.append(unembedding.register_forward_pre_hook(capture(layer)))
-            else:
-                handles.append(self._blocks()[layer].register_forward_hook(capture(layer)))
-        try:
-            with contextlib.suppress(_EnoughSeen):
+        with contextlib.ExitStack() as stack:
+            for layer in layers:
+                stack.enter_context(
+                    hooks.entering(self._head(), capture(layer))
+                    if layer == HEAD
+                    else hooks.leaving(self._blocks()[layer], capture(layer))
+                )
+            with hooks.until_enough():
                 self._forward(batch)
-        finally:
-            for handle in handles:
-                handle.remove()
         return captured
+
+    def _head(self) -> nn.Module:
+        assert self.anatomy is not None
+        return self.anatomy.unembedding(_unwrapped(self.model))
 
     def reference_hidden_states(self, split: str, layer: int) -> Tensor:
         """The same block outputs under the model as it was before training, computed once and cached by example."""
@@ -247,21 +240,10 @@ class Step:
         direction = torch.randn(self.width, generator=generator)
         return (direction / direction.norm()).to(device)
 
-    @contextlib.contextmanager
-    def perturbed(self, layer: int, perturbation: Tensor) -> Iterator[None]:
+    def perturbed(self, layer: int, perturbation: Tensor) -> contextlib.AbstractContextManager[None]:
         """Add ``perturbation`` to the output of a block for every forward pass inside the block of code."""
-
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-            if isinstance(output, tuple):
-                return (output[0] + perturbation.to(output[0].device), *output[1:])
-            return output + perturbation.to(output.device)
-
-        # Prepended, so that hidden_states() sees the perturbed output even when it reads the same block.
-        handle = self._blocks()[layer].register_forward_hook(hook, prepend=True)
-        try:
-            yield
-        finally:
-            handle.remove()
+        # First, so that hidden_states() sees the perturbed output even when it reads the same block.
+        return hooks.leaving(self._blocks()[layer], lambda states: states + perturbation.to(states.device), first=True)
 
     def _blocks(self) -> list[nn.Module]:
         if self.anatomy is None:
