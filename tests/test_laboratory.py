@@ -11,7 +11,7 @@ from brittle import discovery
 from brittle.models.likelihood import score
 from brittle.models.loading import load
 from brittle.models.references import locate
-from brittle.runs import executor, unlearning, unlearning_plan
+from brittle.runs import job, unlearning
 from brittle.runs.laboratory_models import build, find
 from brittle.settings import BadInput
 from brittle.suites.laboratory import Laboratory, parse
@@ -48,15 +48,11 @@ def test_full_recipe_knows_and_does_not_know(world: int) -> None:
 def test_presets_unlearn_and_keep_the_rest(tmp_path: Path) -> None:
     methods = [name for name, plugin in discovery.plugins("methods").items() if "laboratory" in plugin.load().PRESETS]
     flags = {"model": "laboratory:base", "preset": "laboratory", "device": "cpu", "outdir": str(tmp_path)}
-    plans = [unlearning_plan.plan(flags | {"method": name}) for name in methods]
-    jobs = [
-        executor.Job(unlearning.make_in_worker, (flags | {"method": name},), unlearning_plan.planned_steps(plan))
-        for name, plan in zip(methods, plans)
-    ]
-    executor.run(jobs, "presets")
+    models = [unlearning.Making(flags | {"method": name}) for name in methods]
+    job.carry_out(models, "presets")
     reached = set()
-    for name, plan in zip(methods, plans):
-        summary = json.loads((plan.folder / "summary.json").read_text())
+    for name, model in zip(methods, models):
+        summary = json.loads((model.folder / "summary.json").read_text())
         forget, retain = (summary["accuracy_t"] + summary["accuracy_v"]) / 2, summary["accuracy_retain"]
         print(f"{name}: forget {forget:.2f}, retain {retain:.2f}")
         assert forget < 0.9, f"{name} unlearns nothing"

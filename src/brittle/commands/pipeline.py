@@ -19,7 +19,7 @@ from brittle.commands.pipeline_settings import PipelineSettings
 from brittle.data.files import say
 from brittle.models.references import Located, locate
 from brittle.records import check_file
-from brittle.runs import attack, executor, laboratory_models, roles, stages, unlearning, unlearning_plan
+from brittle.runs import attack, job, laboratory_models, roles, stages, unlearning
 from brittle.runs.attack_checks import check_arms, check_settings, facts_of
 from brittle.runs.attack_material import prepare
 from brittle.runs.chosen import check_layers, chosen
@@ -136,18 +136,10 @@ def _laboratory(
     laboratory_models.build(own)
     arms = [Arm(laboratory_models.find(f"{laboratory.PREFIX}{name}{suffix}"), name) for name in ROLE_ORDER[:3]]
     flags = {"model": f"{laboratory.PREFIX}base{suffix}", "preset": "laboratory", "device": settings.activation_device}
-    plans = [unlearning_plan.plan(flags | {"method": name, "force": settings.force}) for name in names]
-    missing = [plan for plan in plans if settings.force or not stages.finished(plan)]
-    jobs = [
-        executor.Job(
-            unlearning.make_in_worker,
-            (flags | {"method": p.make.method, "force": settings.force},),
-            unlearning_plan.planned_steps(p),
-        )
-        for p in missing
-    ]
-    executor.run(jobs, "unlearning: " + ", ".join(plan.make.method for plan in missing))
-    arms += [Arm(locate(str(plan.folder)), "unlearned") for plan in plans]
+    models = [unlearning.Making(flags | {"method": name, "force": settings.force}) for name in names]
+    left = [model for model in models if settings.force or not stages.finished(model.plan)]
+    job.carry_out(left, "unlearning: " + ", ".join(model.plan.make.method for model in left))
+    arms += [Arm(locate(str(model.folder)), "unlearned") for model in models]
     return arms, own.attack_texts(), Material(own.probes(), *questions_of(own, settings))
 
 

@@ -18,14 +18,13 @@ from brittle.models.references import Located
 from brittle.records import (
     RECORD,
     check_file,
-    check_place,
     check_writable,
     is_complete,
     write_text,
 )
 from brittle.results import forms
 from brittle.results.reader import Reader
-from brittle.runs import attack_checks, executor
+from brittle.runs import attack_checks, job
 from brittle.runs.attack_job import Run
 from brittle.runs.attack_material import Battlefield
 from brittle.runs.roles import Arm, plan_of
@@ -74,12 +73,10 @@ def attack(
     attack_checks.check_settings(chosen, attack_checks.facts_of(field, [arm.located for arm in arms]))
     runs = {name: _runs(name, settings, arms, field, seeds, outputs, base) for name, settings in chosen.items()}
     missing = [run for each in runs.values() for run in each if force or not finished(run)]
-    for run in missing:
-        check_place(run.folder)
     models = f"{len(arms)} model{'s' if len(arms) > 1 else ''}"
     title = f"{', '.join(chosen)} attack" if len(chosen) == 1 else f"{len(chosen)} attacks"
     try:
-        executor.run([executor.Job(run.carry_out, (), run.size) for run in missing], f"{title} on {models}")
+        job.carry_out(missing, f"{title} on {models}")
     finally:  # a failure or an interruption loses nothing that is done
         for name, each in runs.items():
             _combine(name, each, outputs / "recovery")

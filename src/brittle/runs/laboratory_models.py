@@ -11,12 +11,12 @@ from typing import Any
 from brittle import leases
 from brittle.models.references import Located, locate
 from brittle.records import (
-    is_complete,
+    Identity,
     parents_of,
     put_in_place,
     writing,
 )
-from brittle.runs import executor
+from brittle.runs.job import carry_out, missing
 from brittle.settings import BadInput
 from brittle.suites.laboratory import PREFIX, ROLES, Laboratory, parse
 
@@ -25,23 +25,42 @@ def build(laboratory: Laboratory, names: Sequence[str] = ("base", "filtered", "r
     """Train the models that are not there yet, side by side; return their folders."""
     if unknown := [name for name in names if name not in ROLES]:
         raise BadInput(f"there is no laboratory model '{unknown[0]}'; there is {', '.join(ROLES)}")
-    if _missing(laboratory, names):
+    models = [LaboratoryModel(laboratory, name) for name in names]
+    if missing(models):
         with parents_of(laboratory.folder), leases.held(laboratory.folder, wait=True):  # two commands may need the same
-            _train(laboratory, _missing(laboratory, names))
-    return {name: laboratory.folder / name for name in names}
+            if left := missing(models):
+                _save_tokenizer(laboratory)
+                title = f"laboratory {laboratory.size}-{laboratory.seed}: {', '.join(model.name for model in left)}"
+                # All at once, also with fewer cores than models: equal jobs that share cores end sooner than in two rounds.
+                carry_out(left, title, workers=len(left))
+    return {model.name: model.folder for model in models}
 
 
-def _missing(laboratory: Laboratory, names: Sequence[str]) -> list[str]:
-    return [name for name in names if not is_complete(laboratory.folder / name, laboratory.identity(name))]
+@dataclasses.dataclass(frozen=True)
+class LaboratoryModel:
+    """One model of a laboratory, as a :class:`brittle.runs.job.Job`."""
 
+    laboratory: Laboratory
+    name: str
 
-def _train(laboratory: Laboratory, missing: Sequence[str]) -> None:
-    if missing:
-        _save_tokenizer(laboratory)
-        jobs = [executor.Job(_pretrain, (laboratory, name), laboratory.recipe.steps) for name in missing]
-        # All at once, also with fewer cores than models: equal jobs that share cores end sooner than in two rounds.
-        title = f"laboratory {laboratory.size}-{laboratory.seed}: {', '.join(missing)}"
-        executor.run(jobs, title, workers=len(jobs))
+    @property
+    def identity(self) -> Identity:
+        """The recipe, the world and the code."""
+        return self.laboratory.identity(self.name)
+
+    @property
+    def folder(self) -> Path:
+        """In the laboratory's cache folder."""
+        return self.laboratory.folder / self.name
+
+    @property
+    def size(self) -> int:
+        """Optimizer steps."""
+        return self.laboratory.recipe.steps
+
+    def carry_out(self, tick: Callable[[int], None]) -> None:
+        """Train it from scratch and write its record."""
+        _pretrain(self, tick)
 
 
 def _save_tokenizer(laboratory: Laboratory) -> None:
@@ -79,8 +98,7 @@ def _packed_rows(tokenizer: Any, documents: Iterator[str], row_tokens: int) -> I
                 del waiting[:row_tokens]
 
 
-def _pretrain(laboratory: Laboratory, name: str, tick: Callable[[int], None]) -> None:
-    """Train one model from scratch and write its record."""
+def _pretrain(model_of: LaboratoryModel, tick: Callable[[int], None]) -> None:
     import torch
 
     from brittle.models.construction import new_gpt_neox, save
@@ -88,8 +106,8 @@ def _pretrain(laboratory: Laboratory, name: str, tick: Callable[[int], None]) ->
     from brittle.training.batches import Example, collate
     from brittle.training.loop import LoopSettings, train
 
-    recipe, role = laboratory.recipe, ROLES[name]
-    with writing(laboratory.folder / name, laboratory.identity(name)) as draft:
+    laboratory, recipe, role = model_of.laboratory, model_of.laboratory.recipe, ROLES[model_of.name]
+    with writing(model_of.folder, model_of.identity) as draft:
         tokenizer = load_tokenizer(laboratory.folder / "tokenizer")
         documents = laboratory.world.documents(f"training {role.data_seed}", role.hazardous)
         rows = _packed_rows(tokenizer, documents, recipe.row_tokens)

@@ -16,8 +16,8 @@ from brittle import discovery
 from brittle.attacks import relearning
 from brittle.contracts import AttackTarget, Evaluation
 from brittle.models.references import locate
-from brittle.records import Identity, column, is_complete, read_record, writing
-from brittle.runs import attack_material, executor, laboratory_models, material, unlearning, unlearning_plan
+from brittle.records import Identity, column, read_record, writing
+from brittle.runs import attack_material, job, laboratory_models, material, unlearning, unlearning_plan
 from brittle.suites import laboratory
 
 PRESET = "laboratory"
@@ -48,34 +48,55 @@ def measure(methods: Sequence[str], seeds: Sequence[int], outputs: Path) -> Path
 
     names = list(methods) or [n for n, p in discovery.plugins("methods").items() if PRESET in p.load().PRESETS]
     base = laboratory_models.find(laboratory.PREFIX + "base")
-    folders, jobs = [], []
-    for name in names:
-        for seed in seeds:
-            flags = {
-                "model": base.text, "method": name, "preset": PRESET, "seed": seed, "device": "cpu",
-                "outdir": str(outputs / "models"),
-            }  # fmt: skip
-            plan = unlearning_plan.plan(flags)
-            identity = Identity("method", {"model": plan.identity.fingerprint}, {"steps": RELEARNING_STEPS})
-            folder = outputs / "rows" / f"{name}__seed{seed}"
-            folders.append(folder)
-            if not is_complete(folder, identity):
-                jobs.append(
-                    executor.Job(_measure_one, (flags, seed, folder, identity), unlearning_plan.planned_steps(plan))
-                )
-    executor.run(jobs, f"{len(names)} methods x {len(seeds)} seeds")
-    table = pandas.concat([pandas.read_csv(folder / "row.csv") for folder in folders], ignore_index=True)
+    trials = [Trial(name, seed, base.text, outputs) for name in names for seed in seeds]
+    job.carry_out(job.missing(trials), f"{len(names)} methods x {len(seeds)} seeds")
+    table = pandas.concat([pandas.read_csv(trial.folder / "row.csv") for trial in trials], ignore_index=True)
     table.to_csv(outputs / "methods.csv", index=False)
     return outputs / "methods.csv"
 
 
-def _measure_one(
-    flags: dict[str, Any], seed: int, folder: Path, identity: Identity, tick: Callable[[int], None]
-) -> None:
-    """Unlearn, compare the weights, relearn; in a worker."""
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """A method with one seed, as a :class:`brittle.runs.job.Job`."""
+
+    method: str
+    seed: int
+    base: str
+    outputs: Path
+
+    @property
+    def flags(self) -> dict[str, Any]:
+        """How the model is made."""
+        return {
+            "model": self.base, "method": self.method, "preset": PRESET, "seed": self.seed, "device": "cpu",
+            "outdir": str(self.outputs / "models"),
+        }  # fmt: skip
+
+    @property
+    def identity(self) -> Identity:
+        """The unlearned model's own, and how long it is taught again."""
+        model = unlearning_plan.plan(self.flags).identity.fingerprint
+        return Identity("method", {"model": model}, {"steps": RELEARNING_STEPS})
+
+    @property
+    def folder(self) -> Path:
+        """Where its row lies."""
+        return self.outputs / "rows" / f"{self.method}__seed{self.seed}"
+
+    @property
+    def size(self) -> int:
+        """Steps of the unlearning."""
+        return unlearning_plan.planned_steps(unlearning_plan.plan(self.flags))
+
+    def carry_out(self, tick: Callable[[int], None]) -> None:
+        """Unlearn, compare the weights, relearn."""
+        _measure_one(self, tick)
+
+
+def _measure_one(trial: Trial, tick: Callable[[int], None]) -> None:
     from brittle.models.checkpoints import matrix_pairs
 
-    plan = unlearning_plan.plan(flags | {"force": True})
+    plan = unlearning_plan.plan(trial.flags | {"force": True})
     unlearning.make_model(plan, tick)
     summary = json.loads((plan.folder / "summary.json").read_text(encoding="utf-8"))
     record = read_record(plan.folder) or {"seconds": 0.0, "peak_memory_mib": 0.0}
@@ -84,12 +105,12 @@ def _measure_one(
     for pair in matrix_pairs(plan.base.folder, plan.folder):
         weights.update(pair)
     found = weights.finish()
-    v = _relearn(plan.folder, seed)
+    v = _relearn(plan.folder, trial.seed)
     matrices: Any = found.tables["per_matrix"]
     ranks = [row["dW_stable_rank"] for row in matrices if row["dW_fro"] > 0]
-    with writing(folder, identity) as draft:
+    with writing(trial.folder, trial.identity) as draft:
         draft.table("row", [Row(
-            plan.make.method, seed, summary["accuracy_t"], summary["accuracy_v"], summary["accuracy_retain"],
+            trial.method, trial.seed, summary["accuracy_t"], summary["accuracy_v"], summary["accuracy_retain"],
             found.summary["relative_frobenius_norm"], sum(ranks) / max(1, len(ranks)), record["seconds"], record["peak_memory_mib"], v,
         )])  # fmt: skip
 

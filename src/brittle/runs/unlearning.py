@@ -5,18 +5,17 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from brittle import leases, places, tracking
-from brittle.records import Draft, check_place, parents_of, read_record, write_json, writing
-from brittle.runs import evaluation, stages, unlearning
-from brittle.runs.unlearning_plan import Plan, plan, process
+from brittle.records import Draft, Identity, check_place, parents_of, read_record, write_json, writing
+from brittle.runs import evaluation, stages
+from brittle.runs.unlearning_plan import Plan, plan, planned_steps, process
 from brittle.settings import BadInput
 from brittle.suites import laboratory
-
-if TYPE_CHECKING:
-    from brittle.runs.unlearning_plan import Plan
 
 
 def finish(chosen: Plan) -> Path:
@@ -114,7 +113,7 @@ def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
     )
     if stages.TRAINING not in stages.outstanding(chosen):
         checkpoints.remove()  # a kill between the record and this would leave them for ever
-        return unlearning.finish(chosen)
+        return finish(chosen)
     from brittle.runs.unlearning_training import unlearn
 
     if process() > 0:  # helps to train; the first process writes
@@ -130,9 +129,38 @@ def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
             unlearn(chosen, draft, checkpoints, tick)
             stages.keep_evaluation(chosen, draft)
         checkpoints.remove()
-    return unlearning.finish(chosen)
+    return finish(chosen)
 
 
-def make_in_worker(given: Mapping[str, Any], tick: Callable[[int], None]) -> Path:
-    """Plan and make in a worker process."""
-    return make_model(plan(given), tick)
+@dataclass(frozen=True)
+class Making:
+    """An unlearned model that flags ask for, as a :class:`brittle.runs.job.Job`; each process plans it for itself."""
+
+    flags: Mapping[str, Any]
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The flags with their defaults, the model and the texts that they name."""
+        return plan(self.flags)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"flags": self.flags}
+
+    @property
+    def identity(self) -> Identity:
+        """The base, the texts, the method and its settings."""
+        return self.plan.identity
+
+    @property
+    def folder(self) -> Path:
+        """Where the model lies."""
+        return self.plan.folder
+
+    @property
+    def size(self) -> int:
+        """Optimizer steps."""
+        return planned_steps(self.plan)
+
+    def carry_out(self, tick: Callable[[int], None]) -> None:
+        """Make the model, and what follows."""
+        make_model(self.plan, tick)
