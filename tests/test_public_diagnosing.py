@@ -207,6 +207,7 @@ def test_a_step_asks_for_nothing_that_it_does_not_use(place: Path, monkeypatch, 
     for name in ("weight_comparison", "null_space_analysis", "mlp_nullspace", "singular_value_spectra"):
         assert needed(name, forget_text="missing.txt") == programs.Material({}, {}) and asked == []
     texts = {split: str(place / f"{split.removesuffix('_text')}.txt") for split in ("forget_text", "retain_text")}
+    texts["forget_questions"] = "wmdp-bio"  # own texts and no questions are refused
     assert set(needed("wmdp_tuned_lens", **texts).texts) == {"forget", "retain"} and asked == ["wmdp-bio"]
 
 

@@ -216,6 +216,18 @@ def _create_datasets_settings() -> SettingsTypes:
     return [(DatasetSettings, {})]
 
 
+def _check_data(given: Given, environment: Environment) -> int:
+    from brittle.commands import check_data
+
+    return check_data.run(given, environment)
+
+
+def _check_data_settings() -> SettingsTypes:
+    from brittle.commands.check_data import CheckSettings
+
+    return [(CheckSettings, {})]
+
+
 def _laboratory(given: Given, _environment: Environment) -> int:
     import dataclasses
 
@@ -250,6 +262,7 @@ COMMANDS: dict[str, Command] = {
     "attack": Command("attack models and measure what comes back", _attack, _attack_settings, goes_on=KEPT),
     "evaluate": Command("published benchmarks of one model, through lm-eval (experiment/eval.py)", _evaluate, _evaluate_settings),
     "create-datasets": Command("write data/forget.txt and data/retain.txt", _create_datasets, _create_datasets_settings),
+    "check-data": Command("say what was understood of a file of texts or questions", _check_data, _check_data_settings, "file", "file of texts or questions (docs/data.md)"),
     "laboratory": Command("build or define a laboratory", _laboratory, lambda: [(LaboratorySettings, {})], goes_on=KEPT),
     "report": Command("write the report of an outputs folder again", pages.report, positional="outputs", positional_help="folder with results (outputs)"),
     "signature": Command("one row per unlearned model: every measure, its controls, what came back", pages.signature, lambda: [(SignatureSettings, {})], "outputs", "folder with results (outputs)"),

@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery
-from brittle.commands.diagnose import DiagnoseSettings, material
+from brittle.commands.diagnose import DiagnoseSettings
 from brittle.data.corpora import read_texts, text_column
 from brittle.data.files import say
+from brittle.data.multiple_choice import answers_from
+from brittle.evaluation.question_forms import question_template
 from brittle.runs import attack, attack_checks, laboratory_models, roles
 from brittle.runs.attack_material import prepare
+from brittle.runs.material import Material, questions_of
 from brittle.runs.roles import Arm
 from brittle.settings import BadInput, fields_of, references_in, resolve, seeds_in, setting
 from brittle.suites import laboratory
+
+ASKED = ("forget_text", "forget_questions", "retain_questions", "question_template", "answers_from")
+"""What says which questions are asked, and how."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ class AttackSettings:
     text_column: str | None = text_column()
     forget_questions: str | None = setting(None, "hazardous questions: wmdp-bio or a file")
     retain_questions: str | None = setting(None, "benign questions: mmlu or a file")
+    question_template: str = question_template()
+    answers_from: int | None = answers_from()
     seeds: str = setting(
         "42,123,456", "seeds of data order and noise; an attack without chance runs once", environment="SEEDS"
     )
@@ -76,9 +84,9 @@ def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
     attack.check_outputs(outputs)
     there = {text: laboratory_models.find(text) for text, _ in parts if not text.startswith(laboratory.PREFIX)}
     reference = base_named or parts[-1][0]
-    asked = DiagnoseSettings(forget_questions=settings.forget_questions, retain_questions=settings.retain_questions)
-    shown = material(asked, reference, {"questions", "benign questions"})
-    field = prepare(dict(shown.questions), **_texts(settings, reference))
+    asked = DiagnoseSettings(**{name: getattr(settings, name) for name in ASKED})
+    shown = Material({}, *questions_of(laboratory.behind(reference), asked, asked.seed))
+    field = prepare(shown.worded, **_texts(settings, reference))
     if settings.forget_text or settings.retain_text or settings.benign_text:
         for note in field.notes:
             say(note)

@@ -11,8 +11,9 @@ from typing import Any
 from brittle import discovery
 from brittle.commands.pipeline_settings import PipelineSettings
 from brittle.data.corpora import text_column
+from brittle.data.multiple_choice import answers_from
 from brittle.evaluation import multiple_choice_accuracy as accuracy
-from brittle.evaluation.question_forms import num_questions, question_format
+from brittle.evaluation.question_forms import num_questions, question_format, question_template
 from brittle.models.references import Located
 from brittle.records import digest_of_file
 from brittle.runs import laboratory_models
@@ -45,6 +46,8 @@ class DiagnoseSettings:
     forget_questions: str | None = with_default(PipelineSettings, "forget_questions", None)
     retain_questions: str | None = with_default(PipelineSettings, "retain_questions", None)
     question_format: str = question_format()
+    question_template: str = question_template()
+    answers_from: int | None = answers_from()
     num_questions: int = num_questions()
     outdir: str | None = setting(
         None, "folder for this diagnostic's tables (default: derived from --outroot and the models)"
@@ -108,7 +111,7 @@ def unread(scope: str, needs: Collection[str]) -> set[str]:
         ("model_a", "model_b", "control", "random_control"): scope == "pair",
         ("filtered",): "patches" in needs,
         ("forget_text", "retain_text", "benign_text", "text_column"): "texts" in needs or benign,
-        ("forget_questions",): asks,
+        ("forget_questions", "question_template", "answers_from"): asks,
         ("retain_questions", "num_questions", "question_format"): asks and benign,
     }
     return {name for names, read in read_if.items() if not read for name in names}
@@ -172,8 +175,7 @@ def _folder_of_table(table: Path) -> Path:
 def material(settings: DiagnoseSettings, reference: str, needs: Collection[str]) -> Material:
     """Only what this diagnostic reads: files that it does not need may be missing, and nothing else is downloaded."""
     texts: dict[str, list[str]] = {}
-    questions: Mapping[str, Any] = {}
-    forms: Mapping[str, str] = {}
+    questions: tuple[Any, ...] = ({},)
     own = laboratory.behind(reference)
     files = settings.forget_text, settings.retain_text, settings.benign_text
     if "texts" in needs:
@@ -181,5 +183,5 @@ def material(settings: DiagnoseSettings, reference: str, needs: Collection[str])
     elif "benign questions" in needs and (own or any(files)):  # an evaluation also takes the likelihood of texts
         texts = own.texts() if own and not any(files) else texts_of(own, *files, settings.text_column)
     if {"questions", "patches"} & set(needs):
-        questions, forms = questions_of(own, settings, settings.seed, "benign questions" in needs)
-    return Material(texts, questions, forms)
+        questions = questions_of(own, settings, settings.seed, "benign questions" in needs)
+    return Material(texts, *questions)

@@ -61,7 +61,7 @@ def run(
     )  # fmt: skip
     pairs = _pairs(settings, arms)
     session.check([*pairs, *((arm.located,) for arm in arms)])
-    field = prepare(dict(material.questions), **attack_texts) if attacked else None
+    field = prepare(material.worded, **attack_texts) if attacked else None
     ready = {name: discovery.find("attacks", name).load().Settings() for name in attacks}
     if relearning.NAME in ready:
         ready[relearning.NAME] = attack_settings

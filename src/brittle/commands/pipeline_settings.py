@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields
 
 from brittle.attacks import relearning
 from brittle.data.corpora import text_column
-from brittle.evaluation.question_forms import num_questions, question_format
+from brittle.data.multiple_choice import answers_from
+from brittle.evaluation.question_forms import num_questions, question_format, question_template
 from brittle.settings import BadInput, flag_of, setting
 
 HUB = "EleutherAI/deep-ignorance-"
@@ -92,6 +93,8 @@ class PipelineSettings:
         environment="RETAIN_QUESTIONS",
     )  # fmt: skip
     question_format: str = question_format()
+    question_template: str = question_template()
+    answers_from: int | None = answers_from()
     num_questions: int = num_questions()
     max_samples: int = setting(
         500, "texts per split, and hazardous questions of the lens", environment="MAX_SAMPLES", minimum=1

@@ -19,24 +19,21 @@ PARTNERS = ("answer", "completion", "input", "instruction", "output", "response"
 def text_column() -> Any:
     """The setting ``text_column``, the same for every command that reads text files."""
     return setting(
-        None, f"column of the texts in jsonl, json, csv and parquet (default: text, or the only one of {', '.join(TEXT_NAMES)})"
+        None, f"column of the texts in jsonl, json, csv and parquet (default: text, or the only one of {', '.join(TEXT_NAMES)}); "
+        "several with commas between them, such as question,answer, make one text"
     )  # fmt: skip
 
 
 def read_texts(path: Path | str, column: str | None = None, limit: int | None = None) -> list[str]:
     """Texts from txt (one a line), jsonl, json, csv or parquet, without surrounding space.
 
-    ``column`` names the column of a table; by default it is ``text`` or the only text-like one (:data:`TEXT_NAMES`).
-    Every row must have it and hold a string there, or nothing: empty rows are dropped, and how many is said.
+    ``column`` names the column of a table, or several with commas between them, whose cells make one text with a space
+    between them; by default it is ``text`` or the only text-like one (:data:`TEXT_NAMES`). Every row must have it and hold
+    a string there, or nothing: empty rows are dropped, and how many is said.
     """
     path = Path(path)
-    if kind_of(path) == ".txt":
-        found = [line.strip() for line in lines_of(text_of(path))]
-    else:
-        rows = read_rows(path)
-        name = _column_of(path, rows, column)
-        found = [_cell(row, name, f"{path}, row {number}") for number, row in enumerate(rows, 1)]
-    texts = [text for text in found if text]
+    found = lines_of(text_of(path)) if kind_of(path) == ".txt" else texts_in(path, read_rows(path), column)
+    texts = [text.strip() for text in found if text.strip()]
     if not texts:
         raise BadInput(
             f"{path} holds no text; write it with: brittle create-datasets --laboratory, or name another file"
@@ -44,6 +41,22 @@ def read_texts(path: Path | str, column: str | None = None, limit: int | None = 
     if empty := len(found) - len(texts):
         say(f"{path}: {len(texts)} texts ({empty} empty {'row' if empty == 1 else 'rows'} dropped)")
     return texts[:limit]
+
+
+def texts_in(path: Path, rows: Sequence[Mapping[str, Any]], column: str | None = None) -> list[str]:
+    """The text of every row of a table, empty where a row has none."""
+    names = columns_of_texts(path, rows, column)
+    return [
+        " ".join(filter(None, (_cell(row, name, f"{path}, row {number}") for name in names)))
+        for number, row in enumerate(rows, 1)
+    ]
+
+
+def columns_of_texts(path: Path, rows: Sequence[Mapping[str, Any]], column: str | None = None) -> list[str]:
+    """The columns that make a text: the one or the several that were named, ``text``, or the only text-like one."""
+    if column and "," in column and column not in rows[0]:
+        return [_column_of(path, rows, name.strip()) for name in column.split(",") if name.strip()]
+    return [_column_of(path, rows, column)]
 
 
 def _column_of(path: Path, rows: Sequence[Mapping[str, Any]], column: str | None) -> str:

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from brittle.data.corpora import hub_rows
-from brittle.data.files import parse, read_rows, say
+from brittle.data.files import read_rows, say
+from brittle.data.question_rows import choices_and_answer, counted_from_one, short, word
 from brittle.records import write_text
-from brittle.settings import BadInput
+from brittle.settings import BadInput, setting
 
 HUB_QUESTIONS = {"mmlu": ("cais/mmlu", "all", "test"), "wmdp-bio": ("cais/wmdp", "wmdp-bio", "test")}
 """Question sets by name: repository, configuration, split."""
-
-LETTERS = "ABCDEFGH"
-POSITION = re.compile(r"[0-9]{1,6}(\.0*)?")
 
 
 class AlikeChoices(BadInput, ValueError):
@@ -47,13 +43,13 @@ class Question:
             raise ValueError("the question is empty")
         if len(self.choices) < 2 or not 0 <= self.answer < len(self.choices):
             raise ValueError(
-                f"'{_short(self.question)}' has {len(self.choices)} choices and answer {_short(self.answer)}"
+                f"'{short(self.question)}' has {len(self.choices)} choices and answer {short(self.answer)}"
             )
         texts = [" ".join(choice.split()) for choice in self.choices]
         if "" in texts:
-            raise AlikeChoices(f"choice {texts.index('')} of '{_short(self.question)}' is empty")
+            raise AlikeChoices(f"choice {texts.index('')} of '{short(self.question)}' is empty")
         if twice := next((text for text in texts if texts.count(text) > 1), None):
-            raise AlikeChoices(f"two choices of '{_short(self.question)}' are both '{_short(twice)}'")
+            raise AlikeChoices(f"two choices of '{short(self.question)}' are both '{short(twice)}'")
 
     @property
     def text(self) -> str:
@@ -61,81 +57,68 @@ class Question:
         return f"{self.question} {self.choices[self.answer]}"
 
 
-def question_of(row: Mapping[str, Any], subject: str, place: str) -> Question:
-    """One row of a question file, MMLU or WMDP: question, choices, answer, perhaps subject, fact and entity.
+def question_of(row: Mapping[str, Any], subject: str, place: str, first: int = 0) -> Question:
+    """One row of a question file, MMLU, WMDP or TOFU: question, choices, answer, perhaps subject, fact and entity.
 
-    Choices are texts or numbers. An answer is a position (0, 1, …), a letter (A, B, …) or the text of a choice. A number is
-    always a position; a string that is a position or letter of one choice and the text of another is refused.
+    Choices are texts or numbers (:mod:`brittle.data.question_rows` has the shapes). An answer is a position (``first``,
+    ``first`` + 1, …), a letter (A, B, …) or the text of a choice. A number is always a position; a string that is a position
+    or letter of one choice and the text of another is refused.
     """
     try:
-        return _question(row, subject)
+        return _question(row, subject, first)
     except (KeyError, ValueError, TypeError) as problem:
         kind = AlikeChoices if isinstance(problem, AlikeChoices) else BadInput
         raise kind(
-            f"{place}: not a multiple-choice row ({problem}); needed are question, choices (a list) and answer (its position)"
+            f"{place}: not a multiple-choice row ({problem}); needed are question, choices (a list, or "
+            "columns A, B, …) and answer (position, letter or text)"
         ) from None
 
 
-def _question(row: Mapping[str, Any], subject: str) -> Question:
-    given = parse(row["choices"]) if isinstance(row["choices"], str) else row["choices"]
-    if not isinstance(given, list | tuple):
-        raise TypeError(f"choices is a {type(given).__name__}, not a list")
-    choices = tuple(_word(choice, "a choice") for choice in given)
-    named = {key: _word(row[key], key) for key in ("fact", "entity") if row.get(key) not in (None, "")}
-    told = subject if row.get("subject") in (None, "") else _word(row["subject"], "subject")
+def _question(row: Mapping[str, Any], subject: str, first: int) -> Question:
+    choices, answer = choices_and_answer(row, first)
+    named = {key: word(row[key], key) for key in ("fact", "entity") if row.get(key) not in (None, "")}
+    told = subject if row.get("subject") in (None, "") else word(row["subject"], "subject")
     if not isinstance(row["question"], str):
         raise TypeError(f"question is a {type(row['question']).__name__}, not a text")
-    return Question(_word(row["question"], "question"), choices, _position(row["answer"], choices), told, **named)
+    return Question(word(row["question"], "question"), choices, answer, told, **named)
 
 
-def _word(value: Any, name: str) -> str:
-    """A text or a finite number as text; nothing, true, false, NaN and nested values are neither."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise TypeError(f"{name} is {'nothing' if value is None else type(value).__name__}, not a text")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{name} is {value}, not a text")
-    if "\0" in str(value):
-        raise ValueError(f"{name} holds a NUL character")
-    return str(value)
+def chance_of(questions: Sequence[Any]) -> float:
+    """The accuracy of guessing (0 to 1): the mean, over at least one question, of one over its number of choices."""
+    if not questions:
+        raise ValueError("without questions there is no chance")
+    return sum(1 / len(question.choices) for question in questions) / len(questions)
 
 
-def _position(answer: Any, choices: Sequence[str]) -> int:
-    """The place of the right choice; outside the choices where a position or letter leads there."""
-    if isinstance(answer, int | float):
-        if isinstance(answer, bool) or (isinstance(answer, float) and not answer.is_integer()):
-            raise ValueError(f"answer {answer} is no position")
-        return int(answer)
-    if not isinstance(answer, str):
-        raise TypeError(f"answer is {'nothing' if answer is None else type(answer).__name__}")
-    text = answer.strip()
-    by_text = next((place for place, choice in enumerate(choices) if choice.strip() == text), None)
-    by_place = None
-    if len(text) == 1 and text.upper() in LETTERS:
-        by_place = LETTERS.index(text.upper())
-    elif POSITION.fullmatch(text):
-        by_place = int(float(text))
-    if by_text is not None and by_place is not None and by_place >= len(choices):
-        return by_text
-    if None not in (by_place, by_text) and by_place != by_text:
-        raise ValueError(
-            f"answer '{_short(text)}' is the place of one choice and the text of another; give its position as a number, "
-            "or as a letter in a table"
-        )
-    found = by_text if by_place is None else by_place
-    if found is None:
-        raise ValueError(f"answer '{_short(text)}' is neither a position nor a letter nor the text of a choice")
-    return found
+def answers_from() -> Any:
+    """The setting ``answers_from``, the same for every command that reads question files."""
+    return setting(
+        None,
+        "number of the first choice where a question file gives answers as positions: 0 or 1 (default: 0; a file that "
+        "looks counted from 1 is refused)",
+        environment="ANSWERS_FROM", choices=(0, 1),
+    )  # fmt: skip
 
 
-def _short(value: Any) -> str:
-    return " ".join(str(value).split())[:60]
+def read_questions(path: Path | str, answers_from: int | None = None) -> list[Question]:
+    """Questions from a local jsonl, json, csv or parquet file; how many of them stand there twice is said.
 
-
-def read_questions(path: Path | str) -> list[Question]:
-    """Questions from a local jsonl, json, csv or parquet file; how many of them stand there twice is said."""
+    ``answers_from`` is the number of the first choice where answers are positions, 0 or 1; where it is None it is 0, and a
+    file that shows that it counts from 1 (an answer is the number of choices, and none is 0) is refused.
+    """
     path = Path(path)
-    rows = read_rows(path)
-    questions = [question_of(row, path.stem, f"{path}, row {number}") for number, row in enumerate(rows, 1)]
+    return questions_in(path, read_rows(path), answers_from)
+
+
+def questions_in(path: Path, rows: Sequence[Mapping[str, Any]], answers_from: int | None = None) -> list[Question]:
+    """The questions in the rows of a file, as :func:`read_questions` has them."""
+    if answers_from is None and (number := counted_from_one(rows)):
+        raise BadInput(
+            f"{path}, row {number}: answer {short(rows[number - 1]['answer'])} is the number of choices and no answer is 0, so "
+            "answers seem to count from 1; say so with --answers-from 1, or --answers-from 0 if this row is wrong"
+        )
+    first = answers_from or 0
+    questions = [question_of(row, path.stem, f"{path}, row {number}", first) for number, row in enumerate(rows, 1)]
     if again := len(questions) - len(set(questions)):
         say(f"{path}: {len(questions)} questions, {again} of them the same as an earlier one")
     return questions
@@ -146,15 +129,17 @@ def write_questions(path: Path | str, questions: Iterable[Question]) -> None:
     write_text(Path(path), "".join(json.dumps(asdict(question)) + "\n" for question in questions))
 
 
-def load_questions(reference: Path | str, source: Path | str | None = None) -> list[Question]:
+def load_questions(
+    reference: Path | str, source: Path | str | None = None, answers_from: int | None = None
+) -> list[Question]:
     """Questions by name (``mmlu``, ``wmdp-bio``, from the hub) or from a local file.
 
-    ``source`` reads the named set from a local parquet file of the hub's schema instead. Of a named set, which the user
+    ``answers_from`` is that of :func:`read_questions`, for files. ``source`` reads the named set from a local parquet file of the hub's schema instead. Of a named set, which the user
     cannot mend, questions with two choices of one text or an empty one are left out; how many is said.
     """
     name = str(reference)
     if name not in HUB_QUESTIONS:
-        return read_questions(name)
+        return read_questions(name, answers_from)
     rows: Sequence[Mapping[str, Any]] = read_rows(Path(source)) if source else hub_rows(*HUB_QUESTIONS[name])
     questions = []
     for number, row in enumerate(rows, 1):

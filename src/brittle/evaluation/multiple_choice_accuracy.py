@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from brittle.data.multiple_choice import chance_of
 from brittle.evaluation.question_forms import in_form
 from brittle.settings import BadInput
 
@@ -41,10 +42,9 @@ def evaluate(
     from brittle.models import likelihood
 
     scores = likelihood.score(loaded, in_form(questions, form), batch_size=batch_size, normalise=False)
-    chance = sum(1 / len(question.choices) for question in questions) / len(questions)
     overall = accuracy_with_interval(int(scores.correct[-1].sum()), len(questions))
     subjects = accuracy_by_subject(scores, questions)
-    return {"model": loaded.name, "format": form, **overall, "chance": chance, "subjects": subjects}
+    return {"model": loaded.name, "format": form, **overall, "chance": chance_of(questions), "subjects": subjects}
 
 
 def accuracy_by_subject(scores: Scores, questions: Sequence[Question]) -> dict[str, dict[str, float]]:

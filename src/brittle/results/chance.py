@@ -88,7 +88,8 @@ def _coded(answers: pandas.DataFrame, texts: bool) -> _Coded:
     entries = []
     for record in ordered.to_dict("records"):
         predicted, correct = int(record["choice_predicted"]), int(record["choice_correct"])
-        options = json.loads(record["choices"]) if texts else list(range(max(4, predicted + 1, correct + 1)))
+        told = json.loads(record["choices"]) if isinstance(record.get("choices"), str) else range(4)
+        options = told if texts else list(range(max(len(told), predicted + 1, correct + 1)))
         codes = [values.setdefault(option, len(values)) for option in options]
         entries.append((rows[record["fact"]], codes, codes[predicted], codes[correct]))
     key = numpy.zeros(len(facts), dtype=numpy.int64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from brittle.data.multiple_choice import chance_of
 from brittle.runs.material import questions_for
 
 if TYPE_CHECKING:
@@ -24,19 +25,19 @@ def write_evaluation(draft: Draft, loaded: LoadedModel, material: Material) -> N
     names = {"t": "forget_t", "v": "forget_v", "retain": "retain"}
     texts, forms = material.texts, material.forms
     asked = {
-        names[side]: accuracy.evaluate(loaded, questions, form=forms.get(side, "continuation"))
-        for side, questions in material.questions.items()
+        names[side]: accuracy.evaluate(loaded, material.in_step_0(side), form=forms.get(side, "continuation"))
+        for side in material.questions
     }
     summary = asked["retain"]
     correct, number = (sum(asked[half][key] for half in ("forget_t", "forget_v")) for key in ("correct", "questions"))
-    asked["forget"] = accuracy.accuracy_with_interval(correct, number)
-    kept = ("accuracy", "interval_low", "interval_high", "questions")
+    asked["forget"] = accuracy.accuracy_with_interval(correct, number) | {"chance": chance_of(material.hazardous)}
+    kept = ("accuracy", "interval_low", "interval_high", "questions", "chance")
     results: dict[str, dict[str, float]] = {name: {key: found[key] for key in kept} for name, found in asked.items()}
     for split in ("forget", "retain"):
         if split in texts:
             mean, read = mean_negative_log_likelihood(loaded, list(texts[split])[:200], what=f"{split} texts")
             results[split] |= {"negative_log_likelihood": mean, "texts": read}
-    draft.summary(summary | {"results": results})
+    draft.summary(summary | {"template": material.template, "results": results})
     text = accuracy.summary_markdown(summary, title="General capability")
     (draft.folder / "high_level_summary.md").write_text(text, encoding="utf-8")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ from brittle.data.corpora import read_texts
 from brittle.data.multiple_choice import Question, load_questions
 from brittle.data.splits import split_by_entity
 from brittle.evaluation import multiple_choice_accuracy as accuracy
-from brittle.evaluation.question_forms import form_of
+from brittle.evaluation.question_forms import BARE, form_of, template_of, worded
 from brittle.records import fingerprint
+from brittle.settings import BadInput
 from brittle.suites import laboratory
 
+FORGET_TEXT = "data/forget.txt"
+"""Where create_datasets.py writes the hub's forget texts, which wmdp-bio asks about."""
 SPLIT_SEED = 0
 """T and V are the same halves everywhere, so that nothing that was chosen on T was chosen on V."""
 
@@ -26,11 +29,13 @@ class Material:
     """What models are shown: texts by split (``forget``, ``retain``, ``benign``) and questions by side.
 
     ``forms`` says by side how step 0 asks (:mod:`brittle.evaluation.question_forms`); continuation where it does not.
+    ``template`` words what is asked as continuation, in step 0 and everywhere else.
     """
 
     texts: Mapping[str, Sequence[str]]
     questions: Mapping[str, Sequence[Question]]
     forms: Mapping[str, str] = field(default_factory=dict)
+    template: str = BARE
 
     @cached_property
     def shown(self) -> str:
@@ -39,13 +44,22 @@ class Material:
 
     @cached_property
     def asked(self) -> str:
-        """The fingerprint of the questions."""
-        return fingerprint({side: list(questions) for side, questions in self.questions.items()})
+        """The fingerprint of the questions, in the template's words."""
+        return fingerprint({side: list(questions) for side, questions in self.worded.items()})
+
+    @cached_property
+    def worded(self) -> dict[str, Sequence[Question]]:
+        """The questions by side in the template's words."""
+        return {side: worded(questions, self.template) for side, questions in self.questions.items()}
+
+    def in_step_0(self, side: str) -> Sequence[Question]:
+        """A side's questions for its form: bare where they are asked by letters, else in the template's words."""
+        return (self.questions if self.forms.get(side) == "letters" else self.worded)[side]
 
     @property
     def hazardous(self) -> list[Question]:
-        """The questions about the hazardous domain, T before V."""
-        return [question for side in ("t", "v") for question in self.questions[side]]
+        """The questions about the hazardous domain in the template's words, T before V."""
+        return [question for side in ("t", "v") for question in self.worded[side]]
 
 
 def reads_texts(plugin: discovery.Plugin) -> bool:
@@ -75,7 +89,7 @@ def texts_of(
     """
     if own and not (forget or retain or benign):
         return own.probes()
-    named = {"forget": forget or "data/forget.txt", "retain": retain or "data/retain.txt"}
+    named = {"forget": forget or FORGET_TEXT, "retain": retain or "data/retain.txt"}
     if benign or Path("data/benign.txt").is_file():
         named["benign"] = benign or "data/benign.txt"
     return {split: read_texts(path, column) for split, path in named.items()}
@@ -83,22 +97,46 @@ def texts_of(
 
 def questions_of(
     own: laboratory.Laboratory | None, settings: Any, seed: int = 42, benign: bool = True
-) -> tuple[dict[str, Sequence[Question]], dict[str, str]]:
-    """Questions by side and how step 0 asks them: those that are named, else the laboratory's own, else wmdp-bio and mmlu.
+) -> tuple[dict[str, Sequence[Question]], dict[str, str], str]:
+    """Questions by side, how step 0 asks them, and their template: those that are named, else the laboratory's own, else
+    wmdp-bio and mmlu, unless the texts are the user's own.
 
     ``settings`` has ``forget_questions``, ``retain_questions``, ``num_questions`` (of the retain side) and
-    ``question_format``. Without ``benign`` the retain side is empty, and nothing is loaded for it.
+    ``question_format``, and may have ``forget_text``, ``question_template`` and ``answers_from``. Without ``benign`` the
+    retain side is empty, and nothing is loaded for it.
+
+    Raises:
+        BadInput: forget texts of the user's own are named and the questions that are needed are not.
     """
     forget, retain = settings.forget_questions, settings.retain_questions
+    template = template_of(getattr(settings, "question_template", BARE))
+    if not own:
+        _refuse_questions_of_others(settings, benign)
+    counted = getattr(settings, "answers_from", None)
+    load = partial(load_questions, answers_from=counted) if counted is not None else load_questions
     asked = own.questions() if own else {}
-    hazardous = load_questions(forget) if forget else asked.get("forget") or load_questions("wmdp-bio")
+    hazardous = load(forget) if forget else asked.get("forget") or load("wmdp-bio")
     others: Sequence[Question] = ()
     if benign:
-        others = load_questions(retain) if retain else asked.get("retain") or load_questions("mmlu")
+        others = load(retain) if retain else asked.get("retain") or load("mmlu")
         others = accuracy.sample_uniformly(others, settings.num_questions, seed)
     names = {"t": forget or (None if own else "wmdp-bio"), "retain": retain or (None if own else "mmlu")}
     forms = {side: form_of(names[side], settings.question_format) for side in names}
-    return questions_by_side(hazardous, others), forms | {"v": forms["t"]}
+    return questions_by_side(hazardous, others), forms | {"v": forms["t"]}, template
+
+
+def _refuse_questions_of_others(settings: Any, benign: bool) -> None:
+    """Texts of the user's own say nothing about which questions ask about them; the hub's ask about something else."""
+    texts = getattr(settings, "forget_text", None)
+    needed = {"wmdp-bio": "forget_questions", **({"mmlu": "retain_questions"} if benign else {})}
+    missing = {name: flag for name, flag in needed.items() if not getattr(settings, flag)}
+    if not texts or Path(texts) == Path(FORGET_TEXT) or not missing:
+        return
+    flags = " and ".join(f"--{flag.replace('_', '-')}" for flag in missing.values())
+    raise BadInput(
+        f"--forget-text {texts} is a file of your own, and nothing says which questions ask about it; name {flags}: a file of "
+        f"questions each, or by name {' and '.join(missing)}"
+    )
 
 
 def questions_by_side(forget: Sequence[Question], retain: Sequence[Question]) -> dict[str, Sequence[Question]]:
