@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pandas
@@ -101,9 +102,9 @@ def test_with_a_model_all_is_told_in_its_tokens(tmp_path) -> None:
     folder, tokenizer = tiny_model_folder(tmp_path / "model"), tiny_tokenizer()
     found = told(asked(tmp_path), model=str(folder), max_length=20)
     lines = found["example"].splitlines()
-    context = "".join(piece[1:-1] for piece in lines[1].removeprefix("  | ").split(" '"))
-    assert lines[0].startswith("row 1") and "'Which'" not in found["format"]
-    assert context.replace("'", "").replace(" ", "") == QUESTIONS[0].question.replace(" ", "")
+    context, right, wrong = ("".join(re.findall(r"'([^']*)'", line)) for line in lines[1:])
+    assert (context, right, wrong) == (QUESTIONS[0].question, " the sea", " river")
+    assert lines[0].startswith("row 1") and lines[2].startswith("  * '") and lines[3].startswith("    '")
     longest = [max(len(tokenizer(f"{q.question} {c}")["input_ids"]) for c in q.choices) for q in QUESTIONS]
     assert (
         f"longest {max(longest)}; {sum(n > 20 for n in longest)} of 12 (" in found["length"]

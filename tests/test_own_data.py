@@ -259,3 +259,25 @@ def test_commands_refuse_own_texts_without_questions(command: str, tmp_path: Pat
     said = capsys.readouterr().err
     assert end.value.code == 2 and "--forget-questions" in said and said.count("\n") == 1
     assert not (tmp_path / "outputs").exists()
+
+
+def test_step_0_records_chance_and_template_and_is_made_anew_in_other_words(tmp_path: Path) -> None:
+    from tiny_models import tiny_model_folder
+
+    from brittle.commands.diagnose import DiagnoseSettings, diagnose
+
+    rows = [
+        {"question": f"The fox {n}?", "A": "river", "B": "the sea", "answer": "B", "entity": f"E{n}"} for n in range(4)
+    ]
+    mine, model = str(written(tmp_path / "mine.jsonl", rows)), str(tiny_model_folder(tmp_path / "model"))
+    found = {}
+    for template in (BARE, r"Question: {question}\nAnswer:"):
+        asked = DiagnoseSettings(
+            model=model, outroot=str(tmp_path / "out"), device="cpu", forget_questions=mine, retain_questions=mine,
+            question_template=template,
+        )  # fmt: skip
+        folder = diagnose("evals", asked, {})
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        assert {part["chance"] for part in (summary, *summary["results"].values())} == {0.5}
+        found[summary["template"]] = json.loads((folder / "record.json").read_text(encoding="utf-8"))["fingerprint"]
+    assert set(found) == {BARE, "Question: {question}\nAnswer:"} and len(set(found.values())) == 2
