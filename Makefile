@@ -18,4 +18,4 @@ campaign:        ## malformed inputs over all commands, and kills (make campaign
 	uv run tests/campaign/run.py --write $(CAMPAIGN_ARGS)
 
 docs:            ## the pages as a site, in site/
-	uv run --group docs mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 uv run --group docs mkdocs build --strict

@@ -11,7 +11,7 @@ from documented_commands import ROOT, commands_in, run
 
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 RECIPES = dict(re.findall(r"^## Add an? (\w+)\n(.*?)(?=^## |\Z)", GUIDE, re.DOTALL | re.M))
-EDIT = re.compile(r"In `([\w/.]+)`(, at the end|, in `(\w+)`)?[^`]*:\n\n```python\n(.*?)```", re.DOTALL)
+EDIT = re.compile(r"In `([\w/.]+)`(, at the end|, in `(\w+)`)?[^`]*:\n\n```(?:python)?\n(.*?)```", re.DOTALL)
 COPIED = ("src", "tests", "docs", "unlearn", "experiment", "benchmarks")
 CACHES = shutil.ignore_patterns("__pycache__", "*.png")
 
@@ -19,7 +19,8 @@ CACHES = shutil.ignore_patterns("__pycache__", "*.png")
 def test_there_is_a_recipe_for_each_thing_that_is_added() -> None:
     assert list(RECIPES) == ["method", "diagnostic", "attack", "architecture", "suite"]
     for title, text in RECIPES.items():
-        assert len(EDIT.findall(text)) == text.count("```python"), f"a block of '{title}' does not say where it belongs"
+        blocks = text.count("```") // 2 - text.count("```bash")
+        assert len(EDIT.findall(text)) == blocks, f"a block of '{title}' does not say where it belongs"
 
 
 def follow(root: Path, path: str, at_the_end: bool, inside: str, block: str) -> None:
@@ -33,7 +34,7 @@ def follow(root: Path, path: str, at_the_end: bool, inside: str, block: str) -> 
     else:
         assert file.exists() == at_the_end, f"{path}: a recipe makes new files, and adds to those there are"
         with open(file, "a", encoding="utf-8") as end:
-            end.write(block)
+            end.write("\n\n" * at_the_end + block)
 
 
 @pytest.mark.end_to_end
