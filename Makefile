@@ -1,4 +1,4 @@
-.PHONY: demo test lint bench campaign
+.PHONY: demo test lint bench campaign docs
 
 demo:            ## the main job in the embedded laboratory
 	uv run brittle demo
@@ -16,3 +16,6 @@ bench:           ## benchmarks (make bench BENCH_ARGS="--quick --json")
 
 campaign:        ## malformed inputs over all commands, and kills (make campaign CAMPAIGN_ARGS="--inputs 200 --kills 8")
 	uv run tests/campaign/run.py --write $(CAMPAIGN_ARGS)
+
+docs:            ## the pages as a site, in site/
+	NO_MKDOCS_2_WARNING=1 uv run --group docs mkdocs build --strict

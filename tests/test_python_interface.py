@@ -1,4 +1,4 @@
-"""From a notebook: tables as data frames, the same records as the programs', and the README's example."""
+"""From a notebook: tables as data frames, the same records as the programs', and the documented example."""
 
 from __future__ import annotations
 
@@ -82,7 +82,9 @@ def test_importing_brittle_is_quick() -> None:
 
 @pytest.mark.end_to_end
 def test_the_readmes_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (example,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "commands.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     assert len(example.strip().splitlines()) <= 10
     monkeypatch.chdir(tmp_path)
     for name in ("base", "filtered", "retrained"):

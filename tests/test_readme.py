@@ -1,36 +1,35 @@
-"""Every command of the README runs as written, but in the tiny laboratory; the others say what they need."""
+"""Every command of the README and of the pages runs as written, but in the tiny laboratory; the others say what they need."""
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from documented_commands import PAGES, ROOT, commands_in, run
 
-ROOT = Path(__file__).parent.parent
-NEEDS = ("# needs the hub", "# needs a GPU")
 ELSEWHERE = {
+    "pip install uv": ".ci/run runs it",
+    "uv sync": ".ci/run runs it",
     "uv run brittle demo": ".ci/run and test_demo run it",
     "uv run tests/run_tests.py": "it is running",
 }
-IN_THE_LABORATORY = re.compile(r"laboratory:\w+\b(?!@)")
+COMMANDS = list(dict.fromkeys(c for page in PAGES for c in commands_in(page.read_text(encoding="utf-8"))))
 
 
-def commands() -> list[str]:
-    """The commands of all blocks that do not say that they need the hub or a GPU."""
-    found = []
-    for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
-        if not block.startswith(NEEDS):
-            lines = [line for line in block.splitlines() if line and not line.startswith("#")]
-            found += [command.strip() for line in lines for command in line.split("&&")]
-    return found
+def test_readme_has_the_commands_of_set_up_main_job_and_tests_first() -> None:
+    assert commands_in((ROOT / "README.md").read_text(encoding="utf-8"))[:4] == list(ELSEWHERE)
 
 
-def test_readme_has_the_two_set_up_commands_first() -> None:
-    assert [command for command in commands() if not command.startswith("pip")][:2] == list(ELSEWHERE)
+def test_the_check_on_a_clean_clone_runs_these_commands() -> None:
+    """With --quiet between a program and what it does, and output put aside."""
+    lines = [line.replace(" --quiet", "") for line in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()]
+    for command in ELSEWHERE:
+        assert any(line == command or line.startswith(f"{command} 2> ") for line in lines), command
+
+
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
 @pytest.fixture(scope="module")
@@ -46,16 +45,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.end_to_end
 @pytest.mark.skipif(shutil.which("uv") is None, reason="the README's commands start with uv")
-@pytest.mark.parametrize("command", [c for c in commands() if c not in ELSEWHERE and not c.startswith("pip ")])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ELSEWHERE])
 def test_command_runs(command: str, workplace: Path) -> None:
-    command = IN_THE_LABORATORY.sub(r"\g<0>@tiny-0", command)
-    command = command.replace("--laboratory", "--laboratory --size tiny")
-    environment = os.environ | {
-        "UV_NO_SYNC": "1",
-        "SEEDS": "42",
-        "METHODS": "rmu",
-        "UV_PROJECT_ENVIRONMENT": os.environ.get("VIRTUAL_ENV", str(ROOT / ".venv")),
-    }
-    result = subprocess.run(command, shell=True, cwd=workplace, env=environment, capture_output=True, text=True)
+    result = run(command, workplace)
     assert result.returncode == 0, result.stderr[-2000:]
     assert "Traceback" not in result.stderr
