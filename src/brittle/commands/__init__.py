@@ -6,14 +6,13 @@ Workflows are imported when a command runs, not before: ``--help`` needs no torc
 from __future__ import annotations
 
 import difflib
-import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brittle import discovery, stopping
+from brittle import discovery, progress, stopping
 from brittle.commands import pages
 from brittle.commands.options import (
     AttacksSettings,
@@ -60,7 +59,7 @@ def _pipeline(given: Given, environment: Environment) -> int:
         print(line)
     print(f"\nreport: {report.resolve()}  ({time.time() - started:.0f} s)")
     for failure in failures:
-        print(f"no result: {failure.diagnostic} of {failure.where}: {failure.reason}", file=sys.stderr)
+        progress.error(f"no result: {failure.diagnostic} of {failure.where}: {failure.reason}")
     return 1 if failures else 0
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brittle import discovery
+from brittle import discovery, progress
 from brittle.commands.pipeline_settings import PipelineSettings
 from brittle.data.corpora import text_column
 from brittle.evaluation import multiple_choice_accuracy as accuracy
@@ -96,7 +95,7 @@ def diagnose(
     folder = carry_out(session, settings, [str(getattr(settings, key)) for key in names], needs)
     session.raise_failures()
     for key in sorted(unread(scope, needs) & given.keys()):
-        print(f"note: {name} does not read {flag(key)}", file=sys.stderr)
+        progress.say(f"note: {name} does not read {flag(key)}")
     return session.place(folder, name)
 
 

@@ -11,12 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from brittle import discovery
+from brittle import discovery, progress
 from brittle.attacks import relearning
 from brittle.commands.pipeline_settings import PipelineSettings
-from brittle.data.files import say
 from brittle.models.references import Located, locate
 from brittle.records import check_file
 from brittle.runs import attack, executor, laboratory_models, roles, stages, unlearning, unlearning_plan
@@ -69,9 +66,9 @@ def run(
         check_arms(arms)
         check_settings(ready, facts_of(field, [arm.located for arm in arms]))
         for note in () if settings.laboratory else field.notes:
-            say(note)
+            progress.say(note, once=True)
     for flag, reader in settings.unread().items():
-        say(f"note: {flag} is read with {reader} only")
+        progress.say(f"note: {flag} is read with {reader} only")
     roles.describe(outputs, arms, pairs)
     _compare(session, arms, pairs)
     if field:
@@ -90,12 +87,12 @@ def _compare(session: Comparison, arms: Sequence[Arm], pairs: Sequence[tuple[Loc
     parts: list[tuple[Located, ...]] = []
     for arm in sorted(arms, key=lambda arm: arm.role != "retrained"):  # the control stands beside the others
         parts += [(a, b) for a, b in pairs if b == arm.located] + [(arm.located,)]
-    with tqdm(total=len(parts), desc="comparisons", unit="part", disable=None) as bar:
+    with progress.work("comparisons", len(parts), "part") as bar:
         for number, part in enumerate(parts):
-            bar.set_postfix_str(" → ".join(model.name for model in part))
+            bar.tell(" → ".join(model.name for model in part))
             session.pair(*part) if len(part) > 1 else session.model(*part)
             session.forget_loaded(keep=[model for later in parts[number + 1 :] for model in later])
-            bar.update(1)
+            bar.update()
 
 
 def _pair_alone(settings: PipelineSettings) -> PipelineSettings:

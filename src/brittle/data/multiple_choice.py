@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from brittle import progress
 from brittle.data.corpora import hub_rows
-from brittle.data.files import parse, read_rows, say
+from brittle.data.files import parse, read_rows
 from brittle.records import write_text
 from brittle.settings import BadInput
 
@@ -137,7 +138,7 @@ def read_questions(path: Path | str) -> list[Question]:
     rows = read_rows(path)
     questions = [question_of(row, path.stem, f"{path}, row {number}") for number, row in enumerate(rows, 1)]
     if again := len(questions) - len(set(questions)):
-        say(f"{path}: {len(questions)} questions, {again} of them the same as an earlier one")
+        progress.say(f"{path}: {len(questions)} questions, {again} of them the same as an earlier one", once=True)
     return questions
 
 
@@ -161,7 +162,10 @@ def load_questions(reference: Path | str, source: Path | str | None = None) -> l
         with contextlib.suppress(AlikeChoices):
             questions.append(question_of(row, name, f"{name}, row {number}"))
     if left_out := len(rows) - len(questions):
-        say(f"{name}: {len(questions)} questions ({left_out} left out: two choices of one text, or an empty one)")
+        progress.say(
+            f"{name}: {len(questions)} questions ({left_out} left out: two choices of one text, or an empty one)",
+            once=True,
+        )
     if not questions:
         raise BadInput(f"{name} holds no question that can be asked; name a file of questions")
     return questions

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from brittle import progress
 from brittle.contracts import OBSERVATIONS, Findings
 from brittle.mathematics.storage import Storage
 from brittle.records import Identity
@@ -99,18 +100,21 @@ def weights(listeners: Sequence[Listener], a: Path, b: Path, devices: Sequence[s
     """Every pair of matrices to every listener, and the base with a random change of the same size to its control."""
     from brittle.models.checkpoints import matrix_names, matrix_pairs
 
+    names = matrix_names(a)
     for listener in listeners:
         for fitter in (listener.fitter, listener.control):
             if hasattr(fitter, "expect"):
-                listener.guard(fitter.expect, matrix_names(a))
+                listener.guard(fitter.expect, names)
     everything = [listener for listener in listeners if getattr(listener.module, "EVERY_PARAMETER", False)]
     storage = Storage()
-    for pair in matrix_pairs(a, b, devices, dtype, everything=bool(everything)):
-        storage.update(pair)
-        shown = listeners if pair.layer >= 0 else everything
-        Feed(shown).update(pair)
-        if any(listener.control is not None for listener in shown):
-            Feed(shown, "control").update(controls.random_pair(pair))
+    with progress.work(f"weights of {a.name} and {b.name}", len(names), "matrix") as bar:
+        for pair in matrix_pairs(a, b, devices, dtype, everything=bool(everything)):
+            storage.update(pair)
+            shown = listeners if pair.layer >= 0 else everything
+            Feed(shown).update(pair)
+            if any(listener.control is not None for listener in shown):
+                Feed(shown, "control").update(controls.random_pair(pair))
+            bar.update(pair.layer >= 0)
     for listener in listeners:
         listener.notes |= storage.finish()
 

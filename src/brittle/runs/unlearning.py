@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brittle import leases, places, tracking
+from brittle import leases, places, progress, tracking
 from brittle.records import Draft, check_place, parents_of, read_record, write_json, writing
 from brittle.runs import evaluation, stages, unlearning
 from brittle.runs.unlearning_plan import Plan, plan, process
@@ -32,10 +31,9 @@ def finish(chosen: Plan) -> Path:
     if stages.REMOVAL in left and evaluated:
         _drop_weights(chosen.folder)
     elif stages.REMOVAL in left:
-        print(
+        progress.say(
             f"the weights stay in {chosen.folder}, because they were not evaluated; the same command finishes that, or "
-            "with --no-eval (NO_EVAL=1) deletes them unevaluated",
-            file=sys.stderr,
+            "with --no-eval (NO_EVAL=1) deletes them unevaluated"
         )
     return chosen.folder
 
@@ -56,7 +54,7 @@ def _evaluate(chosen: Plan) -> bool:
         else:
             _benchmark(chosen)
     except BadInput as problem:
-        print(f"not evaluated: {problem}. Later: the same command", file=sys.stderr)
+        progress.say(f"not evaluated: {problem}. Later: the same command")
         return False
     stages.amend(chosen.folder, uploaded=None)
     return True
