@@ -249,6 +249,7 @@ class Comparison:
         tables, summary = controls.joined(own, module.FIGURES, {"random": random, "retrained": retrained})
         with writing(self.place(folder, name), listener.identity) as draft:
             draft.note(**listener.notes)
+            draft.took(listener.time.seconds, listener.time.shared, listener.time.shared_with)
             controls.write(draft, tables, module.FIGURES)
             if random is not None:
                 (draft.folder / "controls" / "random").mkdir(parents=True)
