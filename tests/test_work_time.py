@@ -86,7 +86,7 @@ def test_a_record_adds_what_was_done_before_it_was_written(clock: Clock, tmp_pat
 
 
 def test_a_session_writes_the_pass_on_every_record(
-    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """Two diagnostics of the same texts share a pass of ten minutes; one that reads weights does not."""
     watch = observation.observe
@@ -106,3 +106,6 @@ def test_a_session_writes_the_pass_on_every_record(
     assert (one["seconds"], one["shared_seconds"], one["shared_with"]) == (600, 600, [names[1]])
     assert (other["seconds"], other["shared_seconds"], other["shared_with"]) == (600, 600, [names[0]])
     assert weights["seconds"] == 0 and "shared_with" not in weights
+    assert (
+        "measured activation_comparison, activation_covariance" in capsys.readouterr().err
+    )  # where there is no terminal, diagnosing is not silent

@@ -125,7 +125,11 @@ def _run(command: str | None, arguments: list[str]) -> int:
     for settings_type, used_by in chosen.settings():
         add_flags(parser, settings_type, used_by)
     if chosen.positional:
-        parser.add_argument(chosen.positional, nargs=None if chosen.required else "?", help=chosen.positional_help)
+        parser.add_argument(
+            chosen.positional,
+            nargs="+" if chosen.several else None if chosen.required else "?",
+            help=chosen.positional_help,
+        )
     given = vars(parser.parse_args(arguments))
     with stopping.heeded(chosen.goes_on):
         try:

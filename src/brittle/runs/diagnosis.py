@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brittle import progress
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.models.references import Located
 from brittle.records import Identity, digest_of_source, fingerprint, is_complete, writing
@@ -238,6 +239,8 @@ class Comparison:
             listener.guard(self._write, listener, folder, title, beside)
             if listener.problem is not None:
                 self.failures.append(Failure(listener.identity.kind, title, listener.problem))
+        if done := [listener.identity.kind for listener in listeners if listener.problem is None]:
+            progress.step(f"{title}: measured {', '.join(done)}")
 
     def _write(self, listener: observations.Listener, folder: Path, title: str, beside: Path | None) -> None:
         from brittle.figures.declared import write_declared
