@@ -6,6 +6,7 @@ weights were deleted after a sweep is trained again when they are wanted, and on
 
 from __future__ import annotations
 
+import functools
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,9 +74,8 @@ def own_record(chosen: Plan) -> dict[str, Any] | None:
         return None
     different = unlearning_identity.differences(record, chosen.identity)
     if different == [unlearning_identity.WORDS["source"]] and not chosen.make.strict:
-        progress.say(
+        _say_once(
             f"note: {chosen.folder} was made by other code of Brittle; it counts as this run (--strict: it does not)",
-            once=True,
         )
         different = []
     if different and not chosen.make.force:
@@ -85,6 +85,11 @@ def own_record(chosen: Plan) -> dict[str, Any] | None:
         )
     whole = is_whole(chosen.folder, record) and isinstance(record.get("notes"), dict)
     return record if whole and not different else None
+
+
+@functools.cache
+def _say_once(line: str) -> None:
+    progress.say(line)
 
 
 def heavy_files(folder: Path) -> list[Path]:
