@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from brittle import problems, stopping, tracking
+from brittle import problems, progress, stopping, tracking
 from brittle.settings import BadInput, Parser, add_flags, load_dotenv
 from brittle.version import __version__
 
@@ -31,7 +31,7 @@ def main(command: str | None = None, arguments: Sequence[str] | None = None) -> 
     try:
         load_dotenv()
         tracking.follow()
-        code = _run(command, _readable(sys.argv[1:] if arguments is None else arguments))
+        code = _run(command, progress.configure(_readable(sys.argv[1:] if arguments is None else arguments)))
         sys.stdout.flush()
     except BadInput as problem:
         code = _tell(f"error: {problem}", 2)
@@ -45,6 +45,8 @@ def main(command: str | None = None, arguments: Sequence[str] | None = None) -> 
         if os.environ.get(TRACEBACK):
             raise
         code = _failed(problem)
+    finally:
+        progress.finish()
     sys.exit(code)
 
 
@@ -72,8 +74,7 @@ def problem_of_output(problem: Exception) -> bool:
 
 
 def _tell(line: str, code: int) -> int:
-    with contextlib.suppress(OSError):
-        print(line, file=sys.stderr)
+    progress.error(line)
     return code
 
 
@@ -117,13 +118,18 @@ def _run(command: str | None, arguments: list[str]) -> int:
     parser = Parser(
         prog=os.path.basename(command) if command.endswith(".py") else f"brittle {command}",
         description=chosen.summary,
+        epilog=progress.HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     for settings_type, used_by in chosen.settings():
         add_flags(parser, settings_type, used_by)
     if chosen.positional:
-        parser.add_argument(chosen.positional, nargs=None if chosen.required else "?", help=chosen.positional_help)
+        parser.add_argument(
+            chosen.positional,
+            nargs="+" if chosen.several else None if chosen.required else "?",
+            help=chosen.positional_help,
+        )
     given = vars(parser.parse_args(arguments))
     with stopping.heeded(chosen.goes_on):
         try:
@@ -140,5 +146,5 @@ def _overview() -> str:
     lines = [f"  {name:<{width}}  {command.summary}" for name, command in commands.COMMANDS.items()]
     return "\n".join([
         "brittle: after unlearning, is the knowledge gone or only hidden?", "", "commands:", *lines, "",
-        "brittle COMMAND --help shows a command's flags. Start with: brittle demo",
+        "brittle COMMAND --help shows a command's flags. Start with: brittle demo", "", progress.HELP,
     ])  # fmt: skip

@@ -26,11 +26,11 @@ leaves the attack out. An optional ``check(settings, facts)`` refuses, from :cla
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from brittle import progress
 from brittle.settings import LARGEST_SEED, BadInput, setting
 
 OBSERVATIONS = ("weights", "activations", "sensitivity", "questions", "patches", "tables")
@@ -211,9 +211,7 @@ class AttackTarget:
         """Note, and say on standard error, that the model gives no numbers after this step, or at this strength."""
         reason = str(problem).partition(";")[0]
         self.diverged.append(Divergence(step, strength, reason))
-        print(
-            f"the attack diverged {f'at {strength:g}' if strength else f'after step {step}'}: {reason}", file=sys.stderr
-        )
+        progress.say(f"the attack diverged {f'at {strength:g}' if strength else f'after step {step}'}: {reason}")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import os
 import platform
 import re
 import shutil
-import sys
 import threading
 import time
 import uuid
@@ -24,6 +23,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from brittle import progress
 from brittle.settings import BadInput
 
 BEAT, PATIENCE = 20.0, 120.0
@@ -87,7 +87,7 @@ def _take(path: Path, place: Path, wait: bool) -> str:
                     f"{place} is being written by {who}; wait for it to end, or name another place"
                 ) from None
             if not told:
-                print(f"waiting for {who}, which makes {place}", file=sys.stderr)
+                progress.say(f"waiting for {who}, which makes {place}")
             told = True
             time.sleep(0.5)
             continue

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brittle import discovery
+from brittle import discovery, progress
 from brittle.commands import diagnose as programs
 from brittle.records import RECORD
-from brittle.runs import material
+from brittle.runs import available, material
 from brittle.runs.chosen import refuse_unknown
 from brittle.settings import BadInput, fields_of, resolve
 from brittle.suites import laboratory
@@ -74,7 +74,7 @@ def compare(
     A model is a hub id, a folder or ``laboratory:NAME``. ``settings`` are flags of ``brittle diagnose``, such as
     ``forget_text``, ``retain_text``, ``control``, ``filtered``, ``outroot``, ``seeds``. A diagnostic that fails raises after the others
     have been written. Those that ask questions take part where ``forget_questions`` says which (``wmdp-bio`` or a
-    file), where ``only`` names them, and in a laboratory.
+    file), those that read texts where there are some, and all where ``only`` names them and in a laboratory.
     """
     given = _plain(settings)
     chosen = resolve(programs.DiagnoseSettings, given)
@@ -85,8 +85,11 @@ def compare(
             raise BadInput(f"{name} is of one model; use brittle.diagnose('{name}', model)")
     names = [name for name in plugins if plugins[name].constants["SCOPE"] == "pair" and (not only or name in only)]
     references = [os.fspath(model) for model in (model_a, model_b)]
-    if not only and not chosen.forget_questions and not laboratory.behind(references[0]):
-        names = [name for name in names if "patches" not in material.needs_of([name])]
+    if not only and not laboratory.behind(references[0]):
+        there = available.kinds(chosen)
+        if lacking := [name for name in names if not available.needed(name) <= there]:
+            progress.say(f"note: left out, because no data were named for them: {', '.join(lacking)}")
+        names = [name for name in names if name not in lacking]
     alone = {"model", "model_a", "model_b", "outdir", "plot_outdir", "title"}
     known = {field.name for name in names for field in fields_of(plugins[name].load().Settings)}
     refuse_unknown(given, (known | vars(chosen).keys()) - alone, "brittle.compare")

@@ -16,7 +16,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,9 @@ def column(help: str) -> Any:
     """A field of a row type; ``help`` is the column's reference in the documentation."""
     return dataclasses.field(metadata={"help": help})
 
+
+clock: Callable[[], float] = time.monotonic
+"""What the seconds of work are measured with: it runs on evenly when the system's time is set."""
 
 SINKS: list[Callable[[Path], None]] = []
 """Called with the folder of every record that was finished, such as the mirror in W&B. They raise nothing."""
@@ -153,6 +156,7 @@ class Draft:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.notes: dict[str, Any] = {}
+        self.before: tuple[float, float, Sequence[str]] = 0.0, 0.0, ()
 
     def table(self, name: str, rows: Iterable[Any]) -> None:
         """Write rows (dataclasses, dictionaries or a data frame) as ``name``.csv. No rows, or no number in any, is an error."""
@@ -174,6 +178,16 @@ class Draft:
         """Keep something on the record that is not a result: timings, shares of unmoved weights, warnings."""
         self.notes.update(notes)
 
+    def took(self, seconds: float, shared: float = 0.0, shared_with: Iterable[str] = ()) -> None:
+        """Count work that was done before the draft was begun: ``seconds`` in all, ``shared`` of them for others too."""
+        self.before = seconds, shared, sorted(shared_with)
+
+    def seconds(self, writing: float) -> dict[str, Any]:
+        """What the record says of time: ``seconds`` of work in all, of them ``shared_seconds`` for other results too."""
+        seconds, shared, others = self.before
+        found: dict[str, Any] = {"seconds": round(seconds + writing, 3)}
+        return found | ({"shared_seconds": round(shared, 3), "shared_with": others} if others else {})
+
 
 def _as_row(row: Any) -> dict[str, Any]:
     return (
@@ -187,6 +201,8 @@ def _as_row(row: Any) -> dict[str, Any]:
 def writing(folder: Path, identity: Identity) -> Iterator[Draft]:
     """Write a record: fill the draft inside the block; at its end the folder appears whole, or not at all.
 
+    ``started`` is when writing began; ``seconds`` adds the work before it that the draft was told of (:meth:`Draft.took`).
+
     Raises:
         BadInput: the place holds something else than an earlier result of this kind, cannot be written to, or is being
             written by another process.
@@ -197,14 +213,14 @@ def writing(folder: Path, identity: Identity) -> Iterator[Draft]:
         sweep_leftovers(folder)
         with leases.temporary(folder) as temporary:
             temporary.mkdir()
-            draft, started = Draft(temporary), time.time()
+            draft, started, began = Draft(temporary), time.time(), clock()
             yield draft
             contents = contents_of(temporary)
             record = {
                 "kind": identity.kind, "status": "complete", "fingerprint": identity.fingerprint,
                 "inputs": identity.inputs, "settings": identity.settings, "notes": draft.notes,
                 "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-                "seconds": round(time.time() - started, 3), "peak_memory_mib": peak_memory_mib(),
+                **draft.seconds(clock() - began), "peak_memory_mib": peak_memory_mib(),
                 "versions": versions(), "machine": machine(), "files": list(contents), "contents": contents,
             }  # fmt: skip
             write_json(temporary / RECORD, record)

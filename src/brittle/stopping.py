@@ -10,12 +10,11 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from brittle import leases
+from brittle import leases, progress
 
 GRACE = 3.0
 """Seconds for an orderly end."""
@@ -80,6 +79,7 @@ def _end_in_time(heard: socket.socket, ended: threading.Event, usual: str) -> No
     if ended.wait(GRACE):
         return
     leases.abandon()
-    with contextlib.suppress(Exception):
-        print(sentence(usual), file=sys.stderr, flush=True)
+    last = threading.Thread(target=lambda: progress.error(sentence(usual)), daemon=True)
+    last.start()
+    last.join(1)  # not longer, whatever the main thread is writing
     os._exit(128 + received[0])

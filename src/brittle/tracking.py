@@ -10,12 +10,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from brittle import records
+from brittle import progress, records
 
 PROJECT = "brittle"
 MODEL = "unlearned model"
@@ -152,4 +151,4 @@ def finished(name: str, fingerprint: str, strict: bool = False) -> bool | None:
 
 
 def _warn(line: str) -> None:
-    print(f"note: {line}", file=sys.stderr)
+    progress.say(f"note: {line}")

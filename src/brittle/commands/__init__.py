@@ -6,14 +6,13 @@ Workflows are imported when a command runs, not before: ``--help`` needs no torc
 from __future__ import annotations
 
 import difflib
-import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brittle import discovery, stopping
+from brittle import discovery, progress, stopping
 from brittle.commands import pages
 from brittle.commands.options import (
     AttacksSettings,
@@ -40,6 +39,8 @@ class Command:
     positional: str = ""
     positional_help: str = ""
     required: bool = False
+    several: bool = False
+    """Whether more than one word may stand there."""
     goes_on: str = stopping.AGAIN
 
 
@@ -52,25 +53,27 @@ def _pipeline(given: Given, environment: Environment) -> int:
     from brittle.commands import pipeline
 
     started = time.time()
+    sparse = given.pop("only_what_is_there", False)
     settings = resolve(pipeline.PipelineSettings, given, environment)
     own = {field.name for field in fields_of(pipeline.PipelineSettings)}
-    report, failures = pipeline.run(settings, given={key: value for key, value in given.items() if key not in own})
+    others = {key: value for key, value in given.items() if key not in own}
+    report, failures = pipeline.run(settings, given=others, sparse=sparse)
     print()
-    for line in pipeline.summary_of(report):
+    for line in pipeline.answers(report, settings, others, sparse):
         print(line)
-    print(f"\nreport: {report.resolve()}  ({time.time() - started:.0f} s)")
+    print(f"\nnext: uv run brittle signature {report.parent}  (every measure beside its controls)")
+    print(f"report: {report.resolve()}  ({time.time() - started:.0f} s)")
     for failure in failures:
-        print(f"no result: {failure.diagnostic} of {failure.where}: {failure.reason}", file=sys.stderr)
+        progress.error(f"no result: {failure.diagnostic} of {failure.where}: {failure.reason}")
     return 1 if failures else 0
 
 
 def _compare(given: Given, environment: Environment) -> int:
-    models = references_in(given.pop("models", None) or "", "models")
+    named = given.pop("models", None) or ""
+    models = references_in(named if isinstance(named, str) else ",".join(named), "models")
     if len(models) < 2:
-        raise BadInput(
-            "compare needs at least two models with commas between them; the first is compared with the others"
-        )
-    roles = {"filtered": "none", "laboratory": False, "base": models[0]}
+        raise BadInput("compare needs at least two models: brittle compare A B; the first is compared with the others")
+    roles = {"filtered": "none", "laboratory": False, "base": models[0], "only_what_is_there": True}
     others = []
     for model in models[1:]:  # the laboratory's own references play their own parts
         part = {"laboratory:filtered": "filtered", "laboratory:retrained": "control"}.get(model.partition("@")[0])
@@ -122,7 +125,10 @@ def _diagnose(given: Given, environment: Environment) -> int:
     from brittle.commands import diagnose
 
     name = given.pop("name")
-    folder = diagnose.diagnose(name, resolve(diagnose.DiagnoseSettings, given, environment), given, environment)
+    settings = resolve(diagnose.DiagnoseSettings, given, environment)
+    folder = diagnose.diagnose(name, settings, given, environment)
+    for line in diagnose.answer(folder, settings):
+        print(line)
     print(f"-> {folder}")
     return 0
 
@@ -256,7 +262,7 @@ KEPT = "what is finished is kept, and the same command goes on with the rest"
 COMMANDS: dict[str, Command] = {
     "demo": Command("the main job in the embedded laboratory: make, diagnose, attack, report", _demo, lambda: [(DemoSettings, {})], goes_on=KEPT),
     "pipeline": Command("compare models, attack them, write the report (experiment/pipeline.sh)", _pipeline, _pipeline_settings, goes_on=KEPT),
-    "compare": Command("diagnose the first of several models against each of the others", _compare, _pipeline_settings, "models", "references with commas between them: the base, then the others", True, goes_on=KEPT),
+    "compare": Command("diagnose the first of several models against each of the others", _compare, _pipeline_settings, "models", "references with spaces or commas between them: the base, then the others", True, True, goes_on=KEPT),
     "unlearn": Command("make an unlearned model (unlearn/unlearn.py)", _unlearn, _unlearn_settings),
     "diagnose": Command("run one diagnostic by name", _diagnose, _diagnose_settings, "name", "see: brittle diagnostics", True),
     "attack": Command("attack models and measure what comes back", _attack, _attack_settings, goes_on=KEPT),

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brittle import discovery
+from brittle import discovery, progress
 from brittle.commands.diagnose import DiagnoseSettings
 from brittle.data.corpora import read_texts, text_column
-from brittle.data.files import say
 from brittle.data.multiple_choice import answers_from
 from brittle.evaluation.question_forms import question_template
 from brittle.runs import attack, attack_checks, laboratory_models, roles
@@ -89,7 +88,7 @@ def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
     field = prepare(shown.worded, **_texts(settings, reference))
     if settings.forget_text or settings.retain_text or settings.benign_text:
         for note in field.notes:
-            say(note)
+            progress.say(note, once=True)
     attack_checks.check_settings(ready, attack_checks.facts_of(field, [there.get(text, text) for text, _ in parts]))
     arms = [Arm(there.get(text) or laboratory_models.find(text), role) for text, role in parts]
     base = next((arm.located for arm in arms if arm.role == "base"), None)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brittle import discovery
+from brittle import discovery, progress
 from brittle.commands.pipeline_settings import PipelineSettings
 from brittle.data.corpora import text_column
 from brittle.data.multiple_choice import answers_from
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.evaluation.question_forms import num_questions, question_format, question_template
 from brittle.models.references import Located
-from brittle.records import digest_of_file
+from brittle.records import digest_of_file, read_record
 from brittle.runs import laboratory_models
 from brittle.runs.chosen import check_layers, chosen, flag, from_environment, refuse_unknown
 from brittle.runs.diagnosis import Comparison
@@ -99,8 +98,25 @@ def diagnose(
     folder = carry_out(session, settings, [str(getattr(settings, key)) for key in names], needs)
     session.raise_failures()
     for key in sorted(unread(scope, needs) & given.keys()):
-        print(f"note: {name} does not read {flag(key)}", file=sys.stderr)
+        progress.say(f"note: {name} does not read {flag(key)}")
     return session.place(folder, name)
+
+
+def answer(folder: Path, settings: DiagnoseSettings) -> list[str]:
+    """What a finished diagnostic found, what to compare it with and how to read it, then the next step."""
+    from brittle.views import step_answers
+
+    name = str((read_record(folder) or {}).get("kind"))
+    lines = [f"{name}:", *step_answers.answer(folder, name)]
+    if settings.model_a and settings.model_b:
+        step = f"brittle compare {settings.model_a} {settings.model_b} --outroot {settings.outroot}"
+        return [*lines, f"next: uv run {step}  (all that your data allow, and a report)"]
+    if settings.model:
+        return [
+            *lines,
+            f"next: uv run brittle diagnose {name} --model OTHER, of the base and of a model to compare with",
+        ]
+    return [*lines, f"next: see the figures and tables in {folder}"]
 
 
 def unread(scope: str, needs: Collection[str]) -> set[str]:

@@ -11,15 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from brittle import discovery
+from brittle import discovery, progress
 from brittle.attacks import relearning
 from brittle.commands.pipeline_settings import PipelineSettings
-from brittle.data.files import say
 from brittle.models.references import Located, locate
 from brittle.records import check_file
-from brittle.runs import attack, job, laboratory_models, roles, stages, unlearning
+from brittle.runs import attack, available, job, laboratory_models, roles, stages, unlearning
 from brittle.runs.attack_checks import check_arms, check_settings, facts_of
 from brittle.runs.attack_material import prepare
 from brittle.runs.chosen import check_layers, chosen
@@ -36,11 +33,15 @@ ROLE_ORDER = ("base", "filtered", "retrained", "unlearned")
 
 
 def run(
-    settings: PipelineSettings, attack_settings: Any = None, given: Mapping[str, Any] | None = None
+    settings: PipelineSettings,
+    attack_settings: Any = None,
+    given: Mapping[str, Any] | None = None,
+    sparse: bool = False,
 ) -> tuple[Path, list[Failure]]:
     """Carry out the whole job; returns the report's path and what gave no result.
 
-    ``given`` are settings of diagnostics by name. What can be refused is refused before any work.
+    ``given`` are settings of diagnostics by name. ``sparse``: texts and questions that are not named are not fetched
+    from the hub, and what would read them does not run. What can be refused is refused before any work.
     """
     attack_settings = attack_settings or relearning.Settings()
     settings.check_laboratory()
@@ -52,10 +53,12 @@ def run(
     attacked = settings.laboratory or settings.enable_attacks
     if attacked:
         attack.check_needs(attacks, settings.base or "the documented base")
-    arms, attack_texts, material = (_laboratory if settings.laboratory else _models)(settings, overrides)
+    sparse = sparse and is_sparse(settings)
+    arms, attack_texts, material = (_laboratory if settings.laboratory else _models)(settings, overrides, sparse)
+    only = available.possible(overrides, available.kinds(settings)) if sparse else ()
     session = Comparison(
         outputs, material, settings.param_device, settings.param_dtype, settings.activation_device,
-        settings.activation_dtype, settings.force, overrides, random=settings.random_control,
+        settings.activation_dtype, settings.force, overrides, only, random=settings.random_control,
         control=next((arm.located for arm in arms if arm.role == "retrained"), None),
         filtered=next((arm.located for arm in arms if arm.role == "filtered"), None),
     )  # fmt: skip
@@ -69,9 +72,9 @@ def run(
         check_arms(arms)
         check_settings(ready, facts_of(field, [arm.located for arm in arms]))
         for note in () if settings.laboratory else field.notes:
-            say(note)
+            progress.say(note, once=True)
     for flag, reader in settings.unread().items():
-        say(f"note: {flag} is read with {reader} only")
+        progress.say(f"note: {flag} is read with {reader} only")
     roles.describe(outputs, arms, pairs)
     _compare(session, arms, pairs)
     if field:
@@ -90,12 +93,12 @@ def _compare(session: Comparison, arms: Sequence[Arm], pairs: Sequence[tuple[Loc
     parts: list[tuple[Located, ...]] = []
     for arm in sorted(arms, key=lambda arm: arm.role != "retrained"):  # the control stands beside the others
         parts += [(a, b) for a, b in pairs if b == arm.located] + [(arm.located,)]
-    with tqdm(total=len(parts), desc="comparisons", unit="part", disable=None) as bar:
+    with progress.work("comparisons", len(parts), "part") as bar:
         for number, part in enumerate(parts):
-            bar.set_postfix_str(" → ".join(model.name for model in part))
+            bar.tell(" → ".join(model.name for model in part))
             session.pair(*part) if len(part) > 1 else session.model(*part)
             session.forget_loaded(keep=[model for later in parts[number + 1 :] for model in later])
-            bar.update(1)
+            bar.update()
 
 
 def _pair_alone(settings: PipelineSettings) -> PipelineSettings:
@@ -124,7 +127,7 @@ def check(settings: PipelineSettings, overrides: Mapping[str, Any]) -> None:
 
 
 def _laboratory(
-    settings: PipelineSettings, overrides: Mapping[str, Any]
+    settings: PipelineSettings, overrides: Mapping[str, Any], _sparse: bool
 ) -> tuple[list[Arm], Mapping[str, Sequence[str]], Material]:
     """Build the laboratory and its unlearned models."""
     names = names_in(settings.methods, "--methods")
@@ -144,7 +147,7 @@ def _laboratory(
 
 
 def _models(
-    settings: PipelineSettings, overrides: Mapping[str, Any]
+    settings: PipelineSettings, overrides: Mapping[str, Any], sparse: bool
 ) -> tuple[list[Arm], Mapping[str, Sequence[str]], Material]:
     """Locate the named models and read texts and questions."""
     unlearned = references_in(settings.reference("unlearned"), "--unlearned")
@@ -156,8 +159,10 @@ def _models(
         named.append((settings.reference("cb_only"), "unlearned"))
     files = settings.forget_text, settings.retain_text, settings.benign_text
     own = laboratory.behind(named[0][0])
-    texts = texts_of(own, *files, settings.text_column)
-    asked = questions_of(own, settings)
+    if sparse:
+        material = available.material(settings)
+    else:
+        material = Material(texts_of(own, *files, settings.text_column), *questions_of(own, settings))
     arms = [Arm(laboratory_models.find(text), role) for text, role in named if text and text != "none"]
     digests = [arm.located.digest for arm in arms]
     if twice := next((arm for number, arm in enumerate(arms) if arm.located.digest in digests[:number]), None):
@@ -166,10 +171,10 @@ def _models(
             f"{twice.role} {twice.located.text} is the same model as {first.role} {first.located.text}; name each once"
         )
     check_layers(overrides, (), *(arm.located for arm in arms))
-    attack_texts: Mapping[str, Sequence[str]] = {"retain": texts["retain"], "benign": texts.get("benign", ())}
+    attack_texts: Mapping[str, Sequence[str]] = {side: material.texts.get(side, ()) for side in ("retain", "benign")}
     if own and not any(files):
         attack_texts = own.attack_texts()
-    return arms, attack_texts, Material(texts, *asked)
+    return arms, attack_texts, material
 
 
 def _pairs(settings: PipelineSettings, arms: Sequence[Arm]) -> list[tuple[Located, Located]]:
@@ -194,8 +199,41 @@ def _overrides(settings: PipelineSettings, seeds: Sequence[int], given: Mapping[
     return overrides | dict(given)
 
 
-def summary_of(report: Path) -> list[str]:
-    """The report's ten lines."""
-    from brittle.views.report import gather, summary_lines
+def is_sparse(settings: PipelineSettings) -> bool:
+    """Whether a comparison may leave out what no data was named for: no laboratory brings any and no attack needs it."""
+    return not (settings.laboratory or settings.enable_attacks or laboratory.behind(settings.reference("base")))
 
-    return summary_lines(gather(report.parent))
+
+def answers(report: Path, settings: PipelineSettings, given: Mapping[str, Any], sparse: bool = False) -> list[str]:
+    """What the command found: the report's ten lines or, where data are missing, the numbers that need none of it.
+
+    Then what more data would add, and a next step.
+    """
+    from brittle.results.outputs import gather
+    from brittle.views import step_answers
+    from brittle.views.sentences import summary_lines
+
+    settings = _pair_alone(settings)
+    data, there = gather(report.parent), available.kinds(settings)
+    overrides = _overrides(settings, seeds_in(settings.seeds), given)
+    more = available.more_data(overrides, there) if sparse and is_sparse(settings) else []
+    if not more:
+        return summary_lines(data)
+    names = [name for name in available.possible(overrides, there) if name in discovery.plugins("diagnostics")]
+    folders = {comparison.folder: f"{comparison.a} → {comparison.b}" for comparison in data.comparisons}
+    folders |= {model.name: model.name for model in data.models}
+    lines = []
+    for folder, title in folders.items():
+        found = {name: report.parent / folder / name for name in names if (report.parent / folder / name).is_dir()}
+        if found:
+            lines += [
+                f"{title}:",
+                *(line for name, place in found.items() for line in step_answers.headlines(place, name)),
+            ]
+    lines.append(
+        "how to read: beside a model that never saw the data, the same numbers say what removal looks like; report.html"
+    )
+    lines.append("has the figures. A random update of the same size shows what any change of this size would show.")
+    models = [model.reference or model.name for model in data.models]
+    again = f"uv run brittle compare {' '.join(models)} --outroot {settings.outroot}"
+    return [*lines, *more, f"with such data, or --filtered MODEL, the same command adds to what is there: {again}"]

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from brittle.data.files import kind_of, lines_of, read_rows, say, text_of
+from brittle import progress
+from brittle.data.files import kind_of, lines_of, read_rows, text_of
 from brittle.records import write_text
 from brittle.settings import BadInput, setting
 
@@ -39,7 +40,7 @@ def read_texts(path: Path | str, column: str | None = None, limit: int | None = 
             f"{path} holds no text; write it with: brittle create-datasets --laboratory, or name another file"
         )
     if empty := len(found) - len(texts):
-        say(f"{path}: {len(texts)} texts ({empty} empty {'row' if empty == 1 else 'rows'} dropped)")
+        progress.say(f"{path}: {len(texts)} texts ({empty} empty {'row' if empty == 1 else 'rows'} dropped)", once=True)
     return texts[:limit]
 
 

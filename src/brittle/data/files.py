@@ -9,10 +9,8 @@ import json
 import os
 import re
 import stat
-import sys
 import zlib
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +25,6 @@ MOST_ROWS = 20_000_000
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 Row = dict[str, Any]
-
-
-@cache
-def say(line: str) -> None:
-    """Print a line about what was read on standard error, once in a process."""
-    print(line, file=sys.stderr)
 
 
 def kind_of(path: Path) -> str:

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from brittle import progress
 from brittle.data.corpora import hub_rows
-from brittle.data.files import read_rows, say
+from brittle.data.files import read_rows
 from brittle.data.question_rows import choices_and_answer, counted_from_one, short, word
 from brittle.records import write_text
 from brittle.settings import BadInput, setting
@@ -120,7 +121,7 @@ def questions_in(path: Path, rows: Sequence[Mapping[str, Any]], answers_from: in
     first = answers_from or 0
     questions = [question_of(row, path.stem, f"{path}, row {number}", first) for number, row in enumerate(rows, 1)]
     if again := len(questions) - len(set(questions)):
-        say(f"{path}: {len(questions)} questions, {again} of them the same as an earlier one")
+        progress.say(f"{path}: {len(questions)} questions, {again} of them the same as an earlier one", once=True)
     return questions
 
 
@@ -146,7 +147,10 @@ def load_questions(
         with contextlib.suppress(AlikeChoices):
             questions.append(question_of(row, name, f"{name}, row {number}"))
     if left_out := len(rows) - len(questions):
-        say(f"{name}: {len(questions)} questions ({left_out} left out: two choices of one text, or an empty one)")
+        progress.say(
+            f"{name}: {len(questions)} questions ({left_out} left out: two choices of one text, or an empty one)",
+            once=True,
+        )
     if not questions:
         raise BadInput(f"{name} holds no question that can be asked; name a file of questions")
     return questions

@@ -9,11 +9,10 @@ with a front of its own; questions lose their beginning. A text without a token 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
+from brittle import progress
 from brittle.settings import BadInput
 
 PROBE = "The answer is 1."
@@ -82,15 +81,11 @@ def longest_row(model: Any, wanted: int | None = None) -> int:
 def tell_of_cut(what: str, tokens: int, cut: int, longest: int) -> None:
     """One line on stderr where more than 5 % of ``tokens`` lie beyond ``longest`` tokens of their text."""
     if cut > WORTH_A_LINE * tokens:
-        _say_once(
+        progress.say(
             f"{what}: {cut:,} of {tokens:,} tokens ({100 * cut / tokens:.0f} %) lie beyond the first {longest} of their "
-            "text and are not read; split long texts, or raise --max-length as far as the model reads"
+            "text and are not read; split long texts, or raise --max-length as far as the model reads",
+            once=True,
         )
-
-
-@cache
-def _say_once(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 def difference(a: Any, b: Any) -> str | None:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brittle import progress
 from brittle.models.batching import batches_by_length
 from brittle.models.encoding import encode_pieces, longest_row
 from brittle.models.hidden_states import hidden_states, pad, refuse
@@ -89,13 +90,15 @@ def score(
     values = np.full((len(chosen), len(asked), max(len(question.rows) for question in asked)), -np.inf)
     single = [(index, None) for index, question in enumerate(asked) if question.single]
     spelled = [(i, c) for i, question in enumerate(asked) if not question.single for c in range(len(question.rows))]
-    for batch in batches_by_length(loaded.model, single, lambda item: asked[item[0]].start, batch_size):
+    batches = list(batches_by_length(loaded.model, single, lambda item: asked[item[0]].start, batch_size))
+    for batch in progress.over(batches, f"questions to {loaded.name}", "question", len) if batches else ():
         found = _score_single(
             loaded, [asked[index] for index, _ in batch], chosen, prepared.padding, normalise, translate, read
         )
         for row, (index, _) in enumerate(batch):
             values[:, index, : len(asked[index].rows)] = found[row]
-    for batch in batches_by_length(loaded.model, spelled, lambda item: len(asked[item[0]].rows[item[1]]), batch_size):
+    batches = list(batches_by_length(loaded.model, spelled, lambda item: len(asked[item[0]].rows[item[1]]), batch_size))
+    for batch in progress.over(batches, f"answers to questions by {loaded.name}", "answer", len) if batches else ():
         rows = [asked[index].rows[choice] for index, choice in batch]
         starts = [asked[index].start for index, _ in batch]
         found = token_log_probabilities(loaded, rows, starts, chosen, prepared.padding, translate, read)
@@ -116,7 +119,8 @@ def negative_log_likelihood(
     rows = [(index, row) for index, parts in enumerate(pieces) for row in parts if len(row) > 1]
     sums, tokens = np.zeros(len(pieces)), np.zeros(len(pieces))
     last = len(loaded.anatomy.blocks(loaded.model))
-    for batch in batches_by_length(loaded.model, rows, lambda item: len(item[1]), batch_size):
+    batches = list(batches_by_length(loaded.model, rows, lambda item: len(item[1]), batch_size))
+    for batch in progress.over(batches, f"likelihood of texts under {loaded.name}", "row", len):
         chosen = [row for _, row in batch]
         found = token_log_probabilities(loaded, chosen, [1] * len(batch), [last], loaded.tokenizer.pad_token_id)
         for (index, _), values in zip(batch, found):

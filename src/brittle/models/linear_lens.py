@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from brittle import progress
 from brittle.models.hidden_states import hidden_states, pad
 from brittle.models.likelihood import ROWS_AT_ONCE, lens
 from brittle.models.loading import LoadedModel
@@ -66,7 +66,7 @@ def train(
     last = len(loaded.anatomy.blocks(loaded.model))
     orders = [torch.randperm(len(learning), generator=generator).tolist() for _ in range(epochs)]
     rows = [[learning[i] for i in order] for order in orders]
-    for depth in tqdm(range(last), desc=f"linear lens of {loaded.name}", unit="depth", disable=None):
+    for depth in progress.over(range(last), f"linear lens of {loaded.name}", "depth"):
         linear = _learned(loaded, depth, rows, lr, seed, batch_size)
         yield DepthMap(depth, linear, *_divergences(loaded, depth, linear, held_out, batch_size))
     yield DepthMap(last, None, 0.0, 0.0)

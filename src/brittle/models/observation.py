@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from brittle import progress
 from brittle.models.batching import batches_by_length
 from brittle.models.encoding import encode_beginnings, longest_row
 from brittle.models.hidden_states import check_finite, hidden_states, pad
@@ -152,7 +152,8 @@ def observe(
     longest = min(longest_row(each.model, max_length) for each in (model_a, model_b or model_a))
     batches = {split: list(_batches(model_a, split, texts[split], batch_size, longest)) for split in texts}
     for split, parts in batches.items():
-        for indices, input_ids, mask in tqdm(parts, desc=f"activations on {split} texts", unit="batch", disable=None):
+        title = f"activations of {' and '.join(each.name for each in (model_a, model_b) if each)} on {split} texts"
+        for indices, input_ids, mask in progress.over(parts, title, "text", amount=lambda part: len(part[0])):
             with _inputs_of_sites(model_a, sites) as inputs:
                 hidden_a = look(model_a, input_ids, mask)
             hidden_b = None if model_b is None else look(model_b, input_ids, mask)

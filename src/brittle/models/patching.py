@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
-from tqdm import tqdm
 
+from brittle import progress
 from brittle.models import hooks
 from brittle.models.batching import batches_by_length
 from brittle.models.encoding import longest_row
@@ -66,7 +66,7 @@ def answer_log_probabilities(
     padding = recipient.tokenizer.pad_token_id
     parts = list(batches_by_length(recipient.model, items, lambda item: len(item[1][0]), batch_size))
     name = f"{donor.name} in {recipient.name}" if donor else recipient.name
-    for part in tqdm(parts, desc=f"answers of {name}", unit="batch", disable=None):
+    for part in progress.over(parts, f"answers of {name}", "question", len):
         places, tokens = [place for place, _ in part], [row for _, (row, _) in part]
         starts = [start for _, (_, start) in part]
         states = [] if donor is None else hidden_states(donor, *pad(tokens, padding), depths)

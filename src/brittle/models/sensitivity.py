@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
+from brittle import progress
 from brittle.models.encoding import encode_beginnings, longest_row
 from brittle.models.loading import LoadedModel
 from brittle.models.perturbation import Plan, Responses, digest_of, respond
@@ -121,7 +121,7 @@ def _respond_to_all(
     }
     missing = [place for place, key in keys.items() if key not in known]
     with in_float32(loaded.model) if missing else contextlib.nullcontext():
-        for split, index in tqdm(missing, desc=f"noise on {loaded.name}", unit="text", disable=None):
+        for split, index in progress.over(missing, f"noise on {loaded.name}", "text"):
             known[keys[split, index]] = respond(loaded, rows[split][index], index, plan)
     return {place: known[key] for place, key in keys.items()}
 

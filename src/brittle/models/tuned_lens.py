@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from brittle import progress
 from brittle.models.encoding import encode_beginnings, longest_row
 from brittle.models.hidden_states import hidden_states, pad
 from brittle.models.likelihood import ROWS_AT_ONCE, lens
@@ -73,7 +73,7 @@ def train(
     optimizer = torch.optim.Adam([weight for each in current for weight in each.parameters()], lr=lr)
     steps = epochs * -(-len(learning) // batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / max(1, steps))
-    with tqdm(total=steps, desc=f"tuned lens of {loaded.name}", unit="step", disable=None) as progress:
+    with progress.work(f"tuned lens of {loaded.name}", steps) as learned:
         for _ in range(epochs):
             shuffled = [learning[i] for i in torch.randperm(len(learning), generator=generator).tolist()]
             for states, final in _batches(loaded, shuffled, batch_size):
@@ -81,7 +81,7 @@ def train(
                 _learn(loaded, current, states, final)
                 optimizer.step()
                 schedule.step()
-                progress.update()
+                learned.update()
             for depth, found in enumerate(_held_out(loaded, current, _batches(loaded, held_out, batch_size))):
                 if found < smallest[depth]:
                     smallest[depth] = found

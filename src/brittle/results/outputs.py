@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 
 import pandas
 
+from brittle import progress
 from brittle.contracts import ROLES
 from brittle.records import RECORD
 from brittle.results import attack_kinds, forms
@@ -99,7 +99,7 @@ class ReportData:
     def say_left_out(self) -> None:
         """Name on standard error what could not be read."""
         for line in self.left_out:
-            print(f"left out: {line}", file=sys.stderr)
+            progress.say(f"left out: {line}")
 
     def model(self, name: str) -> ModelResult:
         """The model of that name."""

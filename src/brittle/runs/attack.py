@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from brittle import discovery
+from brittle import discovery, progress
 from brittle.models.references import Located
 from brittle.records import (
     RECORD,
@@ -172,5 +171,5 @@ def _older(path: Path) -> Any:
     if reader.left_out:
         aside = next(p for n in itertools.count(1) if not (p := path.with_name(f"{path.stem}.kept-{n}.csv")).exists())
         path.rename(aside)
-        print(f"{reader.left_out[0]}: the file was kept as {aside.name}", file=sys.stderr)
+        progress.say(f"{reader.left_out[0]}: the file was kept as {aside.name}")
     return rows

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from brittle import discovery, source
+from brittle import discovery, records, source
 from brittle.contracts import MATCHED_T, AttackTarget, Diverged, Evaluation, RecoveryPoint
 from brittle.data.multiple_choice import Question
 from brittle.models.references import Located
@@ -85,6 +85,7 @@ class Run:
         from brittle.models.loading import load
         from brittle.runs.attack_trajectory import Trajectory
 
+        began = records.clock()
         device = "auto" if device_type() == "cuda" else "cpu"
         loaded = load(self.arm.located, device, "fp32")
         base = load(self.base, device, "fp32") if self.base else None
@@ -96,6 +97,7 @@ class Run:
             self.field.benign_texts, self.field.questions,
         )  # fmt: skip
         with writing(self.folder, self.identity) as draft:
+            draft.took(records.clock() - began)
             evaluations = self.plugin.load().attack(self.settings, target, self.seed, tick)
             draft.table("recovery", [dataclasses.asdict(self._point(evaluation)) for evaluation in evaluations])
             learned = (evaluation for evaluation in evaluations if evaluation.accuracy["t"] >= MATCHED_T)

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brittle import source
+from brittle import progress, source
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.models.references import Located
 from brittle.records import Identity, fingerprint, is_complete, writing
@@ -239,6 +239,8 @@ class Comparison:
             listener.guard(self._write, listener, folder, title, beside)
             if listener.problem is not None:
                 self.failures.append(Failure(listener.identity.kind, title, listener.problem))
+        if done := [listener.identity.kind for listener in listeners if listener.problem is None]:
+            progress.step(f"{title}: measured {', '.join(done)}")
 
     def _write(self, listener: observations.Listener, folder: Path, title: str, beside: Path | None) -> None:
         from brittle.figures.declared import write_declared
@@ -250,6 +252,7 @@ class Comparison:
         tables, summary = controls.joined(own, module.FIGURES, {"random": random, "retrained": retrained})
         with writing(self.place(folder, name), listener.identity) as draft:
             draft.note(**listener.notes)
+            draft.took(listener.time.seconds, listener.time.shared, listener.time.shared_with)
             controls.write(draft, tables, module.FIGURES)
             if random is not None:
                 (draft.folder / "controls" / "random").mkdir(parents=True)

@@ -21,8 +21,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from tqdm import tqdm
-
+from brittle import progress
 from brittle.settings import BadInput
 
 Tick = Callable[[int], None]
@@ -61,13 +60,13 @@ def run(jobs: Sequence[Job], title: str, unit: str = "step", workers: int | None
         return []
     total = sum(job.size for job in jobs)
     crew = Crew(jobs, title)
-    with tqdm(total=total, desc=title, unit=unit, dynamic_ncols=True) as bar:
+    with progress.work(title, total, unit) as bar:
         try:
             for _ in range(min(len(jobs), workers or os.cpu_count() or 1)):
                 crew.workers.append(Worker(_start()))
             while len(crew.results) < len(jobs):
-                bar.update(min(crew.listen(), total - bar.n))
-            bar.update(total - bar.n)
+                bar.update(min(crew.listen(), total - bar.done))
+            bar.update(total - bar.done)
         finally:
             crew.end()
     return [crew.results[number] for number in range(len(jobs))]
@@ -92,6 +91,9 @@ class Crew:
                 kind, content = pickle.loads(worker.connection.recv_bytes())
                 if kind == "tick":
                     ticks += content
+                    continue
+                if kind == "said":
+                    progress.relayed(*content)
                     continue
                 if kind == "failed":
                     raise content

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from brittle import source
+from brittle import progress, source
 from brittle.contracts import OBSERVATIONS, Findings
 from brittle.mathematics.storage import Storage
 from brittle.records import Identity
 from brittle.runs import controls
+from brittle.runs.work_time import WorkTime, working
 from brittle.settings import BadInput
 
 PASSES = {
@@ -45,6 +46,11 @@ class Listener:
     results: dict[str, Findings] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     """What its record says of what it was shown."""
+    time: WorkTime = field(init=False)
+    """What it took."""
+
+    def __post_init__(self) -> None:
+        self.time = WorkTime(self.identity.kind if self.identity else "")
 
     def begin(self, random: bool) -> None:
         """Make the fitters."""
@@ -55,7 +61,8 @@ class Listener:
         """Do the work unless something went wrong before; keep what goes wrong."""
         if self.problem is None:
             try:
-                return work(*arguments)
+                with working(self.time):
+                    return work(*arguments)
             except Exception as problem:  # one diagnostic's trouble; the session lists it and goes on
                 self.problem = problem
         return None
@@ -94,9 +101,10 @@ def wanting(listeners: Iterable[Listener], kind: str) -> list[Listener]:
 
 
 def all_fail_together(listeners: Sequence[Listener], work: Callable[[], Any]) -> None:
-    """Run a pass; what breaks the pass itself is every listener's problem."""
+    """Run a pass; what breaks the pass itself is every listener's problem, and what it takes is every listener's time."""
     try:
-        work()
+        with working(*(listener.time for listener in listeners)):
+            work()
     except Exception as problem:  # listed by the session, which goes on with the next pass
         for listener in listeners:
             listener.problem = listener.problem or problem
@@ -106,18 +114,21 @@ def weights(listeners: Sequence[Listener], a: Path, b: Path, devices: Sequence[s
     """Every pair of matrices to every listener, and the base with a random change of the same size to its control."""
     from brittle.models.checkpoints import matrix_names, matrix_pairs
 
+    names = matrix_names(a)
     for listener in listeners:
         for fitter in (listener.fitter, listener.control):
             if hasattr(fitter, "expect"):
-                listener.guard(fitter.expect, matrix_names(a))
+                listener.guard(fitter.expect, names)
     everything = [listener for listener in listeners if getattr(listener.module, "EVERY_PARAMETER", False)]
     storage = Storage()
-    for pair in matrix_pairs(a, b, devices, dtype, everything=bool(everything)):
-        storage.update(pair)
-        shown = listeners if pair.layer >= 0 else everything
-        Feed(shown).update(pair)
-        if any(listener.control is not None for listener in shown):
-            Feed(shown, "control").update(controls.random_pair(pair))
+    with progress.work(f"weights of {a.name} and {b.name}", len(names), "matrix") as bar:
+        for pair in matrix_pairs(a, b, devices, dtype, everything=bool(everything)):
+            storage.update(pair)
+            shown = listeners if pair.layer >= 0 else everything
+            Feed(shown).update(pair)
+            if any(listener.control is not None for listener in shown):
+                Feed(shown, "control").update(controls.random_pair(pair))
+            bar.update(pair.layer >= 0)
     for listener in listeners:
         listener.notes |= storage.finish()
 
@@ -137,9 +148,12 @@ def activations(
         sites = sorted({site for each in members for site in getattr(each.module, "SITES", ())})
         size = max(each.settings.batch_size for each in members)
         chosen = {split: list(part)[:most] for split, part in texts.items()}
-        observe(a, b, chosen, [Feed(members)], size, length, sites=sites)
-        if moved is not None:
-            observe(a, moved, chosen, [Feed(members, "control")], size, length, sites=sites)
+        with working(*(each.time for each in members)):
+            observe(a, b, chosen, [Feed(members)], size, length, sites=sites)
+        controlled = [each for each in members if each.control is not None]
+        if moved is not None and controlled:
+            with working(*(each.time for each in controlled)):
+                observe(a, moved, chosen, [Feed(controlled, "control")], size, length, sites=sites)
 
 
 def sensitivity(
@@ -151,10 +165,11 @@ def sensitivity(
 
     chosen = {split: texts[split] for split in ("forget", "retain") if split in texts}
     for listener in listeners:
-        observe_sensitivity(a, b, chosen, [Feed([listener])], listener.settings, known)
-        if listener.control is not None:
-            moved = controls.random_model(a, b)
-            observe_sensitivity(a, moved, chosen, [Feed([listener], "control")], listener.settings, known)
+        with working(listener.time):
+            observe_sensitivity(a, b, chosen, [Feed([listener])], listener.settings, known)
+            if listener.control is not None:
+                moved = controls.random_model(a, b)
+                observe_sensitivity(a, moved, chosen, [Feed([listener], "control")], listener.settings, known)
 
 
 def questions(listener: Listener, load: Callable[[Located], LoadedModel], located: Located, material: Material) -> None:
@@ -174,23 +189,24 @@ def patches(
     from brittle.models.patching import PatchObservation, answer_log_probabilities, answer_rows
 
     for listener in listeners:
-        settings = listener.settings
-        rows = answer_rows(a, asked[: settings.max_samples], settings.max_length)
+        with working(listener.time):
+            settings = listener.settings
+            rows = answer_rows(a, asked[: settings.max_samples], settings.max_length)
 
-        def found(digest: str | None, donor: Callable[[], LoadedModel | None]) -> Any:
-            key = (a.digest, digest, settings.max_length, tuple(rows))  # noqa: B023 (called in this turn of the loop)
-            if key not in known:
-                known[key] = answer_log_probabilities(a, donor(), rows, settings.batch_size)  # noqa: B023
-            return known[key]
+            def found(digest: str | None, donor: Callable[[], LoadedModel | None]) -> Any:
+                key = (a.digest, digest, settings.max_length, tuple(rows))  # noqa: B023 (called in this turn of the loop)
+                if key not in known:
+                    known[key] = answer_log_probabilities(a, donor(), rows, settings.batch_size)  # noqa: B023
+                return known[key]
 
-        clean = found(None, lambda: None)[0]
-        yardstick = found(filtered.digest, lambda: load(filtered)) if filtered else None
-        for side in ("fitter", "control"):
-            if getattr(listener, side) is not None:
-                donor = b if side == "fitter" else controls.random_model(a, b)
-                patched = found(donor.digest, lambda donor=donor: donor)  # type: ignore[misc]
-                names = a.name, donor.name, filtered.name if filtered else ""
-                Feed([listener], side).update(PatchObservation(tuple(rows), clean, patched, yardstick, *names))
+            clean = found(None, lambda: None)[0]
+            yardstick = found(filtered.digest, lambda: load(filtered)) if filtered else None
+            for side in ("fitter", "control"):
+                if getattr(listener, side) is not None:
+                    donor = b if side == "fitter" else controls.random_model(a, b)
+                    patched = found(donor.digest, lambda donor=donor: donor)  # type: ignore[misc]
+                    names = a.name, donor.name, filtered.name if filtered else ""
+                    Feed([listener], side).update(PatchObservation(tuple(rows), clean, patched, yardstick, *names))
 
 
 def enough(texts: MutableMapping[str, Sequence[str]]) -> None:

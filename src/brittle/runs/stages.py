@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import functools
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brittle import tracking
+from brittle import progress, tracking
 from brittle.places import read_summary
 from brittle.records import (
     RECORD,
@@ -76,7 +75,7 @@ def own_record(chosen: Plan) -> dict[str, Any] | None:
     different = unlearning_identity.differences(record, chosen.identity)
     if different == [unlearning_identity.WORDS["source"]] and not chosen.make.strict:
         _say_once(
-            f"note: {chosen.folder} was made by other code of Brittle; it counts as this run (--strict: it does not)"
+            f"note: {chosen.folder} was made by other code of Brittle; it counts as this run (--strict: it does not)",
         )
         different = []
     if different and not chosen.make.force:
@@ -90,7 +89,7 @@ def own_record(chosen: Plan) -> dict[str, Any] | None:
 
 @functools.cache
 def _say_once(line: str) -> None:
-    print(line, file=sys.stderr)
+    progress.say(line)
 
 
 def heavy_files(folder: Path) -> list[Path]:

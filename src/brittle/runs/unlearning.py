@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from brittle import leases, places, tracking
+from brittle import leases, places, progress, tracking
 from brittle.records import Draft, Identity, check_place, parents_of, read_record, write_json, writing
 from brittle.runs import evaluation, stages
 from brittle.runs.unlearning_plan import Plan, plan, planned_steps, process
@@ -31,10 +30,9 @@ def finish(chosen: Plan) -> Path:
     if stages.REMOVAL in left and evaluated:
         _drop_weights(chosen.folder)
     elif stages.REMOVAL in left:
-        print(
+        progress.say(
             f"the weights stay in {chosen.folder}, because they were not evaluated; the same command finishes that, or "
-            "with --no-eval (NO_EVAL=1) deletes them unevaluated",
-            file=sys.stderr,
+            "with --no-eval (NO_EVAL=1) deletes them unevaluated"
         )
     return chosen.folder
 
@@ -55,7 +53,7 @@ def _evaluate(chosen: Plan) -> bool:
         else:
             _benchmark(chosen)
     except BadInput as problem:
-        print(f"not evaluated: {problem}. Later: the same command", file=sys.stderr)
+        progress.say(f"not evaluated: {problem}. Later: the same command")
         return False
     stages.amend(chosen.folder, uploaded=None)
     return True

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
+from brittle import progress
 from brittle.models.adapters import add_adapters
 from brittle.models.anatomy import COMPONENTS, Anatomy
 from brittle.models.devices import mixed_precision, resolve_device
@@ -67,9 +67,7 @@ def unlearn(
         print(memory.plan(run.loaded.model, training, chosen.needs.initial_weights))
     terms: list[dict[str, float]] = []
     passed = 0 if SHARDED else checkpoints.taken()
-    with tqdm(
-        total=steps, initial=passed, desc=f"unlearning ({chosen.make.method})", unit="step", disable=tick is not None
-    ) as bar:
+    with progress.work(f"unlearning ({chosen.make.method})", steps, done=passed) as bar:
         loop = LoopSettings(
             steps, training.lr, training.optimizer, weight_decay=training.weight_decay, grad_clip=training.grad_clip,
             mixed_precision=precision, seed=training.seed, deterministic=training.deterministic,
@@ -201,7 +199,7 @@ class Watch:
         model.train()
         if collapsed(self.before, terms) and not self.warned:
             self.warned = True
-            tqdm.write(
+            progress.say(
                 f"step {number}: the retain likelihood collapsed ({self.before['retain_nll']:.2f} -> "
                 f"{terms['retain_nll']:.2f} nats per token); lower --lr or give the retain term more weight"
             )

@@ -20,7 +20,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from brittle import leases, tracking
+from brittle import leases, progress, tracking
 from brittle.records import forget_peak_memory
 from brittle.settings import BadInput
 
@@ -80,6 +80,7 @@ def work(descriptor: int) -> None:
     threading.Thread(target=_end_when_told, daemon=True).start()
     threading.Thread(target=_end_when_alone, args=(os.getppid(),), daemon=True).start()
     connection = Connection(descriptor)
+    progress.in_worker(lambda *said: connection.send_bytes(pickle.dumps(("said", said))))
     try:
         environment, path, folder = pickle.loads(connection.recv_bytes())
     except EOFError:

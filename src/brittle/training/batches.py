@@ -8,7 +8,6 @@ shorter of the two never truncates the other.
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from brittle import progress
 from brittle.models.encoding import WORTH_A_LINE, check_room, front_of, split, tell_of_cut, without_front
 from brittle.settings import BadInput
 
@@ -77,10 +77,9 @@ def tokenise(
     examples, reading = read(tokenizer, texts, max_length, loss_tokens, marker, prefix, long_texts)
     tell_of_cut(what, reading.tokens, reading.cut, max_length)
     if reading.unread > WORTH_A_LINE * reading.texts:
-        print(
+        progress.say(
             f"{what}: {reading.unread:,} of {reading.texts:,} have no token to predict within {max_length} tokens and are "
-            "left out; raise --max-length, or keep them whole with --long-texts chunk",
-            file=sys.stderr,
+            "left out; raise --max-length, or keep them whole with --long-texts chunk"
         )
     return examples
 

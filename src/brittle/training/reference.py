@@ -15,9 +15,8 @@ from typing import Any
 import numpy
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from brittle import leases, source
+from brittle import leases, progress, source
 from brittle.models.anatomy import Anatomy
 from brittle.records import Identity, is_complete, parents_of, writing
 from brittle.settings import home
@@ -120,7 +119,7 @@ def _write_log_probabilities(
     folder: Path, model: nn.Module, split: str, examples: Sequence[Example], padding: int, device: str, batch_size: int
 ) -> None:
     sums = []
-    for first in tqdm(range(0, len(examples), batch_size), desc=f"reference likelihoods ({split})", leave=False):
+    for first in progress.over(range(0, len(examples), batch_size), f"reference likelihoods ({split})", "batch"):
         positions = list(range(first, min(first + batch_size, len(examples))))
         batch = collate(examples, positions, padding).to(device)
         losses = Step(model, {split: batch}, totals_of([{split: batch}])).token_losses(split)
@@ -135,7 +134,7 @@ def _write_states(
     total = sum(len(example.tokens) for example in examples)
     arrays: dict[int, numpy.memmap] = {}
     position = 0
-    for first in tqdm(range(0, len(examples), batch_size), desc=f"reference states ({split})", leave=False):
+    for first in progress.over(range(0, len(examples), batch_size), f"reference states ({split})", "batch"):
         positions = list(range(first, min(first + batch_size, len(examples))))
         batch = collate(examples, positions, padding).to(device)
         step = Step(model, {split: batch}, totals_of([{split: batch}]), anatomy=anatomy)
