@@ -36,12 +36,17 @@ LEGEND_CHARACTERS = 60
 
 @contextlib.contextmanager
 def canvas(panels: int, height: float = PANEL_HEIGHT, share_x: bool = True) -> Iterator[tuple[Canvas, list[Axes]]]:
-    """An empty figure in the house style with panels one under the other; draw inside the block."""
+    """An empty figure in the house style with panels one under the other; draw inside the block.
+
+    At its end the figure is laid out, once: what is saved afterwards is only rendered.
+    """
     with matplotlib.rc_context(style.PARAMETERS):
         drawing = Canvas(figsize=(style.WIDTH, height * panels + 0.7), layout="constrained")
         FigureCanvasAgg(drawing)
         axes = drawing.subplots(panels, 1, sharex=share_x, squeeze=False)
         yield drawing, list(axes[:, 0])
+        drawing.draw_without_rendering()
+        drawing.set_layout_engine("none")
 
 
 def legend_above(axis: Axes, columns: int = 3) -> None:
@@ -76,7 +81,6 @@ def draw(figure: Figure, table: pandas.DataFrame, subtitle: str = "") -> Canvas 
         heading = figure.title + (f"\n{subtitle}" if subtitle else "")
         drawing.suptitle(_wrapped(heading, 62), x=0.01, ha="left", fontsize=10.5)
         drawing.supxlabel(_wrapped(figure.reading, 76), x=0.01, ha="left", fontsize=8, color="#444444")
-        drawing.canvas.draw()
     return drawing
 
 

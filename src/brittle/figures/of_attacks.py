@@ -31,7 +31,6 @@ def recovery_figure(data: ReportData, attack: str) -> Canvas | None:
         axes[0].axhline(MATCHED_T, color=style.REFERENCE, linestyle=":", linewidth=1)
         legend_above(axes[0])
         axes[-1].set_xlabel("optimizer steps of the attack")
-        drawing.canvas.draw()
     return drawing
 
 
@@ -48,7 +47,6 @@ def few_texts_figure(data: ReportData, attack: str) -> Canvas | None:
         axis.set_ylabel("V, never shown")
         axis.set_xlabel("texts about T that were taught")
         legend_above(axis)
-        drawing.canvas.draw()
     return drawing
 
 
@@ -81,7 +79,6 @@ def path_figure(data: ReportData, attack: str) -> Canvas | None:
             axis.set_ylabel(words)
         legend_above(axes[0])
         axes[-1].set_xlabel("optimizer steps of the attack")
-        drawing.canvas.draw()
     return drawing
 
 
@@ -126,5 +123,4 @@ def matched_figure(data: ReportData, rows: Sequence[MatchedRecovery]) -> Canvas 
         axis.grid(visible=False, axis="y")
         axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
         axis.set_xlabel("V answered once T is learned")
-        drawing.canvas.draw()
     return drawing

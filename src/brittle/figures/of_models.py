@@ -85,7 +85,6 @@ def _by_layer(
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         legend_above(axes[0])
         axes[-1].set_xlabel(below)
-        drawing.canvas.draw()
     return drawing
 
 
