@@ -56,7 +56,7 @@ def page(data: ReportData) -> str:
         style=(TEMPLATE / "style.css").read_text(encoding="utf-8"),
         script=(TEMPLATE / "sort.js").read_text(encoding="utf-8"),
         provenance=provenance(data),
-        models="\n".join(part(data) for part in parts),
+        sections="\n".join(part(data) for part in parts),
     )
 
 
