@@ -14,6 +14,7 @@ from brittle.figures.declared import canvas, legend_above
 from brittle.figures.of_models import accuracy_axis, looks
 from brittle.results.at_matched_t import MATCHED_T, MatchedRecovery, curves
 from brittle.results.outputs import ReportData
+from brittle.results.roles import Role
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,11 +65,11 @@ def path_figure(data: ReportData, attack: str) -> Canvas | None:
         for axis, (column, words) in zip(axes, panels):
             for model in data.models:
                 part = table[table["model"] == model.name].sort_values("step")
-                if model.role in ("base", "retrained") or part.empty:
+                if model.role in (Role.BASE, Role.RETRAINED) or part.empty:
                     continue
                 look, values = known[model.name], part[column]
                 values = values / values.iloc[0] if column == "distance_to_base" else values
-                dashed = "--" if model.role == "filtered" else "-"
+                dashed = "--" if model.role == Role.FILTERED else "-"
                 axis.plot(
                     part["step"], values, dashed, color=look.colour, marker=look.marker, linewidth=look.width,
                     markersize=3.5, label=style.literal(model.label),
@@ -90,7 +91,7 @@ def _curves(axis: Axes, data: ReportData, table: pandas.DataFrame, side: str) ->
         if part.empty:
             continue
         look = known[model.name]
-        dashed = "--" if model.role == "filtered" else "-"
+        dashed = "--" if model.role == Role.FILTERED else "-"
         axis.fill_between(
             part["step"], part[f"low_{side}"], part[f"high_{side}"], color=look.colour, alpha=0.13, linewidth=0
         )
@@ -98,7 +99,7 @@ def _curves(axis: Axes, data: ReportData, table: pandas.DataFrame, side: str) ->
             part["step"], part[f"mean_{side}"], dashed, color=look.colour, marker=look.marker, linewidth=look.width,
             markersize=3.5, label=style.literal(model.label),
         )  # fmt: skip
-    accuracy_axis(axis)
+    accuracy_axis(axis, data.asked[side].chance)
 
 
 def matched_figure(data: ReportData, rows: Sequence[MatchedRecovery]) -> Canvas | None:
@@ -111,7 +112,14 @@ def matched_figure(data: ReportData, rows: Sequence[MatchedRecovery]) -> Canvas 
             if row.chance:
                 axis.barh(place, row.chance.high - row.chance.low, left=row.chance.low, height=0.62, color=style.BAND)
             if row.v is None:
-                axis.text(0.02, place, "never learned T: no control", va="center", fontsize=8.5, color=style.REFERENCE)
+                axis.text(
+                    0.02,
+                    place,
+                    "diverged" if row.diverged else "never learned T: no control",
+                    va="center",
+                    fontsize=8.5,
+                    color=style.REFERENCE,
+                )
                 continue
             look = known[row.model]
             if row.v.low == row.v.low:
