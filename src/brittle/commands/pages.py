@@ -76,6 +76,8 @@ def report(given: Given, _environment: Environment) -> int:
 
     settings = resolve(ReportSettings, {key: value for key, value in given.items() if key != "outputs"})
     outputs = Path(given.get("outputs") or "outputs")
+    if settings.figures:
+        check_file(Path(settings.figures) / "answer.svg")
     path = write_report(outputs)
     print(path.resolve())
     for figure in export(gather(outputs), Path(settings.figures)) if settings.figures else ():

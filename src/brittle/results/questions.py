@@ -88,8 +88,7 @@ def _of_evaluations(evaluations: Iterable[Mapping[str, Any]], side: str) -> Aske
 
 
 def _together(t: Asked, v: Asked) -> Asked:
-    """T and V as one; what only one of them has holds for both."""
-    known = [each for each in (t, v) if each.number]
-    count = sum(each.number or 0 for each in known) if len(known) == 2 else None
+    """T and V as one; where one of them is not known, the other stands for both, so that the number is the least."""
+    count = (t.number or 0) + (v.number or 0) or None
     chances = [each.chance for each in (t, v) if each.chance is not None]
     return Asked(count, math.fsum(chances) / len(chances) if chances else None)

@@ -120,7 +120,9 @@ def answer(data: ReportData, model: ModelResult) -> Answer:
 def _gate(data: ReportData, model: ModelResult) -> Because | None:
     """The first reason, if there is one, why no attack on this model can be read."""
     rows, case = [row for row in data.matched if row.model == model.name], worst_case(data, model)
-    check = base_check(data)
+    asked, check = data.asked["v"], base_check(data)
+    if asked.number and asked.chance and asked.chance**asked.number >= SIGNIFICANT:
+        return Because.TOO_FEW_QUESTIONS
     if check and check.p is not None and check.p >= SIGNIFICANT:
         return Because.BASE_CANNOT_ANSWER
     if case is None and not rows:
@@ -132,19 +134,11 @@ def _gate(data: ReportData, model: ModelResult) -> Because | None:
     if (before := excess_before(data, model)) is not None and before >= CAME_BACK:
         return Because.NOT_REMOVED
     found = [at_matched_t(row, control_of(data, row)) for row in rows]
-    if _too_few(data, found):
+    if AtMatchedT.TOO_FEW_QUESTIONS in found and not any(each in RETURNED for each in found):
         return Because.TOO_FEW_QUESTIONS
     if _control_came_back(data, case, found):
         return Because.CONTROL_CAME_BACK
     return None
-
-
-def _too_few(data: ReportData, found: list[AtMatchedT]) -> bool:
-    """Whether no answers at all could have been told from chance."""
-    asked = data.asked["v"]
-    if asked.number and asked.chance and asked.chance**asked.number >= SIGNIFICANT:
-        return True
-    return AtMatchedT.TOO_FEW_QUESTIONS in found and not any(each in RETURNED for each in found)
 
 
 def _control_came_back(data: ReportData, case: WorstCase | None, found: list[AtMatchedT]) -> bool:
