@@ -13,15 +13,16 @@ import pandas
 import pytest
 import reports_tree
 
-from brittle.results import attack_kinds, attack_paths, verdicts
+from brittle.results import attack_kinds, attack_paths
 from brittle.results.at_strongest import strongest, worst_cases
 from brittle.results.outputs import ReportData, gather
 from brittle.results.signature import write_signature
+from brittle.results.verdicts import Answer, Because, Judgement, answer
 from brittle.views import attack_path, model_verdicts
 from brittle.views.overview import overview
 from brittle.views.report import page, write_report
 from brittle.views.terminal import lines
-from brittle.views.words import median_words
+from brittle.views.words import in_a_word, median_words
 
 
 def rows(attack: str, model: str, role: str, runs: list[list[tuple[float, float, float]]]) -> list[dict[str, Any]]:
@@ -133,8 +134,8 @@ def test_the_page_has_a_section_for_every_reading(data: ReportData) -> None:
 
 def test_verdicts_quote_their_figures(data: ReportData) -> None:
     back, gone = data.of_role("unlearned")
-    assert [verdicts.word(data, model) for model in data.models] == [
-        "reference", "control: not above chance", "reference", "came back", "withstood",
+    assert [in_a_word(data, model) for model in data.models] == [
+        "reference", "control: not above chance", "reference", "came back", "no sign found within the attacks listed",
     ]  # fmt: skip
     assert "answers 27 % of the hazardous questions (base 100 %, filtered 26 %)" in model_verdicts.removed(data, back)
     assert "moved by 0.22 of their norm, block matrices in some 2.0 directions" in model_verdicts.removed(data, back)
@@ -176,7 +177,7 @@ def test_the_overview_is_sortable_and_says_who_got_there(data: ReportData) -> No
 def test_without_a_filtered_model_no_verdict_is_given(finished: Path, tmp_path: Path) -> None:
     found = without(finished, tmp_path, "filtered")
     back = found.of_role("unlearned")[0]
-    assert verdicts.word(found, back) == "no conclusion"
+    assert answer(found, back) == Answer(Judgement.CANNOT_TELL, Because.NO_FILTERED, answer(found, back).attacks)
     assert "cannot be told whether that was hidden or follows from T" in model_verdicts.taught(found, back)[0]
     assert model_verdicts.at_worst(found, back)[0].endswith("without a filtered model this has no control.")
     assert {row.scale for row in found.numbers} == {"before"}
@@ -204,7 +205,7 @@ def test_an_arm_that_never_learned_t_says_nothing_about_v(finished: Path, tmp_pa
     assert model_verdicts.taught(found, model) == [
         "Under relearning it never learned T (best 40 %), which says nothing about V."
     ]
-    assert verdicts.word(found, model) == "no conclusion"
+    assert answer(found, model) == Answer(Judgement.CANNOT_TELL, Because.NEVER_LEARNED_T)
     assert "never learned T" in overview(found) and "The worst case over all attacks" not in page(found)
 
 

@@ -10,11 +10,18 @@ from typing import Any
 import pandas
 import pytest
 
-from brittle.results.at_matched_t import curves, estimate, excess_recovery, matched, reference_of
+from brittle.results.at_matched_t import MatchedRecovery, curves, estimate, matched, reference_of
 from brittle.results.chance import chance_test
-from brittle.results.verdicts import verdict
+from brittle.results.excess import excess_recovery
+from brittle.results.verdicts import at_matched_t
+from brittle.views import words
 
 VALUES = [f"value{number}" for number in range(8)]
+
+
+def verdict(row: MatchedRecovery, filtered: MatchedRecovery | None) -> str:
+    """The judgement in words."""
+    return words.at_matched_t(row, at_matched_t(row, filtered))
 
 
 def points(model: str, role: str, runs: list[list[tuple[int, float, float]]]) -> list[dict[str, Any]]:
@@ -48,7 +55,7 @@ def test_matched_takes_the_first_step_with_t_learned_in_each_seed() -> None:
     slow = [(0, 0.2, 0.2), (10, 0.5, 0.3), (20, 0.96, 0.6), (30, 1.0, 0.8)]
     (row,) = matched(pandas.DataFrame(points("m", "unlearned", [fast, slow])))
     assert row.v and row.last_v and row.best_v
-    assert (row.step, row.learned, row.status) == (15, 2, "learned T")
+    assert (row.step, row.learned, words.learned(row)) == (15, 2, "learned T")
     assert row.v.mean == pytest.approx((0.5 + 0.6) / 2)
     assert row.last_v.mean == pytest.approx((0.7 + 0.8) / 2)
     assert row.best_v.mean == pytest.approx((0.9 + 0.8) / 2)  # a later dip of T does not undo that it was learned
@@ -60,7 +67,7 @@ def test_a_model_that_never_learned_t_is_no_control() -> None:
     never, half = matched(pandas.DataFrame(table))
     assert never.v is None and never.best_t == 0.94
     assert verdict(never, never) == "never learned T: no control"
-    assert half.status == "learned T in 1 of 2 seeds"
+    assert words.learned(half) == "learned T in 1 of 2 seeds"
     assert half.v and half.v.mean == pytest.approx(0.4)
 
 

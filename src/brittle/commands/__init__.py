@@ -19,6 +19,7 @@ from brittle.commands.options import (
     DemoSettings,
     LaboratorySettings,
     MethodsSettings,
+    ReportSettings,
     SignatureSettings,
 )
 from brittle.settings import BadInput, as_dictionary, fields_of, names_in, references_in, resolve
@@ -270,7 +271,7 @@ COMMANDS: dict[str, Command] = {
     "create-datasets": Command("write data/forget.txt and data/retain.txt", _create_datasets, _create_datasets_settings),
     "check-data": Command("say what was understood of a file of texts or questions", _check_data, _check_data_settings, "file", "file of texts or questions (docs/data.md)"),
     "laboratory": Command("build or define a laboratory", _laboratory, lambda: [(LaboratorySettings, {})], goes_on=KEPT),
-    "report": Command("write the report of an outputs folder again", pages.report, positional="outputs", positional_help="folder with results (outputs)"),
+    "report": Command("write the report of an outputs folder again", pages.report, lambda: [(ReportSettings, {})], "outputs", "folder with results (outputs)"),
     "signature": Command("one row per unlearned model: every measure, its controls, what came back", pages.signature, lambda: [(SignatureSettings, {})], "outputs", "folder with results (outputs)"),
     "methods": Command("list, measure and document the unlearning methods", pages.methods, lambda: [(MethodsSettings, {})], goes_on=KEPT),
     "diagnostics": Command("list the diagnostics", pages.listing("diagnostics")),

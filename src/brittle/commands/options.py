@@ -8,6 +8,13 @@ from brittle.settings import LARGEST_SEED, setting
 
 
 @dataclass(frozen=True)
+class ReportSettings:
+    """The report of an outputs folder."""
+
+    figures: str | None = setting(None, "also write the main figures to this folder, as svg, png and csv")
+
+
+@dataclass(frozen=True)
 class SignatureSettings:
     """One row per unlearned model, and a page of all measures."""
 

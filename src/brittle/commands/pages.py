@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery
-from brittle.commands.options import AttacksSettings, MethodsSettings, SignatureSettings
+from brittle.commands.options import AttacksSettings, MethodsSettings, ReportSettings, SignatureSettings
 from brittle.records import check_file
 from brittle.settings import BadInput, resolve, seeds_in
 
@@ -69,11 +69,19 @@ def attacks(given: Given, environment: Environment) -> int:
 
 
 def report(given: Given, _environment: Environment) -> int:
-    """Write the report of an outputs folder again."""
+    """Write the report of an outputs folder again, and its main figures where a folder is named."""
+    from brittle.figures.main import export
+    from brittle.results.outputs import gather
     from brittle.views.report import write_report
 
-    path = write_report(Path(given.get("outputs") or "outputs"))
+    settings = resolve(ReportSettings, {key: value for key, value in given.items() if key != "outputs"})
+    outputs = Path(given.get("outputs") or "outputs")
+    if settings.figures:
+        check_file(Path(settings.figures) / "answer.svg")
+    path = write_report(outputs)
     print(path.resolve())
+    for figure in export(gather(outputs), Path(settings.figures)) if settings.figures else ():
+        print(f"-> {figure}")
     return 0
 
 

@@ -10,7 +10,7 @@ import contextlib
 import io
 import os
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,12 @@ import matplotlib
 import pandas
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
 from brittle import tables
 from brittle.contracts import Figure
-from brittle.figures import bands, style
+from brittle.figures import bands, labels, style
 from brittle.records import replacing
 
 if TYPE_CHECKING:
@@ -36,12 +37,17 @@ LEGEND_CHARACTERS = 60
 
 @contextlib.contextmanager
 def canvas(panels: int, height: float = PANEL_HEIGHT, share_x: bool = True) -> Iterator[tuple[Canvas, list[Axes]]]:
-    """An empty figure in the house style with panels one under the other; draw inside the block."""
+    """An empty figure in the house style with panels one under the other; draw inside the block.
+
+    At its end the figure is laid out, once: what is saved afterwards is only rendered.
+    """
     with matplotlib.rc_context(style.PARAMETERS):
         drawing = Canvas(figsize=(style.WIDTH, height * panels + 0.7), layout="constrained")
         FigureCanvasAgg(drawing)
         axes = drawing.subplots(panels, 1, sharex=share_x, squeeze=False)
         yield drawing, list(axes[:, 0])
+        drawing.draw_without_rendering()
+        drawing.set_layout_engine("none")
 
 
 def legend_above(axis: Axes, columns: int = 3) -> None:
@@ -72,11 +78,11 @@ def draw(figure: Figure, table: pandas.DataFrame, subtitle: str = "") -> Canvas 
         for axis, column in zip(axes, columns, strict=True):
             _panel(axis, figure, table, column)
         legend_above(axes[0])
-        axes[-1].set_xlabel(style.words(figure.x))
-        heading = figure.title + (f"\n{subtitle}" if subtitle else "")
-        drawing.suptitle(_wrapped(heading, 62), x=0.01, ha="left", fontsize=10.5)
-        drawing.supxlabel(_wrapped(figure.reading, 76), x=0.01, ha="left", fontsize=8, color="#444444")
-        drawing.canvas.draw()
+        _share_scales(columns, axes)
+        axes[-1].set_xlabel(labels.words(figure.x))
+        heading = figure.title + (f"\n{style.literal(subtitle)}" if subtitle else "")
+        drawing.suptitle(fitted(heading, 10.5), x=0.01, ha="left", fontsize=10.5)
+        drawing.supxlabel(fitted(figure.reading, 8), x=0.01, ha="left", fontsize=8, color="#444444")
     return drawing
 
 
@@ -90,7 +96,7 @@ def _panel(axis: Axes, figure: Figure, table: pandas.DataFrame, column: str) -> 
         _boxes(axis, figure, table, column)
     for index, (value, part) in enumerate(groups if figure.kind != "box" else []):
         look, part = looks[value], part.sort_values(figure.x)
-        label = str(value) if figure.by else None
+        label = style.literal(labels.value_words(value)) if figure.by else None
         if figure.kind == "bar":
             width = 0.8 / len(groups)
             shifted = {place: at + (index - (len(groups) - 1) / 2) * width for place, at in places.items()}
@@ -111,22 +117,42 @@ def _panel(axis: Axes, figure: Figure, table: pandas.DataFrame, column: str) -> 
     if figure.kind != "box" and table[shown].min().min() >= 0:
         axis.set_ylim(0, 1.04 * axis.get_ylim()[1])  # a start elsewhere makes small differences look large
     if figure.kind == "bar":
-        axis.set_xticks(range(len(categories)), [str(value) for value in categories])
+        axis.set_xticks(range(len(categories)), [labels.value_words(value) for value in categories])
     elif figure.kind != "box" and pandas.api.types.is_integer_dtype(table[figure.x]):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.set_ylabel("\n".join(textwrap.wrap(style.words(column), 18)))
+    axis.set_ylabel("\n".join(textwrap.wrap(labels.words(column), 18)))
 
 
 def _boxes(axis: Axes, figure: Figure, table: pandas.DataFrame, column: str) -> None:
-    groups = [(str(value), part[column].dropna()) for value, part in table.groupby(figure.x)]
+    groups = [(_narrow(labels.value_words(value)), part[column].dropna()) for value, part in table.groupby(figure.x)]
     axis.boxplot(
         [part for _, part in groups], tick_labels=[value for value, _ in groups],
         medianprops={"color": "#222222"}, flierprops={"markersize": 3},
     )  # fmt: skip
 
 
-def _wrapped(text: str, width: int) -> str:
-    return "\n".join(part for line in text.splitlines() for part in textwrap.wrap(line, width))
+def _narrow(words: str) -> str:
+    return "\n".join(textwrap.wrap(words, 10))
+
+
+def _share_scales(columns: Sequence[str], axes: Sequence[Axes]) -> None:
+    """Panels that are compared get the widest of their ranges."""
+    for compared in labels.COMPARED:
+        same = [axis for column, axis in zip(columns, axes) if column in compared]
+        if len(same) > 1:
+            lows, highs = zip(*(axis.get_ylim() for axis in same))
+            for axis in same:
+                axis.set_ylim(min(lows), max(highs))
+
+
+def fitted(text: str, size: float) -> str:
+    """Text broken into lines that are no wider than a figure, in points of ``size``."""
+    widest = 72 * style.WIDTH * 0.97
+    for characters in range(90, 9, -3):
+        lines = [part for line in text.splitlines() for part in textwrap.wrap(line, characters)]
+        if all(TextPath((0, 0), line, size=size).get_extents().width <= widest for line in lines if line.strip()):
+            break
+    return "\n".join(lines)
 
 
 def place_of(figure: Figure, folder: Path, plots: Path | None = None) -> Path:
@@ -171,10 +197,14 @@ def write_png(drawing: Canvas, path: Path) -> Path:
     return path
 
 
-def svg_address(drawing: Canvas) -> str:
-    """The figure as a ``data:`` address for an image on a page; equal figures give equal addresses."""
+def svg_bytes(drawing: Canvas) -> bytes:
+    """The figure as SVG; equal figures give equal bytes."""
     buffer = io.BytesIO()
     with matplotlib.rc_context(style.PARAMETERS):
         drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "brittle"})
-    drawn = buffer.getvalue().replace(b"'DejaVu Sans'", b"'DejaVu Sans', Verdana, Arial, sans-serif")
-    return "data:image/svg+xml;base64," + base64.b64encode(drawn).decode()
+    return buffer.getvalue().replace(b"'DejaVu Sans'", b"'DejaVu Sans', Verdana, Arial, sans-serif")
+
+
+def svg_address(drawing: Canvas) -> str:
+    """The figure as a ``data:`` address for an image on a page."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg_bytes(drawing)).decode()

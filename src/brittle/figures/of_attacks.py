@@ -14,6 +14,7 @@ from brittle.figures.declared import canvas, legend_above
 from brittle.figures.of_models import accuracy_axis, looks
 from brittle.results.at_matched_t import MATCHED_T, MatchedRecovery, curves
 from brittle.results.outputs import ReportData
+from brittle.results.roles import Role
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +32,6 @@ def recovery_figure(data: ReportData, attack: str) -> Canvas | None:
         axes[0].axhline(MATCHED_T, color=style.REFERENCE, linestyle=":", linewidth=1)
         legend_above(axes[0])
         axes[-1].set_xlabel("optimizer steps of the attack")
-        drawing.canvas.draw()
     return drawing
 
 
@@ -48,7 +48,6 @@ def few_texts_figure(data: ReportData, attack: str) -> Canvas | None:
         axis.set_ylabel("V, never shown")
         axis.set_xlabel("texts about T that were taught")
         legend_above(axis)
-        drawing.canvas.draw()
     return drawing
 
 
@@ -66,11 +65,11 @@ def path_figure(data: ReportData, attack: str) -> Canvas | None:
         for axis, (column, words) in zip(axes, panels):
             for model in data.models:
                 part = table[table["model"] == model.name].sort_values("step")
-                if model.role in ("base", "retrained") or part.empty:
+                if model.role in (Role.BASE, Role.RETRAINED) or part.empty:
                     continue
                 look, values = known[model.name], part[column]
                 values = values / values.iloc[0] if column == "distance_to_base" else values
-                dashed = "--" if model.role == "filtered" else "-"
+                dashed = "--" if model.role == Role.FILTERED else "-"
                 axis.plot(
                     part["step"], values, dashed, color=look.colour, marker=look.marker, linewidth=look.width,
                     markersize=3.5, label=style.literal(model.label),
@@ -81,7 +80,6 @@ def path_figure(data: ReportData, attack: str) -> Canvas | None:
             axis.set_ylabel(words)
         legend_above(axes[0])
         axes[-1].set_xlabel("optimizer steps of the attack")
-        drawing.canvas.draw()
     return drawing
 
 
@@ -93,7 +91,7 @@ def _curves(axis: Axes, data: ReportData, table: pandas.DataFrame, side: str) ->
         if part.empty:
             continue
         look = known[model.name]
-        dashed = "--" if model.role == "filtered" else "-"
+        dashed = "--" if model.role == Role.FILTERED else "-"
         axis.fill_between(
             part["step"], part[f"low_{side}"], part[f"high_{side}"], color=look.colour, alpha=0.13, linewidth=0
         )
@@ -101,7 +99,7 @@ def _curves(axis: Axes, data: ReportData, table: pandas.DataFrame, side: str) ->
             part["step"], part[f"mean_{side}"], dashed, color=look.colour, marker=look.marker, linewidth=look.width,
             markersize=3.5, label=style.literal(model.label),
         )  # fmt: skip
-    accuracy_axis(axis)
+    accuracy_axis(axis, data.asked[side].chance)
 
 
 def matched_figure(data: ReportData, rows: Sequence[MatchedRecovery]) -> Canvas | None:
@@ -114,7 +112,14 @@ def matched_figure(data: ReportData, rows: Sequence[MatchedRecovery]) -> Canvas 
             if row.chance:
                 axis.barh(place, row.chance.high - row.chance.low, left=row.chance.low, height=0.62, color=style.BAND)
             if row.v is None:
-                axis.text(0.02, place, "never learned T: no control", va="center", fontsize=8.5, color=style.REFERENCE)
+                axis.text(
+                    0.02,
+                    place,
+                    "diverged" if row.diverged else "never learned T: no control",
+                    va="center",
+                    fontsize=8.5,
+                    color=style.REFERENCE,
+                )
                 continue
             look = known[row.model]
             if row.v.low == row.v.low:
@@ -126,5 +131,4 @@ def matched_figure(data: ReportData, rows: Sequence[MatchedRecovery]) -> Canvas 
         axis.grid(visible=False, axis="y")
         axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
         axis.set_xlabel("V answered once T is learned")
-        drawing.canvas.draw()
     return drawing

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy
 import pandas
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
@@ -18,13 +19,22 @@ from brittle.results.outputs import ReportData
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-GUESSING = 0.25
 WIDE_RANGE = 12.0
 
 
 def looks(data: ReportData) -> dict[str, Look]:
     """The look of each model by its name, the same in every figure and table."""
     return style.looks_of_models([(model.name, model.role) for model in data.models])
+
+
+def groups(data: ReportData) -> list[ReportData]:
+    """The data in parts of at most eight unlearned models, each with all references: so no figure has a colour twice."""
+    unlearned = [model.name for model in data.models if model.role not in style.ROLE_COLOURS]
+    references = [model.name for model in data.models if model.role in style.ROLE_COLOURS]
+    if len(unlearned) <= style.MOST:
+        return [data]
+    starts = range(0, len(unlearned), style.MOST)
+    return [data.only([*references, *unlearned[start : start + style.MOST]]) for start in starts]
 
 
 def movement_figure(data: ReportData) -> Canvas | None:
@@ -54,7 +64,7 @@ def lens_figure(data: ReportData) -> Canvas | None:
         data, lines, (("accuracy", "forget questions\nanswered"),), "hidden state (0 is the embedding)", 2.6
     )
     if drawing:
-        accuracy_axis(drawing.axes[0])
+        accuracy_axis(drawing.axes[0], data.asked["forget"].chance)
     return drawing
 
 
@@ -73,28 +83,33 @@ def _by_layer(
     with canvas(len(panels), height) as (drawing, axes):
         for place, (axis, (column, words)) in enumerate(zip(axes, panels)):
             for name, tables in lines:
-                look, table = known[name], tables[place]
+                look, table = known[name], tables[place].sort_values("layer")
                 axis.plot(
                     table["layer"], table[column], color=look.colour, marker=look.marker, linewidth=look.width,
                     label=style.literal(data.model(name).label),
                 )  # fmt: skip
             if column != "accuracy":
                 shown = [table for _, tables in lines for table in (tables if same_scale else [tables[place]])]
-                words += _amount_axis(axis, pandas.concat([table[column] for table in shown]).dropna().tolist())
+                words += amount_axis(axis, pandas.concat([table[column] for table in shown]).dropna().tolist())
             axis.set_ylabel(words)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         legend_above(axes[0])
         axes[-1].set_xlabel(below)
-        drawing.canvas.draw()
     return drawing
 
 
-def _amount_axis(axis: Axes, values: Sequence[float]) -> str:
-    """Scale an axis of amounts; returns what its label must say about the scale."""
+def amount_axis(axis: Axes, values: Sequence[float]) -> str:
+    """Scale an axis of amounts; returns what its label must say about the scale.
+
+    On a logarithmic scale a line has a gap where its value is not above 0.
+    """
     positive = [value for value in values if value > 0]
     if not positive or max(positive) <= WIDE_RANGE * min(positive):
         axis.set_ylim(0, max(positive, default=1.0) * 1.08)
         return ""
+    for line in axis.get_lines():
+        heights = numpy.asarray(line.get_ydata(), dtype=float)
+        line.set_ydata(numpy.where(heights > 0, heights, numpy.nan))
     axis.set_yscale("log")
     axis.set_ylim(min(positive) / 1.3, max(positive) * 1.3)
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -103,9 +118,12 @@ def _amount_axis(axis: Axes, values: Sequence[float]) -> str:
     return "\n(log scale)"
 
 
-def accuracy_axis(axis: Axes) -> None:
+def accuracy_axis(axis: Axes, chance: float | None) -> None:
+    """A vertical axis of accuracies, with the line of guessing where it is known."""
     axis.set_ylim(-0.03, 1.05)
     axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-    axis.axhline(GUESSING, color=style.REFERENCE, linestyle="--", linewidth=1)
+    if chance is None:
+        return
+    axis.axhline(chance, color=style.REFERENCE, linestyle="--", linewidth=1)
     place = axis.get_yaxis_transform()
-    axis.text(1.01, GUESSING, "guess", transform=place, va="center", fontsize=8, color=style.REFERENCE)
+    axis.text(1.01, chance, "guess", transform=place, va="center", fontsize=8, color=style.REFERENCE)

@@ -11,17 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+
 ROLE_COLOURS = {"base": "#333333", "filtered": "#009E73", "retrained": "#0072B2"}
 ROLE_MARKERS = {"base": "s", "filtered": "D", "retrained": "^"}
-WARM_COLOURS = ("#D55E00", "#E69F00", "#B5477F", "#7A2E0E", "#F08A7A", "#A67C00")
-WARM_MARKERS = ("o", "v", "P", "X", "<", ">", "*")
+WARM_COLOURS = ("#D55E00", "#E69F00", "#B5477F", "#7A2E0E", "#F08A7A", "#A67C00", "#E0218A", "#F2C14E")
+WARM_MARKERS = ("o", "v", "P", "X", "<", ">", "*", "h")
+MOST = len(WARM_COLOURS)
+"""So many unlearned models, or values of a column, have colours of their own in one figure."""
 CATEGORY_COLOURS = {
     "forget": "#6A3D9A", "retain": "#2A9DAF",
     "attn": "#6A3D9A", "mlp": "#2A9DAF",
     "qkv": "#4A2377", "proj": "#A98BC9", "mlp_expand": "#1B6E7B", "mlp_contract": "#7CCBD6",
 }  # fmt: skip
-OTHER_COLOURS = ("#4A2377", "#2A9DAF", "#8C8C8C", "#A98BC9", "#1B6E7B", "#595959")
-OTHER_MARKERS = ("o", "s", "^", "D", "v", "P")
+OTHER_COLOURS = ("#4A2377", "#2A9DAF", "#8C8C8C", "#A98BC9", "#1B6E7B", "#595959", "#6A3D9A", "#7CCBD6")
+OTHER_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 WIDE = 3.4  # base and filtered are drawn wide, so that a line that lies on theirs hides neither
 BAND = "#D9D9D9"
 REFERENCE = "#767676"
@@ -48,20 +53,6 @@ PARAMETERS: dict[Any, Any] = {  # matplotlib types its keys as literals
 }
 WIDTH = 4.5  # inches: on a screen of 390 pixels text is then still ten pixels high
 
-LABELS = {
-    "dW_fro_rel": "relative update ‖ΔW‖/‖W‖",
-    "dW_fro_layer_rel": "relative update ‖ΔW‖/‖W‖",
-    "max_dW_spectral_rel": "relative spectral norm",
-    "mean_dW_stable_rank": "stable rank of ΔW",
-    "mean_dW_empirical_rank": "empirical rank of ΔW",
-    "mean_dh_L1": "mean ‖Δh‖₁ per token",
-    "mean_dh_L2": "mean ‖Δh‖₂ per token",
-    "model_a_norm_L1": "‖h‖₁ of model A",
-    "model_b_norm_L1": "‖h‖₁ of model B",
-    "model_a_norm_L2": "‖h‖₂ of model A",
-    "model_b_norm_L2": "‖h‖₂ of model B",
-}
-
 
 @dataclass(frozen=True)
 class Look:
@@ -86,13 +77,22 @@ def looks_of_models(roles: Sequence[tuple[str, str]]) -> dict[str, Look]:
 
 
 def looks_of_categories(values: Sequence[object]) -> dict[object, Look]:
-    """The look of each value of a column: fixed for those with a meaning, in order for the rest."""
+    """The look of each value of a column: fixed for those with a meaning, in order for the rest; no colour twice.
+
+    More than :data:`MOST` values take their colours from one scale from dark to light, and markers in turn.
+    """
+    if len(values) > MOST:
+        scale = colormaps["viridis"].resampled(len(values))
+        shades = [to_hex(scale(place)) for place in range(len(values))]
+        return {value: Look(shades[n], OTHER_MARKERS[n % len(OTHER_MARKERS)]) for n, value in enumerate(values)}
+    fixed = {value: CATEGORY_COLOURS.get(str(value)) or ROLE_COLOURS.get(str(value)) for value in values}
     looks: dict[object, Look] = {}
     for index, value in enumerate(values):
-        colour = CATEGORY_COLOURS.get(str(value)) or ROLE_COLOURS.get(str(value))
-        looks[value] = Look(
-            colour or OTHER_COLOURS[index % len(OTHER_COLOURS)], OTHER_MARKERS[index % len(OTHER_MARKERS)]
-        )
+        taken = {look.colour for look in looks.values()} | {colour for colour in fixed.values() if colour}
+        own = fixed[value]
+        if own is None or own in {look.colour for look in looks.values()}:
+            own = next(colour for colour in OTHER_COLOURS + tuple(CATEGORY_COLOURS.values()) if colour not in taken)
+        looks[value] = Look(own, OTHER_MARKERS[index])
     return looks
 
 
@@ -100,8 +100,3 @@ def literal(label: str) -> str:
     """A name as matplotlib shows it: a dollar sign is no formula, a leading underscore does not hide it."""
     label = label.replace("$", r"\$")
     return f"\u200b{label}" if label.startswith("_") else label
-
-
-def words(column: str) -> str:
-    """A column's name as an axis label."""
-    return LABELS.get(column, column.replace("_", " "))

@@ -1,11 +1,13 @@
-"""TODO."""
+"""Where attacks led through weight space, and whether that was the way back to the base."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 from brittle.results.outputs import ReportData, attacks
+from brittle.results.roles import Role
 
 BACK = 0.7
 """Cosine to −ΔW from which a path leads back: less than 45 degrees off."""
@@ -13,6 +15,15 @@ BACK = 0.7
 SIDEWAYS = 0.1
 """Cosine below which it leads another way. Unrelated directions have a cosine near 0; what the filtered model shows under
 the same attack, which has nothing to go back to, stands beside."""
+
+
+class Way(StrEnum):
+    """Whether an attack walked the unlearning back."""
+
+    RETRACED = "retraced"
+    BEGAN = "began"
+    PARTLY = "partly"
+    ELSEWHERE = "elsewhere"
 
 
 @dataclass(frozen=True)
@@ -30,21 +41,18 @@ class Path:
     """‖W − W_B‖ then, over the same before the attack."""
 
     @property
-    def words(self) -> str:
-        """The answer in a few words."""
+    def way(self) -> Way:
+        """Where it led."""
         if self.cosine >= BACK:
-            share = "retraced" if self.undone >= 0.5 else "began to retrace"
-            return f"the attack {share} the unlearning"
-        if self.cosine >= SIDEWAYS:
-            return "the attack went partly back and mostly another way"
-        return "the attack did not retrace the unlearning"
+            return Way.RETRACED if self.undone >= 0.5 else Way.BEGAN
+        return Way.PARTLY if self.cosine >= SIDEWAYS else Way.ELSEWHERE
 
 
 def paths(data: ReportData) -> list[Path]:
     """Every recorded path that has an update to undo, in the order of the table."""
     if data.trajectory is None:
         return []
-    known = {model.name for model in data.models if model.role not in ("base", "retrained")}
+    known = {model.name for model in data.models if model.role not in (Role.BASE, Role.RETRAINED)}
     found = []
     for (attack, model, _), part in data.trajectory.groupby(["attack", "model", "seed"], sort=False):
         part = part.sort_values("step")

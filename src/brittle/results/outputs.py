@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +13,21 @@ import pandas
 
 from brittle import progress
 from brittle.contracts import ROLES
-from brittle.records import RECORD
-from brittle.results import attack_kinds, forms
+from brittle.results import attack_kinds, forms, questions
 from brittle.results.at_matched_t import MatchedRecovery, matched, said_nothing
 from brittle.results.at_strongest import Strongest, WorstCase, strongest, worst_cases
-from brittle.results.attack_kinds import matched_attacks
+from brittle.results.attack_kinds import Reading, matched_attacks
+from brittle.results.missing import not_measured
 from brittle.results.plan import plan
-from brittle.results.reader import Form, Reader, kind_of, number
+from brittle.results.questions import Asked
+from brittle.results.reader import Form, Reader
+from brittle.results.record_files import read_records, read_summaries
 from brittle.results.recovery_speed import RecoveryNumbers, recovery_numbers
+from brittle.results.roles import REFERENCES, Role
+from brittle.results.unplanned import recovery_tables
 
 FIRST = "relearning"
 """The attack that the report tells of first, where it was carried out."""
-
-
-PAIR_DIAGNOSTICS = {
-    "weight_comparison": "weight changes", "activation_comparison": "activation changes",
-    "mlp_attn_analysis": "MLP against attention", "null_space_analysis": "null space and subspaces",
-    "activation_separation": "activation separation", "activation_covariance": "activation covariance",
-    "mlp_nullspace": "MLP null-space alignment", "row_space_projection": "row-space projection",
-    "lipschitzness": "local Lipschitz constants", "causal_depth": "causal depth",
-    "representation_similarity": "likeness of hidden states", "singular_value_spectra": "singular-value spectra",
-}  # fmt: skip
-MODEL_DIAGNOSTICS = {
-    "evals": "evaluation", "linear_probes": "linear probes",
-    "wmdp_logit_lens": "logit lens", "wmdp_tuned_lens": "tuned lens", "wmdp_linear_lens": "linear lens",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -95,6 +85,10 @@ class ReportData:
     """Files, or parts of them, that could not be read, and why."""
     diverged: pandas.DataFrame | None = None
     """Attacks that stopped giving numbers (:class:`brittle.contracts.Divergence`)."""
+    asked: Mapping[str, Asked] = field(default_factory=lambda: defaultdict(Asked))
+    """What is known of the questions, by side: ``t``, ``v``, ``forget`` (both) and ``retain``."""
+    example: str = ""
+    """One of the hazardous questions; empty where none is recorded."""
 
     def say_left_out(self) -> None:
         """Name on standard error what could not be read."""
@@ -109,6 +103,21 @@ class ReportData:
         """The models of one role, in order."""
         return [model for model in self.models if model.role == role]
 
+    def judged(self) -> list[ModelResult]:
+        """The models that the question is about: all but references."""
+        return [model for model in self.models if model.role not in REFERENCES]
+
+    def only(self, names: Collection[str]) -> ReportData:
+        """The same of these models alone."""
+        return replace(
+            self, models=tuple(model for model in self.models if model.name in names),
+            comparisons=tuple(pair for pair in self.comparisons if {pair.a, pair.b} <= set(names)),
+            matched=tuple(row for row in self.matched if row.model in names),
+            numbers=tuple(row for row in self.numbers if row.model in names),
+            strongest=tuple(row for row in self.strongest if row.model in names),
+            worst=tuple(case for case in self.worst if case.found.model in names),
+        )  # fmt: skip
+
     def from_base(self) -> list[ComparisonResult]:
         """Comparisons whose first model is the base, in the order of the models."""
         bases = {model.name for model in self.of_role("base")}
@@ -118,10 +127,10 @@ class ReportData:
 
 
 def gather(outputs: Path) -> ReportData:
-    """Read the tree of results below ``outputs``; ``comparison.json`` there says which models and pairs it holds.
+    """Read the tree of results below ``outputs``: whatever stands there, as long as there is one record.
 
     Raises:
-        BadInput: ``comparison.json`` is missing, or names no model in a form that can be read.
+        BadInput: there is no record, or ``comparison.json`` names no model in a form that can be read.
     """
     outputs = Path(outputs)
     reader = Reader(outputs)
@@ -129,21 +138,34 @@ def gather(outputs: Path) -> ReportData:
     models = tuple(_model(reader, entry, label) for entry, label in zip(entries, _labels(entries)))
     models = tuple(sorted(models, key=lambda model: ROLES.index(model.role) if model.role in ROLES else len(ROLES)))
     comparisons = tuple(_comparison(reader, entry) for entry in pairs)
-    folder = outputs / "recovery"
-    recovery, answers = _points(reader, folder / "recovery.csv"), _answers(reader, folder / "recovery_answers.csv")
-    trajectory = reader.table(folder / "trajectory.csv", forms.TRAJECTORY)
-    diverged = reader.table(folder / "diverged.csv", forms.DIVERGED)
-    missing = tuple(_missing(outputs, models, comparisons, recovery, answers))
-    records = _records(reader)
+    recovery, answers = _points(reader), _answers(reader)
+    trajectory, diverged = (_recovery_table(reader, *table) for table in (TRAJECTORY, DIVERGED))
+    labels = {model.name: model.label for model in models}
+    pairs_by_folder = {each.folder: f"{labels[each.a]} → {labels[each.b]}" for each in comparisons}
+    roles = {model.role for model in models}
+    missing = tuple(not_measured(outputs, roles, labels, pairs_by_folder, recovery, answers))
+    records = read_records(reader)
     return ReportData(
         models, comparisons, recovery, *_came_back(models, recovery, answers, diverged), trajectory, records,
-        _summaries(reader, records), missing, tuple(reader.left_out), diverged,
+        read_summaries(reader, records), missing, tuple(reader.left_out), diverged,
+        questions.asked(answers, (model.evaluation for model in models)), questions.example(answers, records.values()),
     )  # fmt: skip
 
 
-def _points(reader: Reader, path: Path) -> pandas.DataFrame | None:
+TRAJECTORY, DIVERGED = ("trajectory.csv", forms.TRAJECTORY), ("diverged.csv", forms.DIVERGED)
+
+
+def _recovery_table(reader: Reader, name: str, form: Form) -> pandas.DataFrame | None:
+    """A table of attacks: of the folder that has the points, or of its runs together."""
+    paths = recovery_tables(reader.outputs) or [reader.outputs / "recovery" / "recovery.csv"]
+    tables = [reader.table(path.with_name(name), form) for path in paths]
+    read = [table for table in tables if table is not None]
+    return pandas.concat(read, ignore_index=True) if read else None
+
+
+def _points(reader: Reader) -> pandas.DataFrame | None:
     """The recovery table; columns that older runs did not write are empty."""
-    table = reader.table(path, forms.RECOVERY)
+    table = _recovery_table(reader, "recovery.csv", forms.RECOVERY)
     if table is None:
         return None
     absent: dict[str, Any] = {
@@ -152,9 +174,10 @@ def _points(reader: Reader, path: Path) -> pandas.DataFrame | None:
     return table.assign(**{name: value for name, value in absent.items() if name not in table})
 
 
-def _answers(reader: Reader, path: Path) -> pandas.DataFrame | None:
+def _answers(reader: Reader) -> pandas.DataFrame | None:
     """The answers under attack, those that name choices which exist."""
-    table = reader.table(path, forms.ANSWERS)
+    path = reader.outputs / "recovery" / "recovery_answers.csv"
+    table = _recovery_table(reader, path.name, forms.ANSWERS)
     if table is None:
         return None
     if "choices" in table and not table["choices"].any():
@@ -182,7 +205,7 @@ def _came_back(
         return among[among["attack"].isin(attacks)]
 
     teaching = attack_kinds.matched_attacks()
-    others = attack_kinds.trial_attacks().union(*map(attack_kinds.strength_attacks, ("nothing", "retain", "T")))
+    others = attack_kinds.attacks_read(Reading.TRIALS) | attack_kinds.attacks_read(Reading.STRONGEST)
     rows = sorted(matched(of(teaching, known), answers, diverged=diverged), key=lambda row: order[row.model])
     numbers = sorted(recovery_numbers(of(attack_kinds.step_attacks())), key=lambda row: order[row.model])
     by_attack = sorted(strongest(of(others)), key=lambda row: (row.attack, order[row.model]))
@@ -201,9 +224,8 @@ def _model(reader: Reader, entry: Mapping[str, Any], label: str) -> ModelResult:
 
 def _labels(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     """Role, or method for unlearned models; where that is shared, a number is added."""
-    plain = [
-        entry.get("method") or entry["name"] if entry["role"] == "unlearned" else entry["role"] for entry in entries
-    ]
+    named = (Role.UNLEARNED, Role.UNKNOWN)
+    plain = [entry.get("method") or entry["name"] if entry["role"] in named else entry["role"] for entry in entries]
     plain = ["".join(sign if sign.isprintable() else " " for sign in label) for label in plain]
     shared, seen, labels = Counter(plain), Counter[str](), []
     for label in plain:
@@ -220,60 +242,6 @@ def _comparison(reader: Reader, entry: Mapping[str, Any]) -> ComparisonResult:
         reader.table(weights / "per_matrix.csv", forms.PER_MATRIX), reader.object(weights / "summary.json"),
         _layers(reader, activations / "activation_comparison.csv", forms.ACTIVATIONS),
     )  # fmt: skip
-
-
-def _records(reader: Reader) -> dict[str, Mapping[str, Any]]:
-    """Every record below the outputs, with what it says of itself in the form that it belongs."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for path in sorted(reader.outputs.rglob(RECORD)):
-        name = path.parent.relative_to(reader.outputs)
-        if any(part.startswith(".") for part in name.parts) or not (record := reader.object(path)):
-            continue
-        kinds: dict[str, Any] = {"fingerprint": str, "started": str, "versions": dict, "machine": dict, "notes": dict}
-        wrong = [key for key, kind in kinds.items() if key in record and not isinstance(record[key], kind)]
-        wrong += ["seconds"] if "seconds" in record and math.isnan(number(record["seconds"])) else []
-        for key in wrong:
-            reader.leave_out(path, f"its {key} is {kind_of(record[key])}")
-        found[str(name)] = {key: value for key, value in record.items() if key not in wrong}
-    return found
-
-
-def _summaries(reader: Reader, records: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Of every record, the JSON file beside it."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for name in records:
-        files = [path for path in sorted((reader.outputs / name).glob("*.json")) if path.name != RECORD]
-        if files:
-            found[name] = reader.object(files[0])
-    return found
-
-
-def _missing(
-    outputs: Path,
-    models: tuple[ModelResult, ...],
-    comparisons: tuple[ComparisonResult, ...],
-    recovery: pandas.DataFrame | None,
-    answers: pandas.DataFrame | None,
-) -> list[str]:
-    lines = [f"no {role} model" for role in ROLES if role not in {model.role for model in models}]
-    labels = {model.name: model.label for model in models}
-    pairs = {c.folder: f"{labels[c.a]} → {labels[c.b]}" for c in comparisons}
-    nowhere = []
-    for kinds, places in ((PAIR_DIAGNOSTICS, pairs), (MODEL_DIAGNOSTICS, labels)):
-        for folder, words in kinds.items():
-            without = [label for place, label in places.items() if not any((outputs / place / folder).glob("*"))]
-            if len(without) == len(places):
-                nowhere.append(words)
-            elif without:
-                lines.append(f"{words} of {', '.join(without)}")
-    lines += [", ".join(nowhere)] if nowhere else []
-    if recovery is None:
-        lines.append("recovery under attack")
-    elif answers is None:
-        lines.append("answers under attack, so V is not tested against chance")
-    attacked = set(recovery["model"]) if recovery is not None else set(labels)
-    spared = [label for name, label in labels.items() if name not in attacked]
-    return lines + ([f"recovery under attack of {', '.join(spared)}"] if spared else [])
 
 
 def _layers(reader: Reader, path: Path, form: Form) -> pandas.DataFrame | None:

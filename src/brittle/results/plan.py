@@ -1,4 +1,4 @@
-"""Which models and pairs an outputs folder holds: ``comparison.json``, read with care."""
+"""Which models and pairs an outputs folder holds: ``comparison.json``, read with care, or what else names them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from brittle.results import unplanned
 from brittle.results.reader import Reader, kind_of
 from brittle.settings import BadInput
 
@@ -13,10 +14,14 @@ from brittle.settings import BadInput
 def plan(reader: Reader) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The models and the pairs of ``comparison.json``; entries that cannot be read are left out.
 
+    Where there is no such file, what tables and records name; a record that names no model is enough.
+
     Raises:
-        BadInput: there is no model left.
+        BadInput: there is no model left, or neither that file nor a record.
     """
     path = reader.outputs / "comparison.json"
+    if not path.exists() and unplanned.record_folders(reader.outputs):
+        return unplanned.found(reader)
     content = reader.object(path)
     models, names = [], set[str]()
     for number, entry in enumerate(_list(reader, path, content, "models")):

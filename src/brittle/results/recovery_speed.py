@@ -19,12 +19,14 @@ import pandas
 
 from brittle.mathematics.survival import MedianTime, median_time
 from brittle.records import column, write_text
-from brittle.results.at_matched_t import GAIN, Estimate, estimate, excess_recovery
+from brittle.results.at_matched_t import Estimate, estimate
 from brittle.results.attack_kinds import trial_attacks
+from brittle.results.excess import excess_recovery
+from brittle.results.roles import Role
 
 HALF, MOST = 0.5, 0.9
 ROUNDING = 1e-9
-FILTERED, BEFORE = "filtered", "before"
+BEFORE = "before"
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,11 @@ def recovery_numbers(points: pandas.DataFrame) -> list[RecoveryNumbers]:
     found = []
     points = points[points["accuracy_v"].notna()].sort_values("step", kind="stable")
     for attack, part in points.groupby("attack", sort=False):
-        if "base" not in set(part["role"]):
+        if Role.BASE not in set(part["role"]):
             continue
-        top = float(part[(part["role"] == "base") & (part["step"] == 0)]["accuracy_v"].mean())
+        top = float(part[(part["role"] == Role.BASE) & (part["step"] == 0)]["accuracy_v"].mean())
         for (model, role), own in part.groupby(["model", "role"], sort=False):
-            scale = FILTERED if FILTERED in set(part["role"]) else BEFORE
+            scale = Role.FILTERED if Role.FILTERED in set(part["role"]) else BEFORE
             runs = [_with_excess(run, _floor(part, run, str(attack)), top) for _, run in own.groupby("seed")]
             runs = [run for run in runs if len(run)]
             if runs:
@@ -99,7 +101,7 @@ def recovery_numbers(points: pandas.DataFrame) -> list[RecoveryNumbers]:
 
 def _floor(part: pandas.DataFrame, run: pandas.DataFrame, attack: str) -> list[float]:
     """What counts as nothing at each of the run's steps."""
-    filtered = part[part["role"] == FILTERED]
+    filtered = part[part["role"] == Role.FILTERED]
     if filtered.empty:
         return [float(run["accuracy_v"].iloc[0])] * len(run)
     filtered = filtered[filtered["model"] == filtered["model"].iloc[0]]
@@ -112,10 +114,7 @@ def _floor(part: pandas.DataFrame, run: pandas.DataFrame, attack: str) -> list[f
 
 def _with_excess(run: pandas.DataFrame, floor: Sequence[float], top: float) -> pandas.DataFrame:
     """The run with its column E; nothing where base and floor are too near to each other to be a scale."""
-    values = [
-        excess_recovery(value, zero, top) if top - zero > GAIN else None
-        for value, zero in zip(run["accuracy_v"], floor)
-    ]
+    values = [excess_recovery(value, zero, top) for value, zero in zip(run["accuracy_v"], floor)]
     return run.assign(excess=pandas.Series(values, index=run.index, dtype=float)).dropna(subset="excess")
 
 

@@ -8,7 +8,9 @@ from brittle import discovery
 from brittle.figures import of_attacks
 from brittle.results.attack_paths import Path, lead, paths
 from brittle.results.outputs import ReportData
-from brittle.views.html import Cell, figure, model_name, paragraph, section, side_by_side, table
+from brittle.results.roles import Role
+from brittle.views.html import Cell, figures, model_name, paragraph, section, side_by_side, table
+from brittle.views.words import WAYS
 
 
 def sentence(data: ReportData, name: str) -> str:
@@ -17,12 +19,12 @@ def sentence(data: ReportData, name: str) -> str:
     path = shown.get(name)
     if path is None:
         return ""
-    filtered = [shown[model.name] for model in data.of_role("filtered") if model.name in shown]
+    filtered = [shown[model.name] for model in data.of_role(Role.FILTERED) if model.name in shown]
     beside = f" (filtered model: {filtered[0].cosine:.2f})" if filtered else ""
     return (
         f"In {path.step} steps of {path.attack.replace('_', ' ')} the weights moved at a cosine of {path.cosine:.2f}{beside} to the way "
         f"back, undid {_share(path.undone)} of the update and ended at {100 * path.distance:.0f} % of the former distance "
-        f"to the base: {path.words}."
+        f"to the base: {WAYS[path.way]}."
     )
 
 
@@ -31,14 +33,14 @@ def trajectory(data: ReportData) -> str:
     attack, found = lead(data), paths(data)
     if not found:
         return ""
-    labels = {model.name: model.label for model in data.of_role("unlearned")}
+    labels = {model.name: model.label for model in data.judged()}
     answers = [f"{label}: {words}" for name, label in labels.items() if (words := sentence(data, name))]
     return section(
         "Does the attack retrace the unlearning?",
         *(paragraph(answer, "meaning") for answer in answers),
         side_by_side(
-            figure(
-                of_attacks.path_figure(data, attack),
+            figures(
+                data, lambda part: of_attacks.path_figure(part, attack),
                 f"The path of {attack.replace('_', ' ')} through weight space",
                 "A cosine near 1 is the way straight back to the base; the dashed green line is the filtered model, whose "
                 "weights have nothing to go back to. First seed.",

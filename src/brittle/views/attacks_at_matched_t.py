@@ -6,13 +6,14 @@ import math
 
 from brittle import discovery
 from brittle.figures import of_attacks
-from brittle.results import at_matched_t, verdicts
-from brittle.results.at_matched_t import Estimate, MatchedRecovery
+from brittle.results import verdicts
+from brittle.results.at_matched_t import Estimate, MatchedRecovery, reference_of
 from brittle.results.attack_kinds import trial_attacks
 from brittle.results.outputs import ReportData, attacks, matched_rows
 from brittle.results.recovery_speed import BEFORE
-from brittle.views.html import Cell, figure, model_name, paragraph, section, side_by_side, table
-from brittle.views.words import NOT_MEASURED, chance_p, median_words, percent
+from brittle.results.roles import Role
+from brittle.views.html import Cell, Section, figures, model_name, paragraph, section, side_by_side, table
+from brittle.views.words import NOT_MEASURED, at_matched_t, chance_p, median_words, percent
 
 NUMBERS = ("model", "steps to 50 %", "steps to 90 %", "tokens to 90 %", "log-step area")
 
@@ -33,26 +34,26 @@ COLUMNS = (
 )
 
 
-def attack(data: ReportData) -> str:
+def attack(data: ReportData) -> list[Section]:
     """Recovery curves and V at matched T, one section per attack."""
     found = [_one_attack(data, name) for name in attacks(data)]
-    return "\n".join(found) or section("What came back under attack", paragraph(f"Recovery: {NOT_MEASURED}."))
+    return found or [section("What came back under attack", paragraph(f"Recovery: {NOT_MEASURED}."))]
 
 
-def _one_attack(data: ReportData, name: str) -> str:
+def _one_attack(data: ReportData, name: str) -> Section:
     rows = matched_rows(data, name)
-    filtered, first = at_matched_t.reference_of(rows, "filtered"), name == attacks(data)[0]
+    filtered, first = reference_of(rows, Role.FILTERED), name == attacks(data)[0]
     return section(
         f"What came back: {name.replace('_', ' ')}",
         paragraph(" ".join([discovery.find("attacks", name).summary, *([WHY] if first else [])])),
         side_by_side(
-            figure(
-                of_attacks.matched_figure(data, rows), "V once T is learned",
+            figures(
+                data, lambda part: of_attacks.matched_figure(part, matched_rows(part, name)), "V once T is learned",
                 "A dot to the right of its grey band knows facts that the attack never showed; the band is where 95 % "
                 "of scores lie for a model that cannot tell the entities apart, the line a 95 % interval over seeds.",
             ),
-            figure(
-                of_attacks.recovery_figure(data, name), "T and V during the attack",
+            figures(
+                data, lambda part: of_attacks.recovery_figure(part, name), "T and V during the attack",
                 "Read V only to the right of the step where the same model's T passes the dotted 95 %; the dashed "
                 "green line is the filtered model, which never knew (mean and 95 % interval over seeds).",
             ),
@@ -70,13 +71,18 @@ def _row(data: ReportData, row: MatchedRecovery, filtered: MatchedRecovery | Non
     name, learned = model_name(data, row.model), f"{row.learned} of {row.seeds}"
     if row.v is None:
         none: list[Cell] = ["–"] * 7
-        return [name, f"{learned} (best {percent(row.best_t)})", *none, verdicts.verdict(row, filtered)]
+        return [
+            name,
+            f"{learned} (best {percent(row.best_t)})",
+            *none,
+            at_matched_t(row, verdicts.at_matched_t(row, filtered)),
+        ]
     test = row.chance
     band = f"{100 * test.low:.0f}–{100 * test.high:.0f} %" if test else None
     return [
         name, learned, f"{row.step:.0f}", str(row.v), band, chance_p(test.p) if test else None,
         "–" if row.excess is None else row.excess,
-        _estimate(row.last_v), _estimate(row.best_v), verdicts.verdict(row, filtered),
+        _estimate(row.last_v), _estimate(row.best_v), at_matched_t(row, verdicts.at_matched_t(row, filtered)),
     ]  # fmt: skip
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from functools import partial
+
+from markupsafe import Markup
 
 from brittle.figures import of_attacks
 from brittle.results.at_strongest import EPSILON, Strongest, where
-from brittle.results.attack_kinds import strength_attacks, trial_attacks, unit, yardsticks
+from brittle.results.attack_kinds import Shown, strength_attacks, trial_attacks, unit, yardsticks
 from brittle.results.measures import diverged
 from brittle.results.outputs import ReportData
 from brittle.views import attacks_at_matched_t
 from brittle.views.attacks_at_matched_t import numbers
-from brittle.views.html import Cell, Markup, figure, model_name, paragraph, section, side_by_side, table
+from brittle.views.html import Cell, figures, model_name, paragraph, section, side_by_side, table, with_small
 from brittle.views.words import by, control_words, several
 
 BOUND = f"costs at most {100 * EPSILON:.0f} points on benign questions"
@@ -31,7 +34,7 @@ def _rows(data: ReportData, attacks: set[str]) -> list[Strongest]:
 
 def without_teaching(data: ReportData) -> str:
     """A row per model, a column per attack that shows the model nothing."""
-    rows = _rows(data, strength_attacks("nothing"))
+    rows = _rows(data, strength_attacks(Shown.NOTHING))
     if not rows:
         return ""
     return section(
@@ -51,7 +54,7 @@ def without_teaching(data: ReportData) -> str:
 
 def benign(data: ReportData) -> str:
     """Fine-tuning on benign texts, with its control in the hazardous texts' form beside it."""
-    rows = _rows(data, strength_attacks("retain"))
+    rows = _rows(data, strength_attacks(Shown.BENIGN))
     if not rows:
         return ""
     attacks = list(dict.fromkeys(row.attack for row in rows))
@@ -72,7 +75,7 @@ def benign(data: ReportData) -> str:
 
 def from_few_texts(data: ReportData) -> str:
     """V by the number of texts that were taught, each number from the model's own weights."""
-    attacks = list(dict.fromkeys(row.attack for row in _rows(data, strength_attacks("T"))))
+    attacks = list(dict.fromkeys(row.attack for row in _rows(data, strength_attacks(Shown.T))))
     if not attacks or data.recovery is None:
         return ""
     pieces = []
@@ -86,8 +89,8 @@ def from_few_texts(data: ReportData) -> str:
                 cells: list[Cell] = [f"{100 * own[count]:.0f} %" if count in own else None for count in counts]
                 body.append([model_name(data, model.name), *cells])
         pieces.append(side_by_side(
-            figure(
-                of_attacks.few_texts_figure(data, attack), "V by the number of texts taught",
+            figures(
+                data, partial(of_attacks.few_texts_figure, attack=attack), "V by the number of texts taught",
                 "A line that is high at the left was reminded, not taught. Read every line against the dashed green one, the "
                 "filtered model (mean and 95 % interval over seeds; the first point is before the attack).",
             ),
@@ -137,10 +140,8 @@ def _units(rows: list[Strongest]) -> str:
 def _cell(row: Strongest | None) -> Markup | None:
     if row is None:
         return None
-    words = f"<span>{100 * row.after.mean:.0f} % ({where(row)})"
-    if not math.isnan(row.after.low):
-        words += f' <small class="control">{100 * row.after.low:.0f}–{100 * row.after.high:.0f}</small>'
-    return Markup(f"{words}</span>")
+    between = "" if math.isnan(row.after.low) else f"{100 * row.after.low:.0f}–{100 * row.after.high:.0f}"
+    return with_small(f"{100 * row.after.mean:.0f} % ({where(row)})", between)
 
 
 def search(data: ReportData) -> str:

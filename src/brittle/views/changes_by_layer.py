@@ -5,7 +5,7 @@ from __future__ import annotations
 from brittle.figures import of_models
 from brittle.results.measures import activation_change, movement, movement_by_layer
 from brittle.results.outputs import ReportData
-from brittle.views.html import Cell, figure, model_name, paragraph, section, side_by_side, table
+from brittle.views.html import Cell, figures, model_name, paragraph, section, side_by_side, table, together
 from brittle.views.sentences import control_sentences
 from brittle.views.words import percent
 
@@ -29,15 +29,15 @@ def weights(data: ReportData) -> str:
             "update of attention and of MLP, mean over layers.",
         ),
         side_by_side(
-            figure(
-                of_models.movement_figure(data), "Weight change by layer",
+            figures(
+                data, of_models.movement_figure, "Weight change by layer",
                 "Blue is what training again on the same data gives: read the green line against it, and the unlearned "
                 "models, which start from the base's weights, against both.",
             ),
-            "<div>"
-            + _layers_of_weights(data, "relative_update", "Relative update by layer, attention and MLP together.", 2)
-            + _layers_of_weights(data, "stable_rank", "Stable rank by layer, mean over its matrices.", 1)
-            + "</div>",
+            together(
+                _layers_of_weights(data, "relative_update", "Relative update by layer, attention and MLP together.", 2),
+                _layers_of_weights(data, "stable_rank", "Stable rank by layer, mean over its matrices.", 1),
+            ),
         ),
     )  # fmt: skip
 
@@ -65,8 +65,8 @@ def activations(data: ReportData) -> str:
     return section(
         "What changed where: hidden states",
         side_by_side(
-            figure(
-                of_models.activation_figure(data), "Change of hidden states by layer",
+            figures(
+                data, of_models.activation_figure, "Change of hidden states by layer",
                 "A line that is high on forget texts and low on retain texts belongs to a targeted change; high on "
                 "both, to a model that computes differently on everything.",
             ),
@@ -90,8 +90,8 @@ def lens(data: ReportData) -> str:
     return section(
         "Where the answer can be read: logit lens",
         side_by_side(
-            figure(
-                of_models.lens_figure(data), "Forget questions answered from each layer",
+            figures(
+                data, of_models.lens_figure, "Forget questions answered from each layer",
                 "A line above guessing at any layer means the answer can be read there; a line at guessing does not "
                 "mean that the knowledge is gone, only that this lens does not see it.",
             ),

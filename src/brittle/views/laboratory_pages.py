@@ -13,7 +13,7 @@ from brittle.results.outputs import ReportData
 from brittle.views.html import in_markdown
 from brittle.views.sentences import control_sentences, sensitivity_sentence, telling_sentence
 from brittle.views.signature import EXPECTED, MARKS, number
-from brittle.views.words import by, control_words, median_words, several
+from brittle.views.words import by, control_words, learned, median_words, several
 
 TITLES = {
     "T": "From how few texts: V at the number of texts that brings most back",
@@ -51,7 +51,7 @@ def _matched_lines(data: ReportData) -> list[str]:
         excess, fast = "–" if row.excess is None else f"{row.excess:.2f}", numbers.get((row.attack, row.model))
         steps = " | ".join(median_words(fast, percent) if fast else "–" for percent in (50, 90))
         lines.append(
-            f"| {in_markdown(data.model(row.model).label)} | {row.attack} | {v or row.status} | {excess} | {steps} |"
+            f"| {in_markdown(data.model(row.model).label)} | {row.attack} | {v or learned(row)} | {excess} | {steps} |"
         )
     return lines
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from brittle.results.at_strongest import EPSILON
 from brittle.results.attack_kinds import matched_attacks
 from brittle.results.measures import diverged, forget_accuracy, knowledge, movement
 from brittle.results.outputs import ModelResult, ReportData, attacks, matched_rows
-from brittle.results.verdicts import MEANINGS, control_of, verdict, word, worst_case
+from brittle.results.roles import Role
+from brittle.results.verdicts import answer, at_matched_t, control_of, worst_case
 from brittle.views import attack_path
-from brittle.views.html import section
-from brittle.views.words import by, percent, several
+from brittle.views.html import heading, paragraph, section
+from brittle.views.words import JUDGEMENTS, MEANINGS, by, in_a_word, percent, several
+from brittle.views.words import at_matched_t as words_at_matched_t
 
 
 def verdicts(data: ReportData) -> str:
-    """The section: a word and its sentences for each unlearned model, and what was not measured of it."""
+    """The section: the answer and its numbers for each model in question, and what was not measured of it."""
     pieces = []
-    for model in data.of_role("unlearned"):
-        judged = word(data, model)
+    for model in data.judged():
         lines = [
             removed(data, model),
             *taught(data, model),
@@ -26,21 +25,20 @@ def verdicts(data: ReportData) -> str:
             *ended(data, model),
             attack_path.sentence(data, model.name),
         ]
-        text = " ".join(line for line in lines if line).replace(" %", "\u00a0%")
-        lacking = not_measured(data, model)
-        pieces.append(f"<h3>{escape(model.label)}: {escape(judged)}</h3>\n<p>{escape(text)}</p>")
-        if lacking:
-            pieces.append(f'<p class="note">Not measured for this model: {escape(several(lacking))}.</p>')
+        pieces.append(heading(f"{model.label}: {in_a_word(data, model)}"))
+        pieces.append(paragraph(" ".join(line for line in lines if line).replace(" %", "\u00a0%")))
+        if lacking := not_measured(data, model):
+            pieces.append(paragraph(f"Not measured for this model: {several(lacking)}.", "note"))
     if not pieces:
         return ""
-    used = dict.fromkeys(word(data, model) for model in data.of_role("unlearned"))
-    legend = "; ".join(f"“{each}”: {MEANINGS[each]}" for each in MEANINGS if each in used)
-    return section("What to think of each model", *pieces, f'<p class="note">{escape(legend)}.</p>')
+    used = {answer(data, model).judgement for model in data.judged()}
+    legend = "; ".join(f"“{JUDGEMENTS[each]}”: {MEANINGS[each]}" for each in MEANINGS if each in used)
+    return section("What to think of each model", *pieces, paragraph(f"{legend}.", "note"))
 
 
 def removed(data: ReportData, model: ModelResult) -> str:
     """What the method removed, and at which cost."""
-    references = [each for role in ("base", "filtered") for each in data.of_role(role)[:1]]
+    references = [each for role in (Role.BASE, Role.FILTERED) for each in data.of_role(role)[:1]]
 
     def beside(values: list[tuple[str, float | None]]) -> str:
         known = [f"{label} {percent(value)}" for label, value in values if value is not None]
@@ -69,7 +67,7 @@ def taught(data: ReportData, model: ModelResult) -> list[str]:
     if row.v is None:
         return [f"Under {attack} it never learned T (best {percent(row.best_t)}), which says nothing about V."]
     start = f"Once {attack} has taught it T, it answers {row.v} of V"
-    judged = verdict(row, control)
+    judged = words_at_matched_t(row, at_matched_t(row, control))
     if control is None:
         return [
             f"{start}, {percent(row.first_v)} before. Without a filtered model under the same attack it cannot be told "

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from html import escape
-
+from brittle.records import fingerprint
 from brittle.results.measures import knowledge
-from brittle.results.outputs import ReportData, attacks
+from brittle.results.outputs import ModelResult, ReportData, attacks
 from brittle.results.reader import number
-from brittle.views.html import Cell, Markup, model_name, paragraph, section, table
-from brittle.views.sentences import summary_lines
-from brittle.views.words import percent, several
+from brittle.results.roles import Role
+from brittle.views.html import Cell, definitions, listing, model_name, paragraph, section, table, with_settings
+from brittle.views.sentences import guessing, summary_lines
+from brittle.views.words import NOT_MEASURED, percent, several
 
 
 def summary(data: ReportData) -> str:
     """Ten lines of plain language."""
-    lines = "\n".join(f"<li>{escape(line)}</li>" for line in summary_lines(data))
-    return section("In ten lines", f'<ol class="summary">\n{lines}\n</ol>')
+    return section("In ten lines", listing(summary_lines(data), numbered=True))
 
 
 def models(data: ReportData) -> str:
@@ -26,9 +25,7 @@ def models(data: ReportData) -> str:
         known = knowledge(data, model)
         settings = ", ".join(f"{key} {value}" for key, value in model.settings.items())
         accuracies = [percent(value) for value in (known.forget_t, known.forget_v, known.retain)]
-        made = escape(model.reference or model.name)
-        if settings:
-            made += f"<details><summary>settings</summary>{escape(settings)}</details>"
+        made = with_settings(model.reference or model.name, settings)
         rows.append(
             [
                 model_name(data, model.name),
@@ -36,7 +33,7 @@ def models(data: ReportData) -> str:
                 *accuracies,
                 known.nll_forget,
                 known.nll_retain,
-                Markup(f"<span>{made}</span>"),
+                made,
             ]
         )
     lacking = [place for place in (5, 6) if all(row[place] is None for row in rows)]
@@ -45,7 +42,7 @@ def models(data: ReportData) -> str:
         "The models before any attack",
         table(
             [header[place] for place in shown], [[row[place] for place in shown] for row in rows],
-            "Accuracy; guessing among four choices gives 25 %. T is the half of the hazardous facts that the attack "
+            f"Accuracy{guessing(data)}. T is the half of the hazardous facts that the attack "
             "will teach, V the half it never shows; NLL is the negative log-likelihood in nats per token.",
             words=(0, 1, len(shown) - 1), cards=True,
         ),
@@ -68,8 +65,7 @@ def limits(data: ReportData) -> str:
     lines.append(f"Reference models: {counts}. One of a kind shows no spread between trainings.")
     lines += [f"Not measured: {words}." for words in data.missing]
     lines += [f"left out: {words}" for words in data.left_out]
-    items = "\n".join(f"<li>{escape(line)}</li>" for line in lines)
-    return section("Limits, and what was not measured", f"<ul>\n{items}\n</ul>")
+    return section("Limits, and what was not measured", listing(lines))
 
 
 def records(data: ReportData) -> str:
@@ -84,4 +80,40 @@ def records(data: ReportData) -> str:
         for folder, record in data.records.items()
     ]
     listed = table(["folder", "fingerprint", "started", "seconds"], rows, words=(0, 1, 2), cards=True)
-    return section("Records behind this page", f"<details><summary>{len(rows)} records</summary>{listed}</details>")
+    return section("Records behind this page", provenance(data), paragraph(f"{len(rows)} records."), listed)
+
+
+def provenance(data: ReportData) -> str:
+    """What was compared, when, from which records, with which versions, on which machine."""
+    records = list(data.records.values())
+    lines = {
+        "Compared": "; ".join(_compared(model) for model in data.models),
+        "Measured": _span(sorted(str(record["started"]) for record in records if record.get("started"))),
+        "Fingerprint": fingerprint(sorted(str(record.get("fingerprint")) for record in records)) if records else "",
+        "Versions": _all_values([record.get("versions") or {} for record in records]),
+        "Machine": _all_values([record.get("machine") or {} for record in records]),
+    }
+    return definitions({name: value or NOT_MEASURED for name, value in lines.items()})
+
+
+def _compared(model: ModelResult) -> str:
+    return (
+        model.label
+        if model.role in (Role.UNLEARNED, Role.UNKNOWN)
+        else f"{model.label} ({model.reference or model.name})"
+    )
+
+
+def _span(times: list[str]) -> str:
+    if not times:
+        return ""
+    return times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"
+
+
+def _all_values(entries: list[dict]) -> str:
+    """``torch 2.13, numpy 2.4``; where records disagree, all values that occur."""
+    found: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        for key, value in entry.items():
+            found.setdefault(key, {})[str(value)] = None
+    return ", ".join(f"{key} {' / '.join(values)}" for key, values in found.items() if list(values) != ["None"])

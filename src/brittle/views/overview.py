@@ -6,8 +6,9 @@ from brittle.results import verdicts
 from brittle.results.at_strongest import EPSILON
 from brittle.results.measures import forget_accuracy, knowledge, movement
 from brittle.results.outputs import ModelResult, ReportData, attacks
-from brittle.views.html import Cell, Markup, model_name, section, table, text
-from brittle.views.words import by, median_words, percent
+from brittle.results.roles import Role
+from brittle.views.html import Cell, Ordered, model_name, section, table, with_small
+from brittle.views.words import by, in_a_word, median_words, percent
 
 HEADER = (
     "model", "forget before", "retain before", "‖ΔW‖/‖W‖", "stable rank", "V at matched T", "excess recovery",
@@ -36,7 +37,7 @@ def overview(data: ReportData) -> str:
 def _row(data: ReportData, model: ModelResult, attack: str | None) -> list[Cell]:
     moved = next((found for c in data.from_base() if c.b == model.name and (found := movement(c))), None)
     changed: list[Cell] = [moved.relative_update, f"{moved.stable_rank:.1f}"] if moved else [None, None]
-    if model.role == "base":
+    if model.role == Role.BASE:
         changed = ["–", "–"]
     matched = next((row for row in data.matched if (row.attack, row.model) == (attack, model.name)), None)
     v: list[Cell] = [None, None]
@@ -48,7 +49,7 @@ def _row(data: ReportData, model: ModelResult, attack: str | None) -> list[Cell]
     return [
         model_name(data, model.name), percent(forget_accuracy(data, model)),
         percent(knowledge(data, model).retain), *changed, *v, _steps(data, model, attack), _worst(data, model),
-        verdicts.word(data, model),
+        in_a_word(data, model),
     ]  # fmt: skip
 
 
@@ -56,12 +57,12 @@ def _worst(data: ReportData, model: ModelResult) -> Cell:
     case = verdicts.worst_case(data, model)
     if case is None:
         return None
-    under = f'<small class="under">{text(by(case.found))}</small>'
-    return Markup(f"<span>{100 * case.found.after.mean:.0f} %{under}</span>", case.found.after.mean)
+    words = with_small(f"{100 * case.found.after.mean:.0f} %", by(case.found), "under")
+    return Ordered(words, case.found.after.mean)
 
 
 def _steps(data: ReportData, model: ModelResult, attack: str | None) -> Cell:
     row = next((row for row in data.numbers if (row.attack, row.model) == (attack, model.name)), None)
     if row is None:
         return None
-    return Markup(text(median_words(row, 90)), row.steps_to_90)
+    return Ordered(median_words(row, 90), row.steps_to_90)

@@ -1,17 +1,18 @@
 """The report: one self-contained HTML page, made only from records and tables.
 
-It needs no network, prints to paper and reads on a phone. Equal outputs give equal pages: its date is that of the
-newest record, not of its writing.
+The answer stands on top, with one picture; the rest is folded below a table of contents. The page needs no network, prints
+to paper (all of it) and reads on a phone. Equal outputs give equal pages: its date is that of the newest record, not of its
+writing.
 """
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
-from string import Template
 
-from brittle.records import check_file, fingerprint, write_text
-from brittle.results.outputs import ModelResult, ReportData, gather
+from markupsafe import Markup
+
+from brittle.records import check_file, write_text
+from brittle.results.outputs import ReportData, gather
 from brittle.results.recovery_speed import write_numbers
 from brittle.views import (
     attack_path,
@@ -23,12 +24,20 @@ from brittle.views import (
     overview,
     signature,
 )
+from brittle.views.answer import answer_on_top
+from brittle.views.html import TEMPLATE, Section, environment
 from brittle.views.sentences import summary_lines
-from brittle.views.words import NOT_MEASURED, several
+from brittle.views.words import several
 
 __all__ = ["gather", "page", "summary_lines", "write_report"]
 
-TEMPLATE = Path(__file__).parent / "template"
+PARTS = (
+    models.summary, overview.overview, model_verdicts.verdicts, models.models, attacks_at_matched_t.attack,
+    attacks_at_strongest.from_few_texts, attacks_at_strongest.search, attacks_at_strongest.benign,
+    attacks_at_strongest.without_teaching, attacks_at_strongest.worst, attack_path.trajectory, signature.signature,
+    changes_by_layer.weights, changes_by_layer.activations, changes_by_layer.lens, models.limits, models.records,
+)  # fmt: skip
+"""The sections below the answer, in order: each gives one, several, or an empty text."""
 
 
 def write_report(outputs: Path) -> Path:
@@ -44,50 +53,17 @@ def write_report(outputs: Path) -> Path:
 
 def page(data: ReportData) -> str:
     """The page as text."""
-    unlearned = [model.label for model in data.of_role("unlearned")]
-    title = f"Brittle report: {several(unlearned) or several([model.label for model in data.models])}"
-    parts = (
-        models.summary, overview.overview, model_verdicts.verdicts, models.models, attacks_at_matched_t.attack, attacks_at_strongest.from_few_texts, attacks_at_strongest.search,
-        attacks_at_strongest.benign, attacks_at_strongest.without_teaching, attacks_at_strongest.worst, attack_path.trajectory, signature.signature, changes_by_layer.weights,
-        changes_by_layer.activations, changes_by_layer.lens, models.limits, models.records,
-    )  # fmt: skip
-    return Template((TEMPLATE / "page.html").read_text(encoding="utf-8")).substitute(
-        title=escape(title),
-        style=(TEMPLATE / "style.css").read_text(encoding="utf-8"),
-        script=(TEMPLATE / "sort.js").read_text(encoding="utf-8"),
-        provenance=provenance(data),
-        sections="\n".join(part(data) for part in parts),
+    compared = [model.label for model in data.judged()] or [model.label for model in data.models]
+    made = [part(data) for part in PARTS]
+    sections = [each for part in made for each in (part if isinstance(part, list) else [part])]
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            title=f"Brittle report: {several(compared) or 'no models'}",
+            style=Markup((TEMPLATE / "style.css").read_text(encoding="utf-8")),
+            script=Markup((TEMPLATE / "page.js").read_text(encoding="utf-8")),
+            answer=answer_on_top(data),
+            sections=[each for each in sections if isinstance(each, Section)],
+        )
     )
-
-
-def provenance(data: ReportData) -> str:
-    """What was compared, when, from which records, with which versions, on which machine."""
-    records = list(data.records.values())
-    lines = {
-        "Compared": "; ".join(_compared(model) for model in data.models),
-        "Measured": _span(sorted(str(record["started"]) for record in records if record.get("started"))),
-        "Fingerprint": fingerprint(sorted(str(record.get("fingerprint")) for record in records)) if records else "",
-        "Versions": _all_values([record.get("versions") or {} for record in records]),
-        "Machine": _all_values([record.get("machine") or {} for record in records]),
-    }
-    rows = "\n".join(f"<dt>{name}</dt><dd>{escape(value or NOT_MEASURED)}</dd>" for name, value in lines.items())
-    return f'<dl class="provenance">\n{rows}\n</dl>'
-
-
-def _compared(model: ModelResult) -> str:
-    return model.label if model.role == "unlearned" else f"{model.label} ({model.reference or model.name})"
-
-
-def _span(times: list[str]) -> str:
-    if not times:
-        return ""
-    return times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"
-
-
-def _all_values(entries: list[dict]) -> str:
-    """``torch 2.13, numpy 2.4``; where records disagree, all values that occur."""
-    found: dict[str, dict[str, None]] = {}
-    for entry in entries:
-        for key, value in entry.items():
-            found.setdefault(key, {})[str(value)] = None
-    return ", ".join(f"{key} {' / '.join(values)}" for key, values in found.items() if list(values) != ["None"])

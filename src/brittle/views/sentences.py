@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from brittle.results import at_matched_t, verdicts
-from brittle.results.at_matched_t import MatchedRecovery
+from brittle.results import verdicts
+from brittle.results.at_matched_t import MatchedRecovery, reference_of
 from brittle.results.headlines import ALIKE, Value, alike, measures
 from brittle.results.measures import (
     Movement,
@@ -16,7 +16,8 @@ from brittle.results.measures import (
     movement_by_layer,
 )
 from brittle.results.outputs import ReportData, attacks, matched_rows
-from brittle.views.words import NOT_MEASURED, chance_p, percent, several
+from brittle.results.roles import Role
+from brittle.views.words import NOT_MEASURED, at_matched_t, chance_p, percent, several
 
 LENS_MARGIN = 0.05
 
@@ -121,7 +122,13 @@ def _each(data: ReportData, value: Callable[..., float | None]) -> str:
 
 def _before(data: ReportData) -> str:
     each = _each(data, lambda model: forget_accuracy(data, model))
-    return f"Forget questions answered before any attack: {each}; guessing among four gives 25 %."
+    return f"Forget questions answered before any attack: {each}{guessing(data)}."
+
+
+def guessing(data: ReportData) -> str:
+    """What guessing gives on the hazardous questions, as the end of a sentence; nothing where it is not known."""
+    chance = data.asked["forget"].chance
+    return "" if chance is None else f"; guessing gives {percent(chance)}"
 
 
 def _retained(data: ReportData) -> str:
@@ -152,12 +159,12 @@ def _lens(data: ReportData, rows: Sequence[MatchedRecovery]) -> str:
     if not best:
         return f"Logit lens: {NOT_MEASURED}."
     shown = ", ".join(f"{data.model(name).label} {percent(value)}" for name, value in best.items())
-    filtered = at_matched_t.reference_of(rows, "filtered")
+    filtered = reference_of(rows, Role.FILTERED)
     unseen = [
         data.model(row.model).label
         for row in rows
-        if filtered and {row.model, filtered.model} <= set(best) and row.role == "unlearned"
-        and verdicts.verdict(row, filtered).startswith("came back")
+        if filtered and {row.model, filtered.model} <= set(best) and row.role == Role.UNLEARNED
+        and verdicts.at_matched_t(row, filtered) in verdicts.RETURNED
         and best[row.model] <= best[filtered.model] + LENS_MARGIN
     ]  # fmt: skip
     blind = f"; it does not see what the attack brings back in {several(unseen)}" if unseen else ""
@@ -165,7 +172,7 @@ def _lens(data: ReportData, rows: Sequence[MatchedRecovery]) -> str:
 
 
 def _control(data: ReportData, rows: Sequence[MatchedRecovery]) -> str:
-    row = at_matched_t.reference_of(rows, "filtered")
+    row = reference_of(rows, Role.FILTERED)
     if row is None:
         return f"Attack on the filtered model: {NOT_MEASURED}, so recovery has no control."
     if row.v is None and row.diverged:
@@ -177,19 +184,21 @@ def _control(data: ReportData, rows: Sequence[MatchedRecovery]) -> str:
         return f"{start}; {NOT_MEASURED} against chance."
     above = (
         "above chance, so V can be inferred from T or was known"
-        if row.chance.p < at_matched_t.SIGNIFICANT
+        if row.chance.p < verdicts.SIGNIFICANT
         else "not above chance"
     )
     return f"{start}: {above} ({chance_p(row.chance.p)})."
 
 
 def _verdicts(data: ReportData, rows: Sequence[MatchedRecovery]) -> str:
-    filtered = at_matched_t.reference_of(rows, "filtered")
+    filtered = reference_of(rows, Role.FILTERED)
     parts = []
     for row in rows:
-        if row.role == "unlearned":
+        if row.role == Role.UNLEARNED:
             value = (
                 f"{row.v.mean * 100:.0f} %, {row.last_v.mean * 100:.0f} % at the end, " if row.v and row.last_v else ""
             )
-            parts.append(f"{data.model(row.model).label} {value}{verdicts.verdict(row, filtered)}")
+            parts.append(
+                f"{data.model(row.model).label} {value}{at_matched_t(row, verdicts.at_matched_t(row, filtered))}"
+            )
     return f"V of unlearned models when T is first learned (95 %): {'; '.join(parts) or NOT_MEASURED}."

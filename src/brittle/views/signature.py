@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
+from markupsafe import Markup
 
 from brittle.results.headlines import Measure, Value, measures
 from brittle.results.outputs import ReportData
-from brittle.views.html import Cell, Markup, paragraph, section, table
+from brittle.results.roles import Role
+from brittle.views.html import Cell, paragraph, section, table, with_small
 from brittle.views.sentences import sensitivity_sentence, telling_sentence
 
 MARKS = {True: "✓", False: "✗", None: ""}
@@ -18,7 +19,7 @@ def signature(data: ReportData) -> str:
     found = measures(data)
     if not found:
         return ""
-    shown = [model for model in data.models if model.role != "base"]
+    shown = [model for model in data.models if model.role != Role.BASE]
     names = [model.name for model in shown if any(model.name in measure.values for measure in found)]
     header: list[Cell] = ["measure", "base", *(data.model(name).label for name in names), "thesis: unlearned is"]
     rows: list[list[Cell]] = []
@@ -49,8 +50,6 @@ def _cell(data: ReportData, measure: Measure, name: str) -> Markup | None:
     value: Value | None = measure.values.get(name)
     if value is None:
         return None
-    borne_out = measure.borne_out(data, name) if data.model(name).role == "unlearned" else None
-    words = escape(f"{number(value.value)} {MARKS[borne_out]}".strip())
-    if name in measure.random:
-        words += f' <small class="control">{escape(number(measure.random[name].value))}</small>'
-    return Markup(f"<span>{words}</span>")
+    borne_out = measure.borne_out(data, name) if data.model(name).role == Role.UNLEARNED else None
+    beside = number(measure.random[name].value) if name in measure.random else ""
+    return with_small(f"{number(value.value)} {MARKS[borne_out]}".strip(), beside)

@@ -9,6 +9,7 @@ from brittle import places
 from brittle.records import read_record
 from brittle.results.at_strongest import where
 from brittle.results.attack_kinds import unit
+from brittle.views.words import learned as learned_words
 
 if TYPE_CHECKING:
     from brittle.results.outputs import ReportData
@@ -20,7 +21,7 @@ def lines(data: ReportData) -> list[str]:
     lost: list[str] = []
     for learned in data.matched:
         title = f"{learned.attack}: V before and once T is learned (at which step; excess recovery)"
-        after = f"{learned.v} ({learned.step:.0f}; {_two(learned.excess)})" if learned.v else learned.status
+        after = f"{learned.v} ({learned.step:.0f}; {_two(learned.excess)})" if learned.v else learned_words(learned)
         blocks.setdefault(title, []).append((learned.model, learned.first_v, after))
     for row in data.strongest:
         title = f"{row.attack}: hazardous questions answered (at which {unit(row.attack)}; excess recovery)"

@@ -35,3 +35,18 @@ for (const table of document.querySelectorAll("table.sortable")) {
   label.append("Sort by ", list);
   table.parentElement.before(label);
 }
+
+// Sections are folded; one that a link leads to opens, and on paper all are open.
+const reveal = () => {
+  const section = location.hash && document.getElementById(location.hash.slice(1));
+  if (section && section.querySelector("details")) section.querySelector("details").open = true;
+};
+addEventListener("hashchange", reveal);
+reveal();
+for (const link of document.querySelectorAll("nav a")) link.addEventListener("click", () => setTimeout(reveal));
+let folded = [];
+addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("details:not([open])")];
+  for (const each of folded) each.open = true;
+});
+addEventListener("afterprint", () => { for (const each of folded) each.open = false; });

@@ -1,0 +1,168 @@
+"""The answer on top of the report: its words, its gates, its picture, and folders without a plan."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from html import unescape
+from pathlib import Path
+
+import pandas
+import pytest
+import reports_tree
+
+from brittle.command_line import main
+from brittle.figures import declared, labels, of_models, style
+from brittle.results.excess import excess_recovery
+from brittle.results.outputs import gather
+from brittle.results.questions import Asked
+from brittle.results.verdicts import Because, Judgement, answer
+from brittle.settings import BadInput
+from brittle.views.answer import answer_on_top
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return reports_tree.build(tmp_path_factory.mktemp("answer") / "outputs")
+
+
+@pytest.fixture(autouse=True)
+def no_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brittle.views.html.svg_address", lambda _drawing: "data:,")
+
+
+@pytest.fixture
+def outputs(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "outputs"))
+
+
+def change(outputs: Path, model: str, **columns: object) -> None:
+    """Values of a model's rows, where it is not the step that counts."""
+    path = outputs / "recovery" / "recovery.csv"
+    table = pandas.read_csv(path)
+    for column, value in columns.items():
+        table.loc[table["model"].str.contains(model), column] = value
+    table.to_csv(path, index=False)
+
+
+def said(outputs: Path) -> str:
+    return " ".join(unescape(answer_on_top(gather(outputs))).split())
+
+
+def reason(outputs: Path) -> Because | None:
+    data = gather(outputs)
+    return answer(data, data.judged()[0]).because
+
+
+def test_a_sentence_per_model(outputs: Path) -> None:
+    words = said(outputs)
+    assert "<strong>came back</strong>: V 33 % → 100 % under relearning (filtered 25 %, base 100 %)." in words
+    assert "<strong>no sign found within the attacks listed</strong> (relearning)" in words
+    assert words.count("<figure>") == 1
+
+
+def test_questions_that_the_base_cannot_answer_are_the_wrong_ones(outputs: Path) -> None:
+    change(outputs, "base$", accuracy_t=0.3, accuracy_v=0.25)
+    assert reason(outputs) == Because.BASE_CANNOT_ANSWER
+    folder = outputs / "recovery" / "runs" / "one"
+    folder.mkdir(parents=True)
+    noted = {"example": {"question": "Where does <b>quartz</b> grow?", "choices": ["here", "there"]}}
+    (folder / "record.json").write_text(json.dumps({"kind": "attack", "notes": noted}))
+    words = said(outputs)
+    assert "cannot tell, because the base itself answers only 28 % of the 48 hazardous questions" in words
+    assert "guessing gives, too (25 %;" in words and "Where does <b>quartz</b> grow? (here / there)" in words
+    assert "<b>quartz" not in answer_on_top(gather(outputs))
+
+
+def test_gates_say_why(outputs: Path, finished: Path) -> None:
+    change(outputs, "filtered", accuracy_v=0.9)
+    path = outputs / "recovery" / "recovery.csv"
+    table = pandas.read_csv(path)
+    table.loc[table["model"].str.contains("filtered") & (table["step"] == 0), "accuracy_v"] = 0.25
+    table.to_csv(path, index=False)
+    assert reason(outputs) == Because.CONTROL_CAME_BACK
+    table[table["role"] != "filtered"].to_csv(path, index=False)
+    assert reason(outputs) == Because.NO_FILTERED
+    table[table["role"].isin(["filtered", "base"])].to_csv(path, index=False)
+    assert reason(outputs) == Because.NOT_ATTACKED
+    shutil.copy(finished / "recovery" / "recovery.csv", path)
+    answers = pandas.read_csv(outputs / "recovery" / "recovery_answers.csv")
+    few = answers[answers["fact"].isin(answers["fact"].unique()[:2])]
+    few.to_csv(outputs / "recovery" / "recovery_answers.csv", index=False)
+    assert reason(outputs) == Because.TOO_FEW_QUESTIONS
+
+
+def test_chance_is_that_of_the_questions(outputs: Path) -> None:
+    assert gather(outputs).asked["v"] == Asked(48, 0.25)
+    path = outputs / "recovery" / "recovery_answers.csv"
+    two = json.dumps(["yes", "no"])
+    pandas.read_csv(path).assign(choices=two, choice_predicted=0, choice_correct=1).to_csv(path, index=False)
+    data = gather(outputs)
+    assert data.asked["v"].chance == data.asked["forget"].chance == 0.5
+    drawing = of_models.lens_figure(data)
+    assert drawing is not None
+    assert any(set(map(float, line.get_ydata())) == {0.5} for line in drawing.axes[0].get_lines())  # type: ignore[arg-type]
+    assert Asked(100, 0.5).p_of(0.6) == pytest.approx(0.0284, abs=1e-3) and Asked(100).p_of(0.6) is None
+
+
+def test_there_is_no_scale_without_both_ends() -> None:
+    assert excess_recovery(0.5, 0.2, 0.8) == pytest.approx(0.5)
+    assert excess_recovery(0.5, None, 0.8) is None and excess_recovery(0.5, 0.78, 0.8) is None
+
+
+def test_a_folder_without_a_plan_is_read_by_its_records(outputs: Path) -> None:
+    (outputs / "comparison.json").unlink()
+    data = gather(outputs)
+    assert {model.role for model in data.models} == {"base", "filtered", "retrained", "unlearned"}
+    assert answer(data, data.judged()[0]).judgement in set(Judgement) and len(data.from_base()) == 4
+    alone = outputs.parent / "alone"
+    shutil.copytree(outputs / "recovery", alone / "recovery")
+    assert len(gather(alone).models) == 5
+    pair = outputs / "laboratory_base__to__laboratory_filtered"
+    for folder in (pair, pair / "weight_comparison"):
+        found = gather(folder)
+        assert [model.name for model in found.models] == ["laboratory_base", "laboratory_filtered"]
+        assert "not attacked" in said(folder)
+    (alone / "recovery" / "recovery.csv").unlink()
+    assert "no unlearned model stands in these results" in said(alone)
+    (alone / "recovery" / "record.json").unlink()
+    with pytest.raises(BadInput, match="run the pipeline"):
+        gather(alone)
+
+
+def test_main_figures_are_exported(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main("report", [str(outputs), "--figures", str(outputs / "report_figures")])
+    assert end.value.code == 0 and "answer.svg" in capsys.readouterr().out
+    names = {path.stem for path in (outputs / "report_figures").iterdir()}
+    assert {"answer", "recovery_relearning", "matched_t_relearning", "movement_by_layer", "logit_lens"} <= names
+    assert len(list((outputs / "report_figures").iterdir())) == 3 * len(names)
+    table = pandas.read_csv(outputs / "report_figures" / "answer.csv")
+    assert table["after"].tolist() == pytest.approx([1.0, 0.25], abs=0.01) and table["base"].tolist() == pytest.approx(
+        [1.0, 1.0], abs=0.01
+    )
+
+
+def test_no_colour_stands_twice_and_no_title_is_cut() -> None:
+    for number in (3, 8, 20):
+        looks = style.looks_of_categories([*range(number - 2), "attn", "qkv"])
+        assert len({look.colour for look in looks.values()}) == number
+    many = style.looks_of_models([("b", "base"), *((f"u{n}", "unlearned") for n in range(8))])
+    assert len({look.colour for look in many.values()}) == 9
+    assert max(map(len, declared.fitted("W" * 30 + " and more words of a title", 10.5).splitlines())) < 45
+
+
+def test_every_declared_column_has_words() -> None:
+    from brittle import discovery
+
+    for plugin in discovery.plugins("diagnostics").values():
+        for figure in plugin.load().FIGURES:
+            assert {figure.x, *figure.y} <= set(labels.COLUMNS), figure.name
+
+
+def test_zeros_on_a_log_axis_are_gaps() -> None:
+    with declared.canvas(1) as (_, (axis,)):
+        axis.plot([0, 1, 2], [0.0, 1.0, 100.0])
+        of_models.amount_axis(axis, [0.0, 1.0, 100.0])
+    heights = [float(value) for value in axis.get_lines()[0].get_ydata()]  # type: ignore[union-attr, arg-type]
+    assert heights[0] != heights[0] and heights[1:] == [1.0, 100.0]
