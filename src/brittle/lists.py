@@ -15,8 +15,13 @@ LARGEST_SEED = 2**32 - 1
 def nearest(name: str, known: Iterable[str]) -> str:
     """What is said of a name that nothing has: ``did you mean cb_lat?``, or where none is near, all that there is."""
     known = list(dict.fromkeys(known))
-    near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {near[0]}?" if near else f"there is {', '.join(sorted(known))}"
+    return suggestion(name, known).removeprefix("; ") or f"there is {', '.join(sorted(known))}"
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The end of a refusal, ``; did you mean cb_lat?``; nothing where no known name is near."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def names_in(text: str, flag: str) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from brittle.bad_input import BadInput, shortened
-from brittle.lists import nearest
+from brittle.lists import nearest, suggestion
 
 LARGEST_NUMBER, LARGEST_WHOLE = (2 - 2**-23) * 2.0**127, 2**63 - 1
 """What the weights' arithmetic (32-bit floats) and its counters (64-bit integers) hold."""
@@ -112,8 +112,7 @@ def check(settings: Any) -> None:
             raise BadInput(f"{flag_of(field)}: {shortened(twice[0])} stands there twice; name each once")
         if rules["choices"] and value not in rules["choices"]:
             words = [str(choice) for choice in rules["choices"]]
-            hint = nearest(str(value), words)
-            hint = f"; {hint}" if hint.startswith("did") else ""
+            hint = suggestion(str(value), words)
             raise BadInput(f"{flag_of(field)}: '{shortened(value)}' is not one of {', '.join(words)}{hint}")
         for item in items:
             _check_bounds(field, item)

@@ -9,7 +9,6 @@ files are all turned into values, and refused, in one place (:func:`brittle.sett
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -18,7 +17,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from brittle.settings import BadInput, fields_of, flag_of, shortened, spellings_of
+from brittle.settings import BadInput, fields_of, flag_of, shortened, spellings_of, suggestion
 
 NUMBER = re.compile(r"-\.?\d.*")
 HELP, CONFIG = "help", "config"
@@ -131,8 +130,7 @@ class Parser(click.Command):
     def unknown(self, typed: str) -> NoReturn:
         """Refuse a word that is no flag of this command."""
         flags = [flag for parameter in self.params if isinstance(parameter, Flag) for flag in _flags(parameter)]
-        near = difflib.get_close_matches(typed.split("=")[0], flags, 1)
-        self.refuse(f"unknown argument {shortened(typed)}" + (f"; did you mean {near[0]}?" if near else ""))
+        self.refuse(f"unknown argument {shortened(typed)}{suggestion(typed.split('=')[0], flags)}")
 
     def refuse(self, message: str) -> NoReturn:
         """One line that says where help is."""
@@ -164,11 +162,10 @@ class Parser(click.Command):
         """Usage, what the command does, examples, then flags by group."""
         formatter.write_usage(self.prog, self.usage)
         with formatter.indentation():
-            formatter.write_paragraph()
-            formatter.write_text(self.summary)
-            for note in self.notes:
+            for text in (self.summary, *self.notes):
                 formatter.write_paragraph()
-                formatter.write_text(note)
+                indent = " " * formatter.current_indent
+                formatter.write(click.formatting.wrap_text(text, formatter.width, indent, indent) + "\n")
         if self.examples:
             with formatter.section("Examples"):
                 for example in self.examples:
