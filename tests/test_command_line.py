@@ -36,8 +36,8 @@ def help_of(command: str, *words: str) -> str:
 class Recorder(dict):
     """An environment that knows which of its variables were asked for."""
 
-    def __init__(self) -> None:
-        super().__init__(NOT_OF_OURS="1")
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        super().__init__(variables, NOT_OF_OURS="1")
         self.asked: set[str] = set()
 
     def get(self, name: str, default: str | None = None) -> str | None:
@@ -74,13 +74,17 @@ def test_help_shows_the_variables_that_the_command_reads_and_no_others(command, 
         return
     if not shown:
         return
-    environment = Recorder()
-    given = REFUSED_LATE[command] | ({entry.positional: name} if name else {})
+    given = dict(REFUSED_LATE[command]) | ({entry.positional: name} if name else {})
     if command == "diagnose":
         pair = discovery.plugins("diagnostics")[name].constants["SCOPE"] == "pair"
         given = {key: value for key, value in given.items() if (key != "model") == pair or key == "name"}
+    own = entry.settings(name) if name else entry.settings()
+    words = {
+        field.name: field.metadata["environment"] for settings_type, _ in own for field in fields_of(settings_type)
+    }
+    environment = Recorder({word: given.pop(key) for key, word in words.items() if word and key in given})
     with pytest.raises(BadInput):
-        entry.run(dict(given), environment)
+        entry.run(given, environment)
     assert shown <= environment.asked
 
 

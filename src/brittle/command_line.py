@@ -112,15 +112,15 @@ def _readable(arguments: Sequence[str]) -> list[str]:
 
 
 def _run(command: str | None, arguments: list[str]) -> int:
+    if command is None and arguments[:1] == ["--version"]:
+        print(f"brittle {__version__}")
+        return 0
     from brittle import commands
     from brittle.commands import command_flags
 
     if command is None:
         if not arguments or arguments[0] in ("-h", "--help"):
             return command_flags.overview()
-        if arguments[0] == "--version":
-            print(f"brittle {__version__}")
-            return 0
         command = arguments.pop(0)
     if command == "help" and arguments and not arguments[0].startswith("-"):
         command, arguments = arguments[0], [*arguments[1:], "--help"]

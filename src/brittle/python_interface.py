@@ -65,7 +65,7 @@ def diagnose(name: str, model: str | os.PathLike | None = None, **settings: Any)
     given = _plain(settings | ({"model": model} if model else {}))
     plugin = None if name == programs.EVALUATION else discovery.find("diagnostics", name).load()
     own = [field.name for field in fields_of(plugin.Settings)] if plugin else []
-    refuse_unknown(given, [*own, *(field.name for field in fields_of(programs.DiagnoseSettings))], "brittle.diagnose")
+    refuse_unknown(given, [*own, *(field.name for field in fields_of(programs.DiagnoseSettings))], name)
     return Result(programs.diagnose(name, resolve(programs.DiagnoseSettings, given), given))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from brittle import discovery
 from brittle.commands.options import KEPT, Command, Given, needs, no_settings
-from brittle.settings import BadInput, nearest, shortened
+from brittle.settings import BadInput, nearest
 
 __all__ = ["COMMANDS", "Command", "find"]
 
@@ -30,7 +30,7 @@ def find(name: str) -> Command:
     programs = {plugin.constants.get("PROGRAM"): plugin for plugin in reversed(plugins)}  # the first of equals
     if plugin := programs.get(Path(name).stem):
         return _program(name, plugin)
-    raise BadInput(f"unknown command '{shortened(name)}'; {nearest(name, COMMANDS)}")
+    raise BadInput(f"unknown command '{name[:40]}'; {nearest(name, COMMANDS)}")
 
 
 def _program(script: str, plugin: discovery.Plugin) -> Command:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brittle import discovery
-from brittle.commands import configuration_file
 from brittle.commands.options import GROUPS, Command, Environment, Given
 from brittle.commands.parser import CONFIG, HELP, Parser
 from brittle.settings import fields_of
@@ -77,6 +76,8 @@ def read(prog: str, command: Command, arguments: Sequence[str]) -> Given | str:
 
 
 def _of_file(path: str, parser: Parser, command: Command) -> Given:
+    from brittle.commands import configuration_file  # YAML costs a tenth of what help may take
+
     known = parser.spellings() | ({command.positional: command.positional} if command.positional else {})
     return configuration_file.read(path, known, parser.switches())
 

@@ -2,7 +2,7 @@
 
 Click, and neither typer nor cyclopts, because a command's flags are made while it runs, from the settings dataclasses of
 whatever plugins there are; the others read a function's signature. It also completes words for three shells. Importing it
-takes about 0.07 s on an idle core (typer, which stands on it, 0.08 s more). Values stay text here: flags, variables and
+takes 0.07 s of processor time (typer 0.09 s); the help of a command with all its plugins comes after 0.2 to 0.33 s. Values stay text here: flags, variables and
 files are all turned into values, and refused, in one place (:func:`brittle.settings.resolve`).
 """
 
