@@ -188,7 +188,7 @@ def test_a_variable_that_help_names_is_read(
 def test_a_step_asks_for_nothing_that_it_does_not_use(place: Path, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)  # where there is no data folder
     asked: list[str] = []
-    real = programs.load_questions
+    real = material.load_questions
 
     def load(text: str) -> list:
         asked.append(text)

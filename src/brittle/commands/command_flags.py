@@ -121,7 +121,10 @@ def _tells(value: Any) -> bool:
 def _default(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "none"
-    return {True: "on", False: "off", None: "none"}[value] if value is None or isinstance(value, bool) else str(value)
+    if value is None or isinstance(value, bool):
+        return {True: "on", False: "off", None: "none"}[value]
+    text = str(value)
+    return text if len(text) <= 40 else text.replace(",", ", ")  # long lists break between their items
 
 
 def _defaults(folder: str, only: str | None) -> Defaults:
