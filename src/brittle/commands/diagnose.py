@@ -85,6 +85,9 @@ def lacking(given: Given) -> list[str]:
     plugin = discovery.plugins("diagnostics").get(name)
     if (not plugin and name != EVALUATION) or given.get("per_layer_csv"):
         return []
+    own = fields_of(plugin.load().Settings) if plugin else []
+    if given.keys() - {"name"} - {field.name for field in (*own, *fields_of(DiagnoseSettings))}:
+        return []  # a flag that this diagnostic does not use is refused first, with the nearest
     pair = plugin is not None and plugin.constants["SCOPE"] == "pair"
     return [key for key in (("model_a", "model_b") if pair else ("model",)) if not given.get(key)]
 
