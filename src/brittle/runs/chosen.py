@@ -50,7 +50,8 @@ def from_environment(own: Iterable[dataclasses.Field], environment: Mapping[str,
 def refuse_unknown(given: Iterable[str], known: Collection[str], reader: str) -> None:
     """Refuse a setting that ``reader`` does not have, with the nearest that it has."""
     if unknown := sorted(set(given) - set(known)):
-        hint = suggestion(flag(unknown[0]), map(flag, known)) or " (see its --help)"
+        near = suggestion(unknown[0], known).replace("mean ", "mean --").replace("_", "-")
+        hint = near or " (see its --help)"
         raise BadInput(f"{flag(unknown[0])} is not used by {reader}{hint}")
 
 
