@@ -87,14 +87,14 @@ def test_what_cannot_be_concluded_is_said(tmp_path: Path) -> None:
 
 
 def test_compare_gives_the_laboratorys_references_their_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from brittle import commands
+    from brittle.commands import pipeline
 
     seen: list[dict[str, Any]] = []
-    monkeypatch.setattr(commands, "_pipeline", lambda given, _environment: seen.append(given) or 0)
-    commands._compare({"models": "laboratory:base,laboratory:filtered@tiny-0,mine,yours", "outroot": "o"}, None)
+    monkeypatch.setattr(pipeline, "pipeline", lambda given, _environment: seen.append(given) or 0)
+    pipeline.compare({"models": "laboratory:base,laboratory:filtered@tiny-0,mine,yours", "outroot": "o"}, None)
     assert seen[0]["base"] == "laboratory:base" and seen[0]["filtered"] == "laboratory:filtered@tiny-0"
     assert seen[0]["unlearned"] == "mine,yours" and seen[0]["outroot"] == "o"
-    commands._compare({"models": "a,laboratory:filtered", "filtered": "gold"}, None)
+    pipeline.compare({"models": "a,laboratory:filtered", "filtered": "gold"}, None)
     assert seen[1]["filtered"] == "gold" and seen[1]["unlearned"] == "laboratory:filtered"
     with pytest.raises(BadInput, match="at least two models"):
-        commands._compare({"models": "a"}, None)
+        pipeline.compare({"models": "a"}, None)

@@ -162,7 +162,7 @@ def variables() -> list[tuple[str, str, str]]:
     """Every variable that a command's help names and whose value can be wrong: command, variable, flag."""
     found = {}
     for command, entry in commands.COMMANDS.items():
-        step = commands._diagnose_settings("activation_comparison")
+        step = entry.settings("activation_comparison") if command == "diagnose" else ()
         for settings_type, _ in step if command == "diagnose" else entry.settings():
             for field in fields_of(settings_type):
                 word = field.metadata["environment"]

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 
 from brittle import commands, discovery
 from brittle.command_line import main
-from brittle.commands.options import DemoSettings, LaboratorySettings
+from brittle.commands.command_flags import describe
+from brittle.commands.laboratory import LaboratorySettings
+from brittle.commands.parser import Parser
+from brittle.commands.pipeline_settings import DemoSettings
 from brittle.settings import (
     LARGEST_SEED,
     BadInput,
-    Parser,
-    add_flags,
     check,
     fields_of,
     folder_tags,
@@ -64,13 +65,13 @@ def refused(action, *arguments, **named) -> str:
 
 
 def parser() -> Parser:
-    made = Parser(prog="bake", allow_abbrev=False)
-    add_flags(made, Baking)
+    made = Parser("bake")
+    made.add(Baking)
     return made
 
 
 def typed(*arguments: str) -> Baking:
-    return resolve(Baking, vars(parser().parse_args(arguments)))
+    return resolve(Baking, parser().read(arguments))
 
 
 SOURCES = {"preset": {"loaves": 2}, "environment": {"LOAVES": "3"}, "given": {"loaves": "4"}}
@@ -90,7 +91,7 @@ def test_a_flag_wins_over_the_environment_over_a_preset_over_the_default(sources
 
 def test_an_empty_environment_variable_is_none_at_all_but_a_flag_that_repeats_the_default_counts() -> None:
     assert resolve(Baking, {}, {"LOAVES": ""}, {"loaves": 2}).loaves == 2
-    assert vars(parser().parse_args(["--loaves", "1"])) == {"loaves": "1"}  # only what was typed
+    assert parser().read(["--loaves", "1"]) == {"loaves": "1"}  # only what was typed
     assert resolve(Baking, {"loaves": "1"}, {"LOAVES": "3"}, {"loaves": 2}).loaves == 1
     assert with_overrides(Baking, {"loaves": 7, "lr": 1.0}) == Baking(loaves=7)  # other types' settings are left alone
 
@@ -111,7 +112,7 @@ def test_words_for_true_and_false(text, expected) -> None:
 def test_a_switch_is_a_flag_without_a_value_and_a_default_switch_can_be_turned_off() -> None:
     assert (typed().salt, typed().lid) == (False, True)
     assert (typed("--salt").salt, typed("--no-lid").lid, typed("--lid").lid) == (True, False, True)
-    assert "--no-no-" not in parser().format_help()
+    assert "--no-no-" not in parser().help_text()
 
 
 def test_numbers_and_optional_values_take_their_type() -> None:
@@ -222,11 +223,12 @@ def test_a_program_prints_its_refusal_as_one_line_and_exits_with_2(capsys) -> No
 
 
 def test_help_tells_a_flags_default_environment_choices_and_readers() -> None:
-    made = Parser(prog="bake")
-    add_flags(made, Baking, {"racks": ["oven", "kiln"]})
-    add_flags(made, Baking)  # a second type with the same flags adds nothing
-    words = " ".join(made.format_help().split())
-    assert "in % of what is sensible (default: 200.0) (environment: HEAT)" in words
+    made = Parser("bake")
+    readers = {"racks": ["oven", "kiln"]}
+    made.add(Baking, {field.name: describe(field, readers.get(field.name, ())) for field in fields_of(Baking)})
+    made.add(Baking)  # a second type with the same flags adds nothing
+    words = " ".join(made.help_text().split())
+    assert "in % of what is sensible (default: 200.0) [env: HEAT]" in words
     assert "racks in use [oven, kiln] (default: 5,6)" in words
     assert "--flour rye|oat|fine_wheat" in words
     assert "where to bake (default: brick_oven)" in words

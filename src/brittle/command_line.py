@@ -5,7 +5,6 @@ Bad input, and what the system refuses, is one line on standard error and exit c
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import os
@@ -13,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from brittle import problems, progress, stopping, tracking
-from brittle.settings import BadInput, Parser, add_flags, load_dotenv
+from brittle.settings import BadInput, load_dotenv
 from brittle.version import __version__
 
 
@@ -28,6 +27,8 @@ def main(command: str | None = None, arguments: Sequence[str] | None = None) -> 
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     _write_whatever_the_locale()
+    if command is None and os.environ.get(COMPLETING):
+        sys.exit(_complete())
     try:
         load_dotenv()
         tracking.follow()
@@ -50,8 +51,16 @@ def main(command: str | None = None, arguments: Sequence[str] | None = None) -> 
     sys.exit(code)
 
 
+COMPLETING = "_BRITTLE_COMPLETE"
+"""Set by a shell that asks for words (``brittle completion``)."""
 TRACEBACK = "BRITTLE_TRACEBACK"
 """Set to anything, an error is shown with its traceback."""
+
+
+def _complete() -> int:
+    from brittle.commands import shell
+
+    return shell.answer(os.environ[COMPLETING])
 
 
 def _failed(problem: Exception) -> int:
@@ -104,47 +113,27 @@ def _readable(arguments: Sequence[str]) -> list[str]:
 
 
 def _run(command: str | None, arguments: list[str]) -> int:
+    if command is None and arguments[:1] == ["--version"]:
+        print(f"brittle {__version__}")
+        return 0
+    from brittle import commands
+    from brittle.commands import command_flags
+
     if command is None:
         if not arguments or arguments[0] in ("-h", "--help"):
-            print(_overview())
-            return 0
-        if arguments[0] == "--version":
-            print(f"brittle {__version__}")
-            return 0
+            return command_flags.overview()
         command = arguments.pop(0)
-    from brittle import commands
-
+    if command == "help" and arguments and not arguments[0].startswith("-"):
+        command, arguments = arguments[0], [*arguments[1:], "--help"]
     chosen = commands.find(command)
-    parser = Parser(
-        prog=os.path.basename(command) if command.endswith(".py") else f"brittle {command}",
-        description=chosen.summary,
-        epilog=progress.HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    for settings_type, used_by in chosen.settings():
-        add_flags(parser, settings_type, used_by)
-    if chosen.positional:
-        parser.add_argument(
-            chosen.positional,
-            nargs="+" if chosen.several else None if chosen.required else "?",
-            help=chosen.positional_help,
-        )
-    given = vars(parser.parse_args(arguments))
+    prog = os.path.basename(command) if command.endswith(".py") else f"brittle {command}"
+    given = command_flags.read(prog, chosen, arguments)
+    if isinstance(given, str):
+        print(given)
+        return 0
     with stopping.heeded(chosen.goes_on):
         try:
             return chosen.run(given, dict(os.environ))
         except KeyboardInterrupt:
             _tell(stopping.sentence(chosen.goes_on), 0)
             raise
-
-
-def _overview() -> str:
-    from brittle import commands
-
-    width = max(map(len, commands.COMMANDS))
-    lines = [f"  {name:<{width}}  {command.summary}" for name, command in commands.COMMANDS.items()]
-    return "\n".join([
-        "brittle: after unlearning, is the knowledge gone or only hidden?", "", "commands:", *lines, "",
-        "brittle COMMAND --help shows a command's flags. Start with: brittle demo", "", progress.HELP,
-    ])  # fmt: skip

@@ -1,4 +1,9 @@
-"""The environment: what a ``.env`` file adds to it, and the folder for caches."""
+"""The environment: what a ``.env`` file adds to it, and the folder for caches.
+
+Two libraries were tried and left out, because both would change what stands. python-dotenv drops a line whose quote is not
+closed and turns ``\\n`` between double quotes into a line break; platformdirs moves the caches of those who set
+XDG_CACHE_HOME, or who work on a Mac.
+"""
 
 from __future__ import annotations
 

@@ -1,13 +1,27 @@
-"""Lists that users write on a command line: names, model references, seeds."""
+"""Lists that users write on a command line: names, model references, seeds; and the name that one probably meant."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 from brittle.bad_input import BadInput, shortened
 
 LARGEST_SEED = 2**32 - 1
 """The largest seed that every generator here takes (NumPy's legacy generators, scikit-learn)."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What is said of a name that nothing has: ``did you mean cb_lat?``, or where none is near, all that there is."""
+    known = list(dict.fromkeys(known))
+    return suggestion(name, known).removeprefix("; ") or f"there is {', '.join(sorted(known))}"
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The end of a refusal, ``; did you mean cb_lat?``; nothing where no known name is near."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def names_in(text: str, flag: str) -> list[str]:

@@ -63,6 +63,9 @@ def diagnose(name: str, model: str | os.PathLike | None = None, **settings: Any)
     is wrong.
     """
     given = _plain(settings | ({"model": model} if model else {}))
+    plugin = None if name == programs.EVALUATION else discovery.find("diagnostics", name).load()
+    own = [field.name for field in fields_of(plugin.Settings)] if plugin else []
+    refuse_unknown(given, [*own, *(field.name for field in fields_of(programs.DiagnoseSettings))], name)
     return Result(programs.diagnose(name, resolve(programs.DiagnoseSettings, given), given))
 
 
@@ -92,7 +95,7 @@ def compare(
         names = [name for name in names if name not in lacking]
     alone = {"model", "model_a", "model_b", "outdir", "plot_outdir", "title"}
     known = {field.name for name in names for field in fields_of(plugins[name].load().Settings)}
-    refuse_unknown(given, (known | vars(chosen).keys()) - alone, "brittle.compare")
+    refuse_unknown(given, sorted((known | vars(chosen).keys()) - alone), "brittle.compare")
     session = programs.session_of(chosen, given, names)
     folder = programs.carry_out(session, chosen, references, material.needs_of(names))
     session.raise_failures()

@@ -7,22 +7,20 @@ from the fields.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import difflib
 import typing
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 from brittle.bad_input import BadInput, shortened
 from brittle.environment import home, load_dotenv
-from brittle.lists import LARGEST_SEED, names_in, references_in, seeds_in
-from brittle.values import adopt, check, convert, fields_of, flag_of, refuse_unknown
+from brittle.lists import LARGEST_SEED, names_in, nearest, references_in, seeds_in, suggestion
+from brittle.values import adopt, check, convert, fields_of, flag_of, refuse_unknown, spellings_of
 
 __all__ = [
-    "LARGEST_SEED", "BadInput", "Parser", "add_flags", "adopt", "as_dictionary", "check", "convert", "fields_of", "flag_of", "folder_tags",
-    "from_folder_tags", "home", "load_dotenv", "names_in", "references_in", "refuse_unknown", "resolve", "seeds_in", "setting",
-    "shortened", "with_default", "with_overrides",
+    "LARGEST_SEED", "BadInput", "adopt", "as_dictionary", "check", "convert", "fields_of", "flag_of", "folder_tags",
+    "from_folder_tags", "home", "load_dotenv", "names_in", "nearest", "references_in", "refuse_unknown", "resolve", "seeds_in", "setting",
+    "shortened", "spellings_of", "suggestion", "with_default", "with_overrides", "without",
 ]  # fmt: skip
 
 SettingsType = TypeVar("SettingsType")
@@ -41,6 +39,7 @@ def setting(
     below: float | None = None,
     maximum: float | None = None,
     flag: str | None = None,
+    aliases: Sequence[str] = (),
     may_be_empty: bool = False,
 ) -> Any:
     """A dataclass field that carries everything there is to know about one option.
@@ -48,12 +47,13 @@ def setting(
     ``tag`` always appears in an output folder's name; ``tag_if_changed`` only when the value is not the default, so
     that documented names stay as documented and different runs still never share a folder. ``minimum`` and ``maximum``
     are inclusive, ``above`` and ``below`` exclusive bounds. ``default=dataclasses.MISSING`` makes the option required.
-    A list with a default is not to be emptied unless ``may_be_empty``.
+    A list with a default is not to be emptied unless ``may_be_empty``. ``flag`` is the spelling that help shows, where it
+    is not the field's name; ``aliases`` are further ones that go on working.
     """
     metadata = {
         "help": help, "environment": environment, "tag": tag, "tag_if_changed": tag_if_changed,
         "choices": choices, "minimum": minimum, "above": above, "below": below, "maximum": maximum,
-        "flag": flag, "may_be_empty": may_be_empty,
+        "flag": flag, "aliases": tuple(aliases), "may_be_empty": may_be_empty,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -64,45 +64,14 @@ def with_default(settings_type: type, name: str, default: Any) -> Any:
     return dataclasses.field(default=default, metadata=fields[name].metadata)
 
 
-class Parser(argparse.ArgumentParser):
-    """The one argument parser: errors are one line, unknown words get a suggestion."""
-
-    def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ").split()
-        if message.startswith("unrecognized") and unknown:
-            near = difflib.get_close_matches(unknown[0].split("=")[0], self._option_string_actions, 1)
-            message = f"unknown argument {unknown[0]}" + (f"; did you mean {near[0]}?" if near else "")
-        raise BadInput(f"{self.prog}: {message} (see {self.prog} --help)")
-
-
-def add_flags(parser: argparse.ArgumentParser, settings_type: type, used_by: Mapping[str, Iterable[str]] = {}) -> None:  # noqa: B006
-    """Add one flag per field. A flag that several settings types share is added once.
-
-    Only flags that the user typed appear in the parsed namespace, so a caller can tell a default from a choice.
-    ``used_by`` maps a field's name to the plugins that read it, for the help text.
-    """
+def without(settings_type: type, names: Collection[str], unread: Collection[str] = ()) -> type:
+    """The settings of a type but for those in ``names``; those in ``unread`` are not taken from the environment."""
+    kept: list[tuple[str, Any, Any]] = []
     for field in fields_of(settings_type):
-        flag = flag_of(field)
-        if flag in parser._option_string_actions:
-            continue
-        words = field.metadata["help"]
-        if used_by.get(field.name):
-            words += f" [{', '.join(used_by[field.name])}]"
-        if field.default not in (None, dataclasses.MISSING, False, ()):
-            default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
-            words += f" (default: {default})"
-        if field.metadata["environment"]:
-            words += f" (environment: {field.metadata['environment']})"
-        common: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": words.replace("%", "%%")}
-        if field.type is bool:
-            if field.default is True:
-                parser.add_argument(flag, action=argparse.BooleanOptionalAction, **common)
-            else:
-                parser.add_argument(flag, action="store_true", **common)
-        else:
-            choices = field.metadata["choices"]
-            metavar = "|".join(map(str, choices)) if choices else field.name.upper()
-            parser.add_argument(flag, metavar=metavar, **common)
+        if field.name not in names:
+            metadata = dict(field.metadata) | ({"environment": None} if field.name in unread else {})
+            kept.append((field.name, field.type, dataclasses.field(default=field.default, metadata=metadata)))
+    return dataclasses.make_dataclass(settings_type.__name__, kept, frozen=True)
 
 
 def resolve(

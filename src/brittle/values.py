@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import re
 import types
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from brittle.bad_input import BadInput, shortened
+from brittle.lists import nearest, suggestion
 
 LARGEST_NUMBER, LARGEST_WHOLE = (2 - 2**-23) * 2.0**127, 2**63 - 1
 """What the weights' arithmetic (32-bit floats) and its counters (64-bit integers) hold."""
@@ -24,6 +24,11 @@ AS_PRINTED = re.compile(r"\d+(\.\d+)?(-\d+(\.\d+)?)+")
 def flag_of(field: dataclasses.Field) -> str:
     """The command-line flag of a field, ``steering_coeff`` -> ``--steering-coeff``."""
     return field.metadata.get("flag") or "--" + field.name.replace("_", "-")
+
+
+def spellings_of(field: dataclasses.Field) -> tuple[str, ...]:
+    """Every flag that sets a field: the one that help shows, then those that go on working."""
+    return (flag_of(field), *field.metadata["aliases"])
 
 
 def fields_of(settings_type: type) -> list[dataclasses.Field]:
@@ -106,9 +111,9 @@ def check(settings: Any) -> None:
         if twice:
             raise BadInput(f"{flag_of(field)}: {shortened(twice[0])} stands there twice; name each once")
         if rules["choices"] and value not in rules["choices"]:
-            raise BadInput(
-                f"{flag_of(field)}: '{shortened(value)}' is not one of {', '.join(map(str, rules['choices']))}"
-            )
+            words = [str(choice) for choice in rules["choices"]]
+            hint = suggestion(str(value), words)
+            raise BadInput(f"{flag_of(field)}: '{shortened(value)}' is not one of {', '.join(words)}{hint}")
         for item in items:
             _check_bounds(field, item)
 
@@ -133,6 +138,4 @@ def refuse_unknown(given: Iterable[str], *settings_types: type) -> None:
     names = [field.name for settings_type in settings_types for field in fields_of(settings_type)]
     for name in given:
         if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(sorted(set(names)))}"
-            raise BadInput(f"unknown setting {shortened(name)}; {hint}")
+            raise BadInput(f"unknown setting {shortened(name)}; {nearest(name, names)}")

@@ -9,6 +9,7 @@ from typing import Any
 
 from brittle import discovery, progress
 from brittle.commands.diagnose import DiagnoseSettings
+from brittle.commands.options import Environment, Given, SettingsTypes, of_plugins, shared
 from brittle.data.corpora import read_texts, text_column
 from brittle.data.multiple_choice import answers_from
 from brittle.evaluation.question_forms import question_template
@@ -38,19 +39,45 @@ class AttackSettings:
     base: str | None = setting(None, "the model that nothing was removed from: the top of the scale")
     filtered: str | None = setting(None, "the model that never saw the data: what the attack alone brings")
     control: str | None = setting(None, "an independent retraining of the base, attacked likewise")
-    forget_text: str | None = setting(None, "texts about the removed facts; those of T teach (default: T's questions)")
-    retain_text: str | None = setting(None, "benign texts for attacks that teach no hazard (default: benign questions)")
-    benign_text: str | None = setting(None, "benign texts in the hazardous texts' form (default: benign questions)")
+    forget_text: str | None = shared(
+        "forget_text", help="texts about the removed facts; those of T teach (default: T's questions)", environment=None
+    )
+    retain_text: str | None = shared(
+        "retain_text",
+        help="benign texts for attacks that teach no hazard (default: benign questions)",
+        environment=None,
+    )
+    benign_text: str | None = shared(
+        "benign_text", help="benign texts in the hazardous texts' form (default: benign questions)", environment=None
+    )
     text_column: str | None = text_column()
-    forget_questions: str | None = setting(None, "hazardous questions: wmdp-bio or a file")
-    retain_questions: str | None = setting(None, "benign questions: mmlu or a file")
+    forget_questions: str | None = shared("forget_questions", environment=None)
+    retain_questions: str | None = shared("retain_questions", environment=None)
     question_template: str = question_template()
     answers_from: int | None = answers_from()
-    seeds: str = setting(
-        "42,123,456", "seeds of data order and noise; an attack without chance runs once", environment="SEEDS"
-    )
-    outroot: str = setting("outputs", "folder for results", environment="OUTROOT")
-    force: bool = setting(False, "run again even if the records are complete")
+    seeds: str = shared("seeds", help="seeds of data order and noise; an attack without chance runs once")
+    outroot: str = shared("outroot")
+    force: bool = shared("force", help="run again even if the records are complete")
+
+
+def attack_models(given: Given, environment: Environment) -> int:
+    """Attack, and say what came back."""
+    from brittle.results.outputs import gather
+    from brittle.views import terminal
+
+    settings = resolve(AttackSettings, given, environment)
+    outputs = run(settings, given)
+    data = gather(outputs)
+    data.say_left_out()
+    for line in [*terminal.lines(data), *cannot_conclude(settings)]:
+        print(line)
+    print(f"-> {outputs / 'recovery' / 'recovery.csv'}\nnext: uv run brittle report {outputs}")
+    return 0
+
+
+def attack_settings(only: str | None = None) -> SettingsTypes:
+    """What is attacked, and the attacks' own settings."""
+    return [(AttackSettings, {}), *of_plugins("attacks", only and {only})]
 
 
 def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brittle.commands.options import SettingsTypes
 from brittle.data.corpora import text_column
 from brittle.data.multiple_choice import Question, answers_from, chance_of, read_questions
 from brittle.data.understood import Understood, shares, understand
@@ -40,12 +41,15 @@ class CheckSettings:
     )
 
 
+def check_settings(_only: str | None = None) -> SettingsTypes:
+    """How a file is read."""
+    return [(CheckSettings, {})]
+
+
 def run(given: dict[str, Any], environment: Mapping[str, str] | None = None) -> int:
     """The command: refuse what cannot be carried out, print what was understood."""
     file = given.pop("file", None)
     settings = resolve(CheckSettings, given, environment)
-    if not file:
-        raise BadInput("check-data needs a file of texts or questions: brittle check-data FILE")
     if "max_length" in given and not settings.model:
         raise BadInput("--max-length is read with --model only; add it or leave --max-length out")
     for line in check(file, settings):

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from brittle.commands.options import Environment, Given, SettingsTypes, shared
 from brittle.data.corpora import read_texts, text_column, write_texts
 from brittle.data.multiple_choice import write_questions
 from brittle.records import check_file
-from brittle.settings import BadInput, setting
+from brittle.settings import BadInput, resolve, setting
 from brittle.suites.laboratory import Laboratory
 from brittle.suites.wmdp import hub_benign_texts, hub_forget_texts, hub_retain_texts
 
@@ -22,17 +23,35 @@ class DatasetSettings:
 
     outdir: str = setting("data", "folder to write into")
     laboratory: bool = setting(False, "write the embedded laboratory's texts and questions instead of the hub's texts")
-    size: str = setting("small", "size of the laboratory")
-    world: int = setting(0, "seed of the laboratory's world", minimum=0)
-    forget: str | None = setting(None, "local file of forget texts: txt, jsonl, json, csv or parquet")
-    retain: str | None = setting(None, "local file of retain texts")
-    benign: str | None = setting(
-        None, "local file of benign texts of the forget texts' form and length, a control in steps 5 and 8"
-    )
+    size: str = shared("size", environment=None)
+    world: int = shared("world", environment=None)
+    forget: str | None = shared(
+        "forget_text", help="local file of forget texts: txt, jsonl, json, csv or parquet", environment=None,
+        flag="--forget-text", aliases=("--forget", "--forget-data"),
+    )  # fmt: skip
+    retain: str | None = shared(
+        "retain_text", help="local file of retain texts", environment=None, flag="--retain-text",
+        aliases=("--retain", "--retain-data"),
+    )  # fmt: skip
+    benign: str | None = shared(
+        "benign_text", help="local file of benign texts of the forget texts' form and length, a control in steps 5 and 8",
+        environment=None, flag="--benign-text", aliases=("--benign",),
+    )  # fmt: skip
     text_column: str | None = text_column()
     num_samples: int = setting(10_000, "most texts per file", minimum=1)
     only: str | None = setting(None, "write one of the three", choices=SPLITS)
-    force: bool = setting(False, "write again what is there")
+    force: bool = shared("force", help="write again what is there")
+
+
+def create_datasets(given: Given, environment: Environment) -> int:
+    """Write the files."""
+    create(resolve(DatasetSettings, given, environment))
+    return 0
+
+
+def create_datasets_settings(_only: str | None = None) -> SettingsTypes:
+    """Which texts go where."""
+    return [(DatasetSettings, {})]
 
 
 def create(settings: DatasetSettings) -> list[Path]:

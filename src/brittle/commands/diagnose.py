@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery, progress
-from brittle.commands.pipeline_settings import PipelineSettings
+from brittle.commands.options import Environment, Given, SettingsTypes, of_plugins, shared
 from brittle.data.corpora import text_column
 from brittle.data.multiple_choice import answers_from
 from brittle.evaluation import multiple_choice_accuracy as accuracy
@@ -19,7 +19,7 @@ from brittle.runs import laboratory_models
 from brittle.runs.chosen import check_layers, chosen, flag, from_environment, refuse_unknown
 from brittle.runs.diagnosis import Comparison
 from brittle.runs.material import Material, needs_of, questions_of, texts_of
-from brittle.settings import LARGEST_SEED, BadInput, fields_of, setting, with_default
+from brittle.settings import LARGEST_SEED, BadInput, fields_of, resolve, setting
 from brittle.suites import laboratory
 
 EVALUATION = accuracy.NAME
@@ -32,18 +32,16 @@ class DiagnoseSettings:
     model: str | None = setting(None, "model (diagnostics of one model)")
     model_a: str | None = setting(None, "base model of a comparison")
     model_b: str | None = setting(None, "the model compared with it")
-    outroot: str = setting("outputs", "folder for results", environment="OUTROOT")
-    device: str = setting("auto", "auto (best GPU), cuda, cuda:N, mps or cpu")
-    dtype: str = setting(
-        "auto",
-        "number type; weights are cast to it before they are subtracted (auto: as stored)",
-        choices=("auto", "fp32", "fp16", "bf16"),
+    outroot: str = shared("outroot")
+    device: str = shared("device")
+    dtype: str = shared(
+        "dtype", help="number type; weights are cast to it before they are subtracted (auto: as stored)"
     )
-    forget_text: str | None = with_default(PipelineSettings, "forget_text", None)
-    retain_text: str | None = with_default(PipelineSettings, "retain_text", None)
+    forget_text: str | None = shared("forget_text")
+    retain_text: str | None = shared("retain_text")
     text_column: str | None = text_column()
-    forget_questions: str | None = with_default(PipelineSettings, "forget_questions", None)
-    retain_questions: str | None = with_default(PipelineSettings, "retain_questions", None)
+    forget_questions: str | None = shared("forget_questions")
+    retain_questions: str | None = shared("retain_questions")
     question_format: str = question_format()
     question_template: str = question_template()
     answers_from: int | None = answers_from()
@@ -54,17 +52,49 @@ class DiagnoseSettings:
     plot_outdir: str | None = setting(None, "folder for its figures (default: as documented, beside the tables)")
     title: str | None = setting(None, "line under the figures' titles (default: the models)")
     seed: int = setting(42, "seed of what is sampled, such as benign questions", minimum=0, maximum=LARGEST_SEED)
-    control: str = setting(
-        "none", "an independent retraining of model A: its own comparison stands beside this one", environment="CONTROL"
+    control: str = shared(
+        "control", help="an independent retraining of model A: its own comparison stands beside this one"
     )
-    filtered: str = setting(
-        "none", "model that never saw the data, the yardstick of causal_depth", environment="FILTERED"
+    filtered: str = shared(
+        "filtered", default="none", help="model that never saw the data, the yardstick of causal_depth"
     )
-    random_control: bool = setting(
-        True, "measure a random update of the same size beside the comparison", environment="RANDOM_CONTROL"
+    random_control: bool = shared(
+        "random_control", help="measure a random update of the same size beside the comparison"
     )
-    benign_text: str | None = with_default(PipelineSettings, "benign_text", None)
-    force: bool = setting(False, "run again even if the record is complete")
+    benign_text: str | None = shared("benign_text")
+    force: bool = shared("force")
+
+
+def diagnose_models(given: Given, environment: Environment) -> int:
+    """Run the diagnostic, and say where its results lie."""
+    name = given.pop("name")
+    settings = resolve(DiagnoseSettings, given, environment)
+    folder = diagnose(name, settings, given, environment)
+    for line in answer(folder, settings):
+        print(line)
+    print(f"-> {folder}")
+    return 0
+
+
+def diagnose_settings(only: str | None = None) -> SettingsTypes:
+    """The models and texts, and the diagnostics' own settings."""
+    types = of_plugins("diagnostics", only and {only})
+    return [(DiagnoseSettings, {}), *((settings_type, {} if only else used_by) for settings_type, used_by in types)]
+
+
+def lacking(given: Given) -> list[str]:
+    """The required settings that are not given: a name, and the models that this diagnostic looks at."""
+    name = given.get("name")
+    if not name:
+        return ["name"]
+    plugin = discovery.plugins("diagnostics").get(name)
+    if (not plugin and name != EVALUATION) or given.get("per_layer_csv"):
+        return []
+    own = fields_of(plugin.load().Settings) if plugin else []
+    if given.keys() - {"name"} - {field.name for field in (*own, *fields_of(DiagnoseSettings))}:
+        return []  # a flag that this diagnostic does not use is refused first, with the nearest
+    pair = plugin is not None and plugin.constants["SCOPE"] == "pair"
+    return [key for key in (("model_a", "model_b") if pair else ("model",)) if not given.get(key)]
 
 
 def diagnose(

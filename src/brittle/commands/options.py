@@ -1,79 +1,138 @@
-"""Settings of commands that have no workflow of their own to declare them."""
+"""What a command is, and the flags that several commands share: each is written once, with its help, default and group."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from brittle.settings import LARGEST_SEED, setting
+from brittle import discovery, stopping
+from brittle.settings import LARGEST_SEED, fields_of, setting
 
-
-@dataclass(frozen=True)
-class ReportSettings:
-    """The report of an outputs folder."""
-
-    figures: str | None = setting(None, "also write the main figures to this folder, as svg, png and csv")
-
-
-@dataclass(frozen=True)
-class SignatureSettings:
-    """One row per unlearned model, and a page of all measures."""
-
-    page: str | None = setting(None, "also write the table of all measures to this Markdown file")
-    attacks_page: str | None = setting(None, "also write the tables of what came back to this Markdown file")
+Given = dict[str, Any]
+Environment = Mapping[str, str] | None
+SettingsTypes = Iterable[tuple[type, dict[str, list[str]]]]
+KEPT = "what is finished is kept, and the same command goes on with the rest"
 
 
-@dataclass(frozen=True)
-class AttacksSettings:
-    """List the attacks, write their pages."""
+def no_settings(_only: str | None = None) -> SettingsTypes:
+    """The settings of a command that has none."""
+    return ()
 
-    page: str | None = setting(None, "write the attacks' pages to this file")
+
+def nothing_required(_given: Given) -> Sequence[str]:
+    """What a command without required arguments lacks."""
+    return ()
 
 
 @dataclass(frozen=True)
-class DemoSettings:
-    """The demonstration: the whole pipeline in the laboratory."""
+class Command:
+    """One command.
 
-    size: str = setting("small", "size of the laboratory", environment="LABORATORY_SIZE")
-    world: int = setting(
-        0, "seed of the laboratory's world", environment="LABORATORY_WORLD", minimum=0, maximum=LARGEST_SEED
-    )
-    methods: str = setting("grad_diff,rmu,cb_lat,wt_dist", "unlearning methods to show", environment="METHODS")
-    outroot: str = setting("outputs", "folder for results", environment="OUTROOT")
-    force: bool = setting(False, "run everything again")
+    ``settings`` yields its settings types, with the plugins that use each field; given a plugin's name, those of that
+    plugin alone. ``positional`` is the argument without a flag; ``folder`` holds the plugins that it names, and
+    ``several`` words may stand there.
+    ``required`` tells, of what was given, which settings are missing; of nothing, all that are required. ``goes_on``
+    says what the same command does after it was stopped.
+    """
 
-
-@dataclass(frozen=True)
-class LaboratorySettings:
-    """Build a laboratory, or define a larger one for a GPU."""
-
-    size: str = setting("small", "embedded size or one defined with --name")
-    world: int = setting(0, "seed of the world", minimum=0, maximum=LARGEST_SEED)
-    models: str = setting("base,filtered,retrained", "models to build (also: reinitialised)")
-    name: str | None = setting(
-        None, "define a size of this name from the flags below, starting from --size, and build it"
-    )
-    width: int | None = setting(None, "width of the residual stream", minimum=8, maximum=32_768)
-    layers: int | None = setting(None, "transformer blocks", minimum=1, maximum=1_000)
-    heads: int | None = setting(None, "attention heads", minimum=1, maximum=1_000)
-    steps: int | None = setting(None, "training steps", minimum=1, maximum=10_000_000)
-    rows: int | None = setting(None, "rows of 128 tokens per step", minimum=1, maximum=10_000)
-    lr: float | None = setting(None, "peak learning rate", above=0)
-    vocabulary: int | None = setting(None, "largest number of tokens", minimum=300, maximum=1_000_000)
-    hazardous_entities: int | None = setting(
-        None, "hazardous entities, six facts each; a multiple of 8", minimum=8, maximum=10_000
-    )
-    benign_entities: int | None = setting(
-        None, "entities per benign subject, four facts each; a multiple of 6", minimum=6, maximum=10_000
-    )
+    summary: str
+    run: Callable[[Given, Environment], int]
+    settings: Callable[..., SettingsTypes] = no_settings
+    positional: str = ""
+    positional_help: str = ""
+    required: Callable[[Given], Sequence[str]] = nothing_required
+    examples: tuple[str, ...] = ()
+    folder: str = ""
+    choices: tuple[str, ...] = ()
+    several: bool = False
+    goes_on: str = stopping.AGAIN
 
 
-@dataclass(frozen=True)
-class MethodsSettings:
-    """List the unlearning methods, measure them in the laboratory, write their pages."""
+def needs(*names: str) -> Callable[[Given], list[str]]:
+    """The rule of a command that always requires the settings of these names."""
+    return lambda given: [name for name in names if name not in given]
 
-    measure: bool = setting(False, "run every method at its laboratory preset and write methods.csv (about 10 minutes)")
-    only: str = setting("", "measure these methods alone, with commas between them")
-    seeds: str = setting("42,123,456", "seeds of the measurement", environment="SEEDS")
-    outroot: str = setting("outputs/methods", "folder for the measurement")
-    page: str | None = setting(None, "write the methods' pages to this file")
-    results: str = setting("benchmarks/results/methods.csv", "table of the measurement that the pages show")
+
+def of_plugins(folder: str, only: Collection[str] | None = None) -> SettingsTypes:
+    """The settings of all plugins (or of those named), each with the plugins that read a flag."""
+    found = {name: plugin for name, plugin in discovery.plugins(folder).items() if only is None or name in only}
+    types = {name: plugin.load().Settings for name, plugin in found.items()}
+    used_by: dict[str, list[str]] = {}
+    for name, settings_type in types.items():
+        for field in fields_of(settings_type):
+            used_by.setdefault(field.name, []).append(name)
+    return [(settings_type, used_by) for settings_type in types.values()]
+
+
+GROUPS = {
+    "What": (
+        "method", "preset", "kind", "budget", "attacks", "methods", "tasks", "only", "laboratory", "measure", "models",
+        "name", "size", "world",
+    ),
+    "Models": ("model", "model_a", "model_b", "unlearned", "base", "filtered", "control", "cb_only", "pretrain"),
+    "Texts and questions": (
+        "forget_text", "retain_text", "benign_text", "forget_data", "retain_data", "forget", "retain", "benign",
+        "text_column", "forget_questions", "retain_questions", "question_format", "question_template", "answers_from", "num_questions", "max_samples",
+        "num_samples", "limit", "include_path",
+    ),
+    "Comparisons": (
+        "random_control", "enable_pretrain_comparison", "enable_cb_comparisons", "enable_attacks", "layers_to_analyze",
+    ),
+    "Chance": ("seeds", "seed"),
+    "Machine and number types": (
+        "device", "dtype", "param_device", "param_dtype", "activation_device", "activation_dtype", "batch_size",
+    ),
+    "Results": (
+        "outroot", "outdir", "plot_outdir", "title", "page", "attacks_page", "results", "force", "no_save", "push_to_hub",
+        "no_eval", "eval_tasks", "eval_limit", "check_wandb_only", "strict", "merge", "resume", "checkpoint_interval",
+        "wandb_project", "wandb_name",
+    ),
+}  # fmt: skip
+"""Where ``--help`` shows a command's own flags; others stand under a title of their settings type."""
+
+SHARED: dict[str, dict[str, Any]] = {
+    "outroot": dict(default="outputs", help="folder for results", environment="OUTROOT"),
+    "force": dict(default=False, help="run again even if the record is complete"),
+    "dtype": dict(default="auto", help="number type", choices=("auto", "fp32", "fp16", "bf16")),
+    "device": dict(default="auto", help="auto (best GPU), cuda, cuda:N, mps or cpu"),
+    "seeds": dict(default="42,123,456", help="seeds", environment="SEEDS"),
+    "page": dict(default=None, help="also write a page to this Markdown file"),
+    "size": dict(default="small", help="size of the laboratory", environment="LABORATORY_SIZE"),
+    "world": dict(
+        default=0, help="seed of the laboratory's world", environment="LABORATORY_WORLD", minimum=0, maximum=LARGEST_SEED
+    ),
+    "methods": dict(default="grad_diff,rmu,cb_lat,wt_dist", help="unlearning methods to show", environment="METHODS"),
+    "control": dict(default="none", help="an independent retraining of the base", environment="CONTROL"),
+    "filtered": dict(default=None, help="model that never saw the data", environment="FILTERED"),
+    "random_control": dict(
+        default=True, help="measure a random update of the same size beside every comparison",
+        environment="RANDOM_CONTROL",
+    ),
+    "forget_text": dict(
+        default=None, help="texts of the hazardous domain (default: data/forget.txt; a laboratory brings its own)",
+        environment="FORGET_TEXT", aliases=("--forget-data",),
+    ),
+    "retain_text": dict(
+        default=None, help="benign texts (default: data/retain.txt; a laboratory brings its own)",
+        environment="RETAIN_TEXT", aliases=("--retain-data",),
+    ),
+    "benign_text": dict(
+        default=None, help="benign texts of the forget texts' form and length (default: data/benign.txt if there is one)",
+        environment="BENIGN_TEXT",
+    ),
+    "forget_questions": dict(
+        default=None, help="hazardous questions: a file, or wmdp-bio from the hub (default; a laboratory brings its own)",
+        environment="FORGET_QUESTIONS",
+    ),
+    "retain_questions": dict(
+        default=None, help="benign questions: a file, or mmlu from the hub (default; a laboratory brings its own)",
+        environment="RETAIN_QUESTIONS",
+    ),
+}  # fmt: skip
+"""Flags that several commands have."""
+
+
+def shared(name: str, **changes: Any) -> Any:
+    """The field of a flag that several commands share; ``changes`` are what this command has otherwise."""
+    return setting(**SHARED[name] | changes)

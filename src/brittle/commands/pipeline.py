@@ -1,4 +1,4 @@
-"""The main job: compare base, filtered and unlearned models, attack them alike, write the report.
+"""``brittle pipeline``, ``compare`` and ``demo``, the main job: compare base, filtered and unlearned models, attack them alike, write the report.
 
 Comparison 1 is base → filtered, 2 base → unlearned, both always on; with a control, base → retrained stands beside
 them; 3 to 6 are opt-in. In the laboratory the unlearned models are made on the way.
@@ -6,6 +6,7 @@ them; 3 to 6 are opt-in. In the laboratory the unlearned models are made on the 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 
 from brittle import discovery, progress
 from brittle.attacks import relearning
-from brittle.commands.pipeline_settings import PipelineSettings
+from brittle.commands.options import Environment, Given
+from brittle.commands.pipeline_settings import CompareSettings, DemoSettings, PipelineSettings
 from brittle.models.references import Located, locate
 from brittle.records import check_file
 from brittle.runs import attack, available, job, laboratory_models, roles, stages, unlearning
@@ -23,13 +25,54 @@ from brittle.runs.chosen import check_layers, chosen
 from brittle.runs.diagnosis import Comparison, Failure
 from brittle.runs.material import Material, questions_of, texts_of
 from brittle.runs.roles import Arm
-from brittle.settings import BadInput, names_in, references_in, seeds_in
+from brittle.settings import BadInput, as_dictionary, fields_of, names_in, references_in, resolve, seeds_in
 from brittle.suites import laboratory
 
 LABORATORY = {"batch_size": 32, "lipschitz_texts": 100, "gradient_texts": 50, "variance_texts": 50}
 """What the laboratory passes to diagnostics where nothing else was asked for. Its models are small, so that larger batches
 take less time; noise on the documented 500 texts would be the longest part of the demonstration."""
 ROLE_ORDER = ("base", "filtered", "retrained", "unlearned")
+
+
+def demo(given: Given, environment: Environment) -> int:
+    """The whole job in the laboratory."""
+    chosen = resolve(DemoSettings, given, environment)
+    return pipeline({"laboratory": True, **as_dictionary(chosen)}, None)
+
+
+def compare(given: Given, environment: Environment) -> int:
+    """The job on the models that are named, each in the part that its name says."""
+    models = references_in(given.pop("models", None) or "", "models")
+    if len(models) < 2:
+        raise BadInput("compare needs at least two models: brittle compare A B; the first is compared with the others")
+    roles: Given = {"filtered": "none", "laboratory": False, "base": models[0]}
+    others = []
+    for model in models[1:]:  # the laboratory's own references play their own parts
+        part = {"laboratory:filtered": "filtered", "laboratory:retrained": "control"}.get(model.partition("@")[0])
+        if part and (roles | given).get(part, "none") == "none":
+            roles[part] = model
+        else:
+            others.append(model)
+    words = {field.metadata["environment"] for field in fields_of(CompareSettings)} - {None}
+    read = {word: environment[word] for word in words if environment and environment.get(word)}
+    return pipeline(roles | given | {"unlearned": ",".join(others) or "none"}, read, sparse=True)
+
+
+def pipeline(given: Given, environment: Environment, sparse: bool = False) -> int:
+    """The job; then what it found, and what gave no result. ``sparse`` as in :func:`run`."""
+    started = time.time()
+    settings = resolve(PipelineSettings, given, environment)
+    own = {field.name for field in fields_of(PipelineSettings)}
+    others = {key: value for key, value in given.items() if key not in own}
+    report, failures = run(settings, given=others, sparse=sparse)
+    print()
+    for line in answers(report, settings, others, sparse):
+        print(line)
+    print(f"\nnext: uv run brittle signature {report.parent}  (every measure beside its controls)")
+    print(f"report: {report.resolve()}  ({time.time() - started:.0f} s)")
+    for failure in failures:
+        progress.error(f"no result: {failure.diagnostic} of {failure.where}: {failure.reason}")
+    return 1 if failures else 0
 
 
 def run(

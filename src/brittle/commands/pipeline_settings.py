@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from brittle import discovery
 from brittle.attacks import relearning
+from brittle.commands.options import SettingsTypes, of_plugins, shared
 from brittle.data.corpora import text_column
 from brittle.data.multiple_choice import answers_from
 from brittle.evaluation.question_forms import num_questions, question_format, question_template
-from brittle.settings import BadInput, flag_of, setting
+from brittle.settings import BadInput, flag_of, setting, without
 
 HUB = "EleutherAI/deep-ignorance-"
 DEFAULTS = {
@@ -35,14 +37,11 @@ class PipelineSettings:
         None, f"model that knows everything, the reference of every comparison (default: {DEFAULTS['base']})",
         environment="BASE",
     )  # fmt: skip
-    filtered: str | None = setting(
-        None, f"model that never saw the data; 'none': there is none (default: {DEFAULTS['filtered']})",
-        environment="FILTERED",
+    filtered: str | None = shared(
+        "filtered", help=f"model that never saw the data; 'none': there is none (default: {DEFAULTS['filtered']})"
     )  # fmt: skip
-    control: str = setting(
-        "none",
-        "independent retraining of the base, the control for what two trainings differ by",
-        environment="CONTROL",
+    control: str = shared(
+        "control", help="independent retraining of the base, the control for what two trainings differ by"
     )
     cb_only: str | None = setting(
         None, f"circuit-breaker model of comparisons 4 to 6 (default: {DEFAULTS['cb_only']})", environment="CB_ONLY"
@@ -52,46 +51,23 @@ class PipelineSettings:
     )
     model_a: str = setting("none", "with --model-b: compare these two models and no others", environment="MODEL_A")
     model_b: str = setting("none", "the model that --model-a is compared with", environment="MODEL_B")
-    random_control: bool = setting(
-        True, "measure a random update of the same size beside every comparison", environment="RANDOM_CONTROL"
-    )
-    outroot: str = setting("outputs", "folder for everything that is written", environment="OUTROOT")
+    random_control: bool = shared("random_control")
+    outroot: str = shared("outroot", help="folder for everything that is written")
     param_device: str = setting("auto", "device of the weight pass", environment="PARAM_DEVICE")
-    param_dtype: str = setting(
-        "auto",
-        "cast weights to this before they are subtracted (auto: as stored, nothing is lost)",
+    param_dtype: str = shared(
+        "dtype", help="cast weights to this before they are subtracted (auto: as stored, nothing is lost)",
         environment="PARAM_DTYPE",
-        choices=("auto", "fp32", "fp16", "bf16"),
-    )
+    )  # fmt: skip
     activation_device: str = setting(
         "auto", "device of the activation pass and the questions", environment="ACTIVATION_DEVICE"
     )
-    activation_dtype: str = setting(
-        "auto",
-        "number type of the activation pass",
-        environment="ACTIVATION_DTYPE",
-        choices=("auto", "fp32", "fp16", "bf16"),
-    )
-    forget_text: str | None = setting(
-        None, "texts of the hazardous domain (default: data/forget.txt; a laboratory brings its own)",
-        environment="FORGET_TEXT",
-    )  # fmt: skip
-    retain_text: str | None = setting(
-        None, "benign texts (default: data/retain.txt; a laboratory brings its own)", environment="RETAIN_TEXT"
-    )
+    activation_dtype: str = shared("dtype", help="number type of the activation pass", environment="ACTIVATION_DTYPE")
+    forget_text: str | None = shared("forget_text")
+    retain_text: str | None = shared("retain_text")
     text_column: str | None = text_column()
-    benign_text: str | None = setting(
-        None, "benign texts of the forget texts' form and length (default: data/benign.txt if there is one)",
-        environment="BENIGN_TEXT",
-    )  # fmt: skip
-    forget_questions: str | None = setting(
-        None, "hazardous questions: a file, or wmdp-bio from the hub (default; a laboratory brings its own)",
-        environment="FORGET_QUESTIONS",
-    )  # fmt: skip
-    retain_questions: str | None = setting(
-        None, "benign questions: a file, or mmlu from the hub (default; a laboratory brings its own)",
-        environment="RETAIN_QUESTIONS",
-    )  # fmt: skip
+    benign_text: str | None = shared("benign_text")
+    forget_questions: str | None = shared("forget_questions")
+    retain_questions: str | None = shared("retain_questions")
     question_format: str = question_format()
     question_template: str = question_template()
     answers_from: int | None = answers_from()
@@ -116,18 +92,14 @@ class PipelineSettings:
     laboratory: bool = setting(
         False, "use the embedded laboratory: builds its models and unlearns with --methods", environment="LABORATORY"
     )
-    size: str = setting("small", "size of the laboratory", environment="LABORATORY_SIZE")
-    world: int = setting(0, "seed of the laboratory's world", environment="LABORATORY_WORLD", minimum=0)
-    methods: str = setting(
-        "grad_diff,rmu,cb_lat,wt_dist",
-        "unlearning methods in the laboratory, each at its laboratory preset",
-        environment="METHODS",
-    )
+    size: str = shared("size")
+    world: int = shared("world")
+    methods: str = shared("methods", help="unlearning methods in the laboratory, each at its laboratory preset")
     layers_to_analyze: tuple[int, ...] = setting(
         (), "layers of the steps that read chosen ones, such as 0,4,8 (default: all)", environment="LAYERS_TO_ANALYZE"
     )
-    seeds: str = setting("42,123,456", "seeds of the attack and of the diagnostics' intervals", environment="SEEDS")
-    force: bool = setting(False, "run everything again, also what a complete record covers")
+    seeds: str = shared("seeds", help="seeds of the attack and of the diagnostics' intervals")
+    force: bool = shared("force", help="run everything again, also what a complete record covers")
 
     def reference(self, role: str) -> str:
         """The model of a role: as named, or the documented one."""
@@ -158,3 +130,41 @@ class PipelineSettings:
             for field in fields(self)
             if field.name in names and not read and getattr(self, field.name) != field.default
         }
+
+
+MADE = ("base", "unlearned", "model_a", "model_b", "laboratory", "size", "world", "methods")
+"""What the models on the line of ``brittle compare`` decide."""
+CompareSettings = without(PipelineSettings, MADE, unread=("filtered",))
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """The demonstration: the whole pipeline in the laboratory."""
+
+    size: str = shared("size")
+    world: int = shared("world")
+    methods: str = shared("methods")
+    outroot: str = shared("outroot")
+    force: bool = shared("force", help="run everything again")
+
+
+def pipeline_settings(_only: str | None = None) -> SettingsTypes:
+    """The pipeline's settings, and those of the diagnostics that it runs."""
+    return [(PipelineSettings, {}), *_of_steps()]
+
+
+def compare_settings(_only: str | None = None) -> SettingsTypes:
+    """The pipeline's settings but for those that the models on the line decide."""
+    return [(CompareSettings, {}), *_of_steps()]
+
+
+def demo_settings(_only: str | None = None) -> SettingsTypes:
+    """The demonstration's settings."""
+    return [(DemoSettings, {})]
+
+
+def _of_steps() -> SettingsTypes:
+    return of_plugins(
+        "diagnostics",
+        {name for name, plugin in discovery.plugins("diagnostics").items() if plugin.constants["NEEDS"] != "tables"},
+    )

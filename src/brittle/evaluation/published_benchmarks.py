@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brittle.settings import BadInput
+from brittle.settings import BadInput, suggestion
 
 if TYPE_CHECKING:
     from brittle.models.loading import LoadedModel
@@ -67,7 +67,10 @@ def evaluate(
         write_wmdp_variants(Path(folder))
         known = TaskManager(include_path=[folder, *([include_path] if include_path else [])])
         if unknown := [task for task in tasks if task not in known.all_tasks]:
-            raise BadInput(f"lm-eval knows no task '{unknown[0]}'; give --include-path the folder of its YAML file")
+            hint = suggestion(unknown[0], known.all_tasks)
+            raise BadInput(
+                f"lm-eval knows no task '{unknown[0]}'; give --include-path the folder of its YAML file{hint}"
+            )
         own = [task_of_questions(name, part, loaded.tokenizer) for name, part in (questions or {}).items()]
         size: str | int = int(batch_size) if batch_size.isdigit() else ("auto" if "cuda" in loaded.device else 8)
         model = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=size)

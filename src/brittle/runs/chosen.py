@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from brittle import discovery
 from brittle.discovery import Plugin
 from brittle.models.references import Located
-from brittle.settings import BadInput, with_overrides
+from brittle.settings import BadInput, suggestion, with_overrides
 
 
 def chosen(
@@ -51,8 +50,8 @@ def from_environment(own: Iterable[dataclasses.Field], environment: Mapping[str,
 def refuse_unknown(given: Iterable[str], known: Collection[str], reader: str) -> None:
     """Refuse a setting that ``reader`` does not have, with the nearest that it has."""
     if unknown := sorted(set(given) - set(known)):
-        near = difflib.get_close_matches(unknown[0], known, 1)
-        hint = f"; did you mean {flag(near[0])}?" if near else " (see its --help)"
+        near = suggestion(unknown[0], known).replace("mean ", "mean --").replace("_", "-")
+        hint = near or " (see its --help)"
         raise BadInput(f"{flag(unknown[0])} is not used by {reader}{hint}")
 
 

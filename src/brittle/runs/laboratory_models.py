@@ -17,14 +17,14 @@ from brittle.records import (
     writing,
 )
 from brittle.runs.job import carry_out, missing
-from brittle.settings import BadInput
+from brittle.settings import BadInput, nearest
 from brittle.suites.laboratory import PREFIX, ROLES, Laboratory, parse
 
 
 def build(laboratory: Laboratory, names: Sequence[str] = ("base", "filtered", "retrained")) -> dict[str, Path]:
     """Train the models that are not there yet, side by side; return their folders."""
     if unknown := [name for name in names if name not in ROLES]:
-        raise BadInput(f"there is no laboratory model '{unknown[0]}'; there is {', '.join(ROLES)}")
+        raise BadInput(f"there is no laboratory model '{unknown[0]}'; {nearest(unknown[0], ROLES)}")
     models = [LaboratoryModel(laboratory, name) for name in names]
     if missing(models):
         with parents_of(laboratory.folder), leases.held(laboratory.folder, wait=True):  # two commands may need the same

@@ -11,7 +11,7 @@ from brittle.contracts import MethodNeeds
 from brittle.models.anatomy import COMPONENTS
 from brittle.models.references import Located
 from brittle.runs.unlearning_identity import PROCESSES
-from brittle.settings import BadInput, fields_of, flag_of
+from brittle.settings import BadInput, fields_of, flag_of, suggestion
 from brittle.training.hyperparameters import VOCABULARY, TrainingSettings
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ def check_model(base: Located, needs: MethodNeeds, training: TrainingSettings, m
     from brittle.models.loading import number_of_layers
 
     if unknown := [name for name in training.train_only if name not in COMPONENTS]:
-        raise BadInput(f"--train-only: '{unknown[0]}' is not one of {', '.join(COMPONENTS)}")
+        raise BadInput(
+            f"--train-only: '{unknown[0]}' is not one of {', '.join(COMPONENTS)}{suggestion(unknown[0], COMPONENTS)}"
+        )
     depth = number_of_layers(base)
     chosen = {"--train-layers": training.train_layers} | ({"--layer-id": method.layer_id} if needs.layers else {})
     for flag, layers in chosen.items():

@@ -29,11 +29,12 @@ class MakeSettings:
     forget_data: str | None = setting(
         None,
         f"texts to forget, one a line (or jsonl, csv, parquet) (default: {DATA['forget']}, or a laboratory model's own)",
-        environment="FORGET_DATA",
-    )
+        environment="FORGET_DATA", flag="--forget-text", aliases=("--forget-data",),
+    )  # fmt: skip
     retain_data: str | None = setting(
-        None, f"texts to keep (default: {DATA['retain']}, or a laboratory model's own)", environment="RETAIN_DATA"
-    )
+        None, f"texts to keep (default: {DATA['retain']}, or a laboratory model's own)", environment="RETAIN_DATA",
+        flag="--retain-text", aliases=("--retain-data",),
+    )  # fmt: skip
     text_column: str | None = text_column()
     device: str = setting("auto", "auto (best GPU), cuda, cuda:N, mps or cpu", environment="DEVICE")
     dtype: str = setting(

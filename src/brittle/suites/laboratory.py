@@ -24,7 +24,7 @@ from brittle.records import (
     read_record,
     write_json,
 )
-from brittle.settings import BadInput, home
+from brittle.settings import BadInput, home, suggestion
 
 PREFIX = "laboratory:"
 CODE = ("brittle.data.world", "brittle.models.construction", "brittle.models.encoding", "brittle.training.loop")
@@ -96,6 +96,7 @@ class Laboratory:
             raise BadInput(
                 f"there is no laboratory of size '{self.size}'; use {', '.join(SIZES)} or define it with: "
                 f"brittle laboratory --name {self.size} --width … --layers …"
+                + suggestion(self.size, [*SIZES, *(path.stem for path in path.parent.glob("*.json"))])
             )
         return Recipe(**json.loads(path.read_text(encoding="utf-8")))
 
@@ -149,8 +150,10 @@ def parse(reference: str) -> tuple[str, Laboratory]:
     """Take ``laboratory:NAME[@SIZE[-SEED]]`` apart."""
     match = re.fullmatch(rf"{PREFIX}([a-z]+)(?:@([A-Za-z_]\w*)(?:-(\d+))?)?", reference)
     if not match or match[1] not in ROLES:
+        names = [PREFIX + name for name in ROLES]
+        hint = suggestion(reference.partition("@")[0], names)
         raise BadInput(
-            f"unknown laboratory model '{reference}'; there is {', '.join(PREFIX + name for name in ROLES)}, each with @SIZE-SEED"
+            f"unknown laboratory model '{reference}'; there is {', '.join(names)}, each with @SIZE-SEED{hint}"
         )
     found = Laboratory(match[2] or "small", int(match[3] or 0))
     try:

@@ -1,0 +1,36 @@
+"""``brittle unlearn``: make one unlearned model, or say whether it is made."""
+
+from __future__ import annotations
+
+from brittle.commands.options import Environment, Given, SettingsTypes, of_plugins
+from brittle.runs.unlearning_settings import MakeSettings
+from brittle.training.hyperparameters import TrainingSettings
+
+
+def unlearn(given: Given, environment: Environment) -> int:
+    """Make the model that the flags, the environment and the preset describe."""
+    from brittle.runs import stages, unlearning, unlearning_plan
+    from brittle.views import terminal
+
+    chosen = unlearning_plan.plan(given, environment)
+    if chosen.make.check_wandb_only:
+        finished = stages.finished_anywhere(chosen)
+        print(f"{chosen.folder}: {'finished' if finished else 'not finished'}")
+        return 0 if finished else 1
+    left = stages.outstanding(chosen)
+    folder = unlearning.make_model(chosen)
+    if unlearning_plan.process() > 0:
+        return 0
+    if stages.TRAINING not in left:
+        print(f"already made: {chosen.folder} (--force makes it again)")
+        return 0
+    print(f"-> {folder}")
+    for line in terminal.describe(folder):
+        print(line)
+    print(f"next: uv run brittle diagnose weight_comparison --model-a {chosen.make.model} --model-b {folder}")
+    return 0
+
+
+def unlearn_settings(only: str | None = None) -> SettingsTypes:
+    """What is made, how it is trained, and the methods' own settings."""
+    return [(MakeSettings, {}), (TrainingSettings, {}), *of_plugins("methods", only and {only})]
