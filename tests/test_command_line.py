@@ -49,7 +49,7 @@ PLUGINS = {"unlearn": "methods", "diagnose": "diagnostics", "attack": "attacks"}
 REFUSED_LATE: Mapping[str, dict] = {
     "demo": {"methods": "no_such_method"}, "pipeline": {"base": "no/such/model"}, "compare": {"models": "no/such/a,no/such/b"},
     "unlearn": {"model": "no/such/model"}, "evaluate": {"model": "no/such/model", "tasks": "mmlu"},
-    "attack": {"model": "no/such/model"}, "methods": {"measure": True, "only": "no_such_method"},
+    "check-data": {"file": "no/such/file"}, "attack": {"model": "no/such/model"}, "methods": {"measure": True, "only": "no_such_method"},
     "diagnose": {"model": "no/such/model", "model_a": "no/such/a", "model_b": "no/such/b"},
 }  # fmt: skip
 """What each command refuses only after it has read its settings."""
@@ -116,7 +116,9 @@ def test_help_of_all_plugins_tells_which_has_which_default() -> None:
 
 def test_help_marks_what_is_required_and_gives_examples(capsys) -> None:
     assert re.search(r"--method METHOD .*?\[required\] --preset", help_of("unlearn"))
-    assert "MODELS: references with commas between them: the base, then the others [required]" in help_of("compare")
+    assert "MODELS: references with spaces or commas between them: the base, then the others [required]" in help_of(
+        "compare"
+    )
     assert "--model-a MODEL_A base model of a comparison [required]" in help_of("diagnose", "weight_comparison")
     for command in commands.COMMANDS.values():
         assert command.examples
@@ -130,6 +132,7 @@ def test_help_marks_what_is_required_and_gives_examples(capsys) -> None:
     [
         (["unlearn"], "--method"), (["attack"], "--model"), (["evaluate"], "--model"), (["compare"], "MODELS"),
         (["diagnose"], "NAME"), (["diagnose", "weight_comparison"], "--model-a and --model-b"), (["completion"], "SHELL"),
+        (["check-data"], "FILE"),
     ],
 )  # fmt: skip
 def test_a_command_without_what_it_requires_explains_itself(arguments, needed, capsys) -> None:
