@@ -134,7 +134,7 @@ def test_a_file_that_may_count_from_one_is_told_apart(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "needs a file"), (("missing.jsonl",), "does not exist"), (("texts.txt", "--as", "questions"), "a txt file"),
+        ((), "it needs FILE"), (("missing.jsonl",), "does not exist"), (("texts.txt", "--as", "questions"), "a txt file"),
         (("texts.txt", "--max-length", "9"), "--model only"), (("texts.txt", "--as", "pictures"), "--as"),
         (("asked.jsonl", "--question-template", "Question:"), "{question}"), (("asked.jsonl", "--answers-from", "2"), "--answers-from"),
         (("asked.jsonl", "--model", "no/such model"), "model"), (("empty.jsonl",), "holds no text"),
