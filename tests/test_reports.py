@@ -89,8 +89,10 @@ def test_gather_labels_models_and_reads_their_numbers(outputs: Path) -> None:
     assert "ALL_MEAN" not in data.comparisons[0].activations["layer"].astype(str).tolist()  # type: ignore[index]
     tilts = [1, 0.9, 0.8, 0.7]
     moved = movement(data.from_base()[0])
-    assert moved and moved.stable_rank == pytest.approx(12.4)
-    assert moved.relative_update == pytest.approx(0.92 * (sum(tilt**2 for tilt in tilts) / 4) ** 0.5)
+    assert moved and moved.mean_stable_rank == pytest.approx(12.4)
+    assert moved.relative_frobenius_norm_all_parameters == pytest.approx(
+        0.92 * (sum(tilt**2 for tilt in tilts) / 4) ** 0.5
+    )
     before = data.recovery[data.recovery["step"] == 0].groupby("model")["accuracy_t"].mean()  # type: ignore[index]
     base = data.of_role("base")[0]
     assert knowledge(data, base).forget_t == pytest.approx(before[base.name])

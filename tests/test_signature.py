@@ -111,7 +111,7 @@ def test_one_row_per_unlearned_model_and_a_page(outputs, capsys):
     assert table.loc["rmu", f"anchored.{own}"] == pytest.approx(0.75)
     lines = (outputs / "page.md").read_text().splitlines()
     assert (
-        "| size of the update ‖ΔW‖/‖W‖ | 0 | 2 (1) | 2.1 (1.05) | 0.5 (0.25) ✓ | 2.2 (1.1) ✗ | below filtered | 1 of 2 |"
+        "| size of the update of block matrices ‖ΔW‖/‖W‖ | 0 | 2 (1) | 2.1 (1.05) | 0.5 (0.25) ✓ | 2.2 (1.1) ✗ | below filtered | 1 of 2 |"
         in lines
     )
 

@@ -40,7 +40,7 @@ def groups(data: ReportData) -> list[ReportData]:
 def movement_figure(data: ReportData) -> Canvas | None:
     """Relative update and stable rank by layer, one line per comparison from the base."""
     lines = [(comparison.b, movement_by_layer(comparison)) for comparison in data.from_base()]
-    panels = (("relative_update", "relative update\n‖ΔW‖/‖W‖"), ("stable_rank", "stable rank of ΔW"))
+    panels = (("relative_frobenius_norm", "relative update\n‖ΔW‖/‖W‖"), ("stable_rank", "stable rank of ΔW"))
     return _by_layer(
         data, [(name, [table, table]) for name, table in lines if table is not None], panels, "layer (0 is the first)"
     )

@@ -70,9 +70,9 @@ def diverged(data: ReportData, name: str) -> dict[str, bool]:
 class Movement:
     """How far, and in how many directions, a comparison moved the weights."""
 
-    relative_update: float
+    relative_frobenius_norm_all_parameters: float
     """‖ΔW‖_F / ‖W‖_F over all parameters together (over the matrices, where only those are known)."""
-    stable_rank: float
+    mean_stable_rank: float
     """Mean over the blocks' matrices of ‖ΔW‖_F² / σ₁(ΔW)²."""
 
 
@@ -92,7 +92,7 @@ def movement(comparison: ComparisonResult) -> Movement | None:
 
 
 def movement_by_layer(comparison: ComparisonResult) -> pandas.DataFrame | None:
-    """One row per layer: ``relative_update`` and ``stable_rank`` of attn and mlp together, and the update of each."""
+    """One row per layer: ``relative_frobenius_norm`` and ``stable_rank`` of attn and mlp together, and the update of each."""
     table = comparison.per_layer
     if table is None or table.empty:
         return None
@@ -100,7 +100,7 @@ def movement_by_layer(comparison: ComparisonResult) -> pandas.DataFrame | None:
     for layer, part in table.groupby("layer"):
         update = math.sqrt((part["dW_fro_layer"] ** 2).sum()) / math.sqrt((part["W_fro_layer"] ** 2).sum())
         rank = float((part["mean_dW_stable_rank"] * part["count_mats"]).sum() / part["count_mats"].sum())
-        row = {"layer": layer, "relative_update": update, "stable_rank": rank}
+        row = {"layer": layer, "relative_frobenius_norm": update, "stable_rank": rank}
         row |= dict(zip(part["group"], part["dW_fro_layer_rel"]))
         rows.append(row)
     return pandas.DataFrame(rows)

@@ -35,7 +35,7 @@ class Row:
     )
     forget_v: float = column("accuracy on the other half")
     retain: float = column("accuracy on benign questions")
-    relative_update: float = column("‖ΔW‖_F / ‖W‖_F over all matrices of the blocks")
+    relative_frobenius_norm: float = column("‖ΔW‖_F / ‖W‖_F over all matrices of the blocks")
     stable_rank: float = column("mean stable rank of ΔW over those matrices")
     seconds: float = column("time of the unlearning on one core, loading and evaluation included")
     peak_memory_mib: float = column("largest resident size of the process during the unlearning, in MiB")

@@ -18,7 +18,9 @@ def weights(data: ReportData) -> str:
         groups: list[Cell] = [None, None]
         if layers is not None:
             groups = [float(layers[group].mean()) if group in layers else None for group in ("attn", "mlp")]
-        numbers: list[Cell] = [moved.relative_update, f"{moved.stable_rank:.1f}"] if moved else [None, None]
+        numbers: list[Cell] = (
+            [moved.relative_frobenius_norm_all_parameters, f"{moved.mean_stable_rank:.1f}"] if moved else [None, None]
+        )
         rows.append([model_name(data, comparison.b), *numbers, *groups])
     return section(
         "What changed where: weights",
@@ -35,7 +37,7 @@ def weights(data: ReportData) -> str:
                 "models, which start from the base's weights, against both.",
             ),
             together(
-                _layers_of_weights(data, "relative_update", "Relative update by layer, attention and MLP together.", 2),
+                _layers_of_weights(data, "relative_frobenius_norm", "Relative update by layer, attention and MLP together.", 2),
                 _layers_of_weights(data, "stable_rank", "Stable rank by layer, mean over its matrices.", 1),
             ),
         ),

@@ -52,7 +52,7 @@ def removed(data: ReportData, model: ModelResult) -> str:
     moved = next((found for c in data.from_base() if c.b == model.name and (found := movement(c))), None)
     sentence = f"Before any attack it answers {several(parts)}." if parts else ""
     if moved:
-        sentence += f" Its weights moved by {moved.relative_update:.2f} of their norm, block matrices in some {moved.stable_rank:.1f} directions."
+        sentence += f" Its weights moved by {moved.relative_frobenius_norm_all_parameters:.2f} of their norm, block matrices in some {moved.mean_stable_rank:.1f} directions."
     return sentence.strip()
 
 

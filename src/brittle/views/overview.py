@@ -36,7 +36,9 @@ def overview(data: ReportData) -> str:
 
 def _row(data: ReportData, model: ModelResult, attack: str | None) -> list[Cell]:
     moved = next((found for c in data.from_base() if c.b == model.name and (found := movement(c))), None)
-    changed: list[Cell] = [moved.relative_update, f"{moved.stable_rank:.1f}"] if moved else [None, None]
+    changed: list[Cell] = (
+        [moved.relative_frobenius_norm_all_parameters, f"{moved.mean_stable_rank:.1f}"] if moved else [None, None]
+    )
     if model.role == Role.BASE:
         changed = ["–", "–"]
     matched = next((row for row in data.matched if (row.attack, row.model) == (attack, model.name)), None)

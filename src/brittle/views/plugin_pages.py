@@ -12,7 +12,7 @@ from brittle import discovery
 from brittle.settings import BadInput, fields_of, flag_of
 
 COLUMNS = {
-    "forget_t": "forget T", "forget_v": "forget V", "retain": "retain", "relative_update": "update",
+    "forget_t": "forget T", "forget_v": "forget V", "retain": "retain", "relative_frobenius_norm": "update",
     "stable_rank": "stable rank", "seconds": "seconds", "peak_memory_mib": "MiB", "v_after_relearning": "V after 40 steps",
 }  # fmt: skip
 SHARES = {"forget_t", "forget_v", "retain", "v_after_relearning"}

@@ -40,16 +40,16 @@ def control_sentences(data: ReportData) -> tuple[str, str]:
             "So the table cannot tell filtering from any second training.",
         )
     numbers = (
-        f"Weights: base → filtered moved by {filtered.relative_update:.2f} of their norm, block matrices in some "
-        f"{filtered.stable_rank:.1f} directions (stable rank); base → retrained, the same data in another order, by "
-        f"{retrained.relative_update:.2f} in {retrained.stable_rank:.1f}."
+        f"Weights: base → filtered moved by {filtered.relative_frobenius_norm_all_parameters:.2f} of their norm, block matrices in some "
+        f"{filtered.mean_stable_rank:.1f} directions (stable rank); base → retrained, the same data in another order, by "
+        f"{retrained.relative_frobenius_norm_all_parameters:.2f} in {retrained.mean_stable_rank:.1f}."
     )
-    update = _ratio(filtered.relative_update, retrained.relative_update)
-    rank = _ratio(filtered.stable_rank, retrained.stable_rank)
+    update = _ratio(filtered.relative_frobenius_norm_all_parameters, retrained.relative_frobenius_norm_all_parameters)
+    rank = _ratio(filtered.mean_stable_rank, retrained.mean_stable_rank)
     one, two = movement_by_layer(by_role["filtered"]), movement_by_layer(by_role["retrained"])
     widest = ""
     if one is not None and two is not None and len(one) == len(two):
-        pairs = zip(one["relative_update"], two["relative_update"])
+        pairs = zip(one["relative_frobenius_norm"], two["relative_frobenius_norm"])
         widest = f"; the most different layer by a factor of {max(_ratio(a, b) for a, b in pairs):.2f}"
     if update <= ALIKE and rank <= ALIKE:
         return numbers, (
@@ -138,7 +138,10 @@ def _retained(data: ReportData) -> str:
 def _unlearned_movement(data: ReportData) -> str:
     labels = {model.label for model in data.of_role("unlearned")}
     moved = {label: found for label, found in movements(data).items() if label in labels}
-    parts = [f"{label} {found.relative_update:.2f} in {found.stable_rank:.1f}" for label, found in moved.items()]
+    parts = [
+        f"{label} {found.relative_frobenius_norm_all_parameters:.2f} in {found.mean_stable_rank:.1f}"
+        for label, found in moved.items()
+    ]
     shown = ", ".join(parts) or NOT_MEASURED
     return f"Unlearning moved the weights by (share of their norm, in how many directions of block matrices): {shown}."
 
