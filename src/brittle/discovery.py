@@ -30,7 +30,8 @@ class Plugin:
     @property
     def variant(self) -> dict[str, Any]:
         """The settings that make this plugin of the several that its file declares (``VARIANTS``)."""
-        return self.constants.get("VARIANTS", {}).get(self.name, {})
+        variants: dict[str, dict[str, Any]] = self.constants.get("VARIANTS", {})
+        return variants.get(self.name, {})
 
     @property
     def on_request(self) -> bool:

@@ -206,4 +206,5 @@ def write_text(path: Path, text: str) -> None:
 
 def read_summary(folder: Path) -> dict[str, Any]:
     """The numbers of ``summary.json``."""
-    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    return summary

@@ -100,7 +100,7 @@ def under(stream: Any) -> Any:
 def hear_standard_streams(hear: Callable[[str], Any]) -> Callable[[], None]:
     """Hear standard output and error until the function that is returned is called."""
     own = Heard(sys.stdout, hear), Heard(sys.stderr, hear)
-    sys.stdout, sys.stderr = own  # type: ignore[assignment]
+    sys.stdout, sys.stderr = own
 
     def end() -> None:
         for stream in own:

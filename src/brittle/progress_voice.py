@@ -30,7 +30,7 @@ class Work:
     unit: str
     done: int
     clock: Callable[[], float]
-    bar: tqdm | None = None
+    bar: tqdm[Any] | None = None
     now: str = ""
 
     def __post_init__(self) -> None:

@@ -50,13 +50,14 @@ class Result(Mapping[str, "pandas.DataFrame"]):
     @property
     def record(self) -> dict[str, Any]:
         """Which models, data, settings and versions the numbers rest on."""
-        return json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
+        return content
 
     def __repr__(self) -> str:
         return f"Result({self.folder}: {', '.join(self._tables)})"
 
 
-def diagnose(name: str, model: str | os.PathLike | None = None, **settings: Any) -> Result:
+def diagnose(name: str, model: str | os.PathLike[str] | None = None, **settings: Any) -> Result:
     """One diagnostic of ``model``, or with ``model_a`` and ``model_b`` of a pair; the settings are the program's flags.
 
     Paths may be text or :class:`pathlib.Path`. Raises :class:`brittle.settings.BadInput` with one line that says what
@@ -70,7 +71,7 @@ def diagnose(name: str, model: str | os.PathLike | None = None, **settings: Any)
 
 
 def compare(
-    model_a: str | os.PathLike, model_b: str | os.PathLike, only: Sequence[str] = (), **settings: Any
+    model_a: str | os.PathLike[str], model_b: str | os.PathLike[str], only: Sequence[str] = (), **settings: Any
 ) -> dict[str, Result]:
     """All diagnostics of a pair of models (or those named in ``only``), by name.
 

@@ -97,7 +97,7 @@ def resolve(
     return settings
 
 
-def _not_empty(field: dataclasses.Field, value: Any) -> Any:
+def _not_empty(field: dataclasses.Field[Any], value: Any) -> Any:
     """The value; a list that is empty where the default names something would do nothing, and is refused."""
     if value == () and isinstance(field.default, tuple) and field.default and not field.metadata["may_be_empty"]:
         raise BadInput(f"{flag_of(field)} names nothing; give one or more with commas between them")

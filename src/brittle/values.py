@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 import re
 import types
 import typing
@@ -21,17 +22,17 @@ AS_PRINTED = re.compile(r"\d+(\.\d+)?(-\d+(\.\d+)?)+")
 """Numbers of a list as ``--help`` and folders' names show them, ``5-6-7``."""
 
 
-def flag_of(field: dataclasses.Field) -> str:
+def flag_of(field: dataclasses.Field[Any]) -> str:
     """The command-line flag of a field, ``steering_coeff`` -> ``--steering-coeff``."""
     return field.metadata.get("flag") or "--" + field.name.replace("_", "-")
 
 
-def spellings_of(field: dataclasses.Field) -> tuple[str, ...]:
+def spellings_of(field: dataclasses.Field[Any]) -> tuple[str, ...]:
     """Every flag that sets a field: the one that help shows, then those that go on working."""
     return (flag_of(field), *field.metadata["aliases"])
 
 
-def fields_of(settings_type: type) -> list[dataclasses.Field]:
+def fields_of(settings_type: type) -> list[dataclasses.Field[Any]]:
     """The fields with annotations turned into types."""
     hints = typing.get_type_hints(settings_type)
     fields = [field for field in dataclasses.fields(settings_type) if "help" in field.metadata]
@@ -40,7 +41,7 @@ def fields_of(settings_type: type) -> list[dataclasses.Field]:
     return fields
 
 
-def convert(field: dataclasses.Field, text: str) -> Any:
+def convert(field: dataclasses.Field[Any], text: str) -> Any:
     """Turn the text of a flag or of an environment variable into the field's type, or raise :class:`BadInput`."""
     kind = _kind(field)
     try:
@@ -60,7 +61,7 @@ def convert(field: dataclasses.Field, text: str) -> Any:
         raise BadInput(f"{flag_of(field)}: '{shortened(text)}' is not a valid {name}; see --help") from None
 
 
-def _kind(field: dataclasses.Field) -> Any:
+def _kind(field: dataclasses.Field[Any]) -> Any:
     """The field's type, without None."""
     kind: Any = field.type
     if isinstance(kind, types.UnionType):
@@ -68,7 +69,7 @@ def _kind(field: dataclasses.Field) -> Any:
     return kind
 
 
-def adopt(field: dataclasses.Field, value: Any) -> Any:
+def adopt(field: dataclasses.Field[Any], value: Any) -> Any:
     """A value given from Python as the field's type: paths become text, lists tuples, NumPy's numbers plain ones."""
     if isinstance(value, str) or value is None:
         return convert(field, value) if isinstance(value, str) else None
@@ -80,7 +81,7 @@ def adopt(field: dataclasses.Field, value: Any) -> Any:
     return _adopt_one(field, kind, value)
 
 
-def _adopt_one(field: dataclasses.Field, kind: Any, value: Any) -> Any:
+def _adopt_one(field: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
     value = value.item() if hasattr(value, "item") else value
     allowed: tuple[type, ...] = {str: (str, Path, int), int: (int,), float: (int, float)}.get(kind, (kind,))
     fits = isinstance(value, allowed) and (kind is bool or not isinstance(value, bool))
@@ -118,12 +119,12 @@ def check(settings: Any) -> None:
             _check_bounds(field, item)
 
 
-def _check_bounds(field: dataclasses.Field, value: Any) -> None:
+def _check_bounds(field: dataclasses.Field[Any], value: Any) -> None:
     for rule, holds, words in (
-        ("minimum", lambda v, b: v >= b, "at least"),
-        ("above", lambda v, b: v > b, "above"),
-        ("below", lambda v, b: v < b, "below"),
-        ("maximum", lambda v, b: v <= b, "at most"),
+        ("minimum", operator.ge, "at least"),
+        ("above", operator.gt, "above"),
+        ("below", operator.lt, "below"),
+        ("maximum", operator.le, "at most"),
     ):
         bound = field.metadata[rule]
         if bound is not None and not holds(value, bound):

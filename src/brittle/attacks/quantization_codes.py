@@ -56,7 +56,8 @@ def in_four_bits(matrix: Tensor, codes: str) -> Tensor:
 
         # in one row: on the CPU, version 0.50 gives rows that are no multiple of 64 long back with other blocks' scales
         packed, state = quantize_4bit(matrix.reshape(1, -1), blocksize=BLOCK, quant_type=codes)
-        return dequantize_4bit(packed, state).view(matrix.shape).to(matrix)
+        rounded: Tensor = dequantize_4bit(packed, state)
+        return rounded.view(matrix.shape).to(matrix)
     except ImportError:
         raise BadInput(f"{NAME} needs the package bitsandbytes; install it (uv pip install bitsandbytes)") from None
     except (RuntimeError, ValueError) as error:

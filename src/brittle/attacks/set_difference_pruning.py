@@ -84,7 +84,7 @@ def input_norms(loaded: Any, texts: Sequence[str], max_length: int = 512) -> dic
     squares = {name: torch.zeros(m.shape[1], dtype=torch.float64) for name, m in block_matrices(loaded).items()}
     real = torch.empty(0, dtype=torch.bool)
 
-    def listener(name: str) -> Callable:
+    def listener(name: str) -> Callable[[Any, tuple[Tensor, ...]], None]:
         def hook(_module: Any, inputs: tuple[Tensor, ...]) -> None:
             features = inputs[0].reshape(real.numel(), -1)[real.flatten().to(inputs[0].device)]  # OPT's MLP is flat
             squares[name] += features.float().square().sum(dim=0).cpu()

@@ -81,7 +81,7 @@ def prompted(loaded: Any, count: int, seed: int) -> Iterator[str]:
 
     def learned(module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
         at = places[0].to(output.device)
-        vectors = (unit * module.prompt).to(output.dtype)  # type: ignore[operator]
+        vectors = (unit * module.prompt).to(output.dtype)
         ours = ((at >= 0) & (at < count)).unsqueeze(-1)
         return torch.where(ours, vectors[at.clamp(0, count - 1)], output)
 

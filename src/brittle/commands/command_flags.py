@@ -97,7 +97,7 @@ def overview(_given: Given | None = None, _environment: Environment = None) -> i
 
 
 def describe(
-    field: dataclasses.Field, readers: Sequence[str] = (), defaults: Defaults | None = None, required: bool = False
+    field: dataclasses.Field[Any], readers: Sequence[str] = (), defaults: Defaults | None = None, required: bool = False
 ) -> str:
     """What help says of a setting: its meaning, who reads it, its default, its environment variable."""
     words = str(field.metadata["help"])

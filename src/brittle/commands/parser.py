@@ -191,7 +191,7 @@ class Parser(click.Command):
         return self.get_help(click.Context(self, info_name=self.prog, **self.context_settings))
 
 
-def _option(field: dataclasses.Field, flag: str, number: int, words: str, group: str) -> Flag:
+def _option(field: dataclasses.Field[Any], flag: str, number: int, words: str, group: str) -> Flag:
     """The option of one spelling of a setting; those after the first are hidden."""
     name = field.name if number == 0 else f"{field.name}__{number}"
     if number == 0 and field.metadata["aliases"]:

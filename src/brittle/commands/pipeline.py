@@ -22,7 +22,8 @@ from brittle.runs import attack, available, job, laboratory_models, roles, stage
 from brittle.runs.attack_checks import check_arms, check_settings, facts_of
 from brittle.runs.attack_material import prepare
 from brittle.runs.chosen import check_layers, chosen
-from brittle.runs.diagnosis import Comparison, Failure
+from brittle.runs.diagnosis import Comparison
+from brittle.runs.failures import Failure
 from brittle.runs.material import Material, questions_of, texts_of
 from brittle.runs.roles import Arm
 from brittle.settings import BadInput, as_dictionary, fields_of, names_in, references_in, resolve, seeds_in

@@ -115,7 +115,8 @@ def hub_rows(repository: str, configuration: str, split: str) -> Sequence[Mappin
     import datasets
 
     try:
-        return datasets.load_dataset(repository, configuration, split=split)
+        rows: Sequence[Mapping[str, Any]] = datasets.load_dataset(repository, configuration, split=split)
+        return rows
     except Exception as problem:  # the library raises many kinds; all mean that the rows cannot be had
         reason = str(problem).partition("\n")[0][:120]
         raise BadInput(

@@ -185,7 +185,8 @@ def _read_parquet(path: Path) -> list[Row]:
         stored = sum(file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups))
         if file.metadata.num_rows > MOST_ROWS or stored > MOST_BYTES:
             raise BadInput(f"{path} is too large ({file.metadata.num_rows} rows); divide it into files")
-        return file.read().to_pylist()
+        rows: list[Row] = file.read().to_pylist()
+        return rows
     except (pyarrow.ArrowException, OSError, ValueError) as problem:
         reason = str(problem).strip().partition("\n")[0][:200]
         raise BadInput(f"{path} is not a readable parquet file ({reason}); name another file") from None

@@ -174,7 +174,8 @@ class Fitter:
 
     def _summary(self, changes: list[Any], sizes: dict[str, int]) -> dict[str, Any]:
         def mean(name: str) -> float:
-            return sum(getattr(row, name) for row in changes) / len(changes)
+            values: list[float] = [getattr(row, name) for row in changes]
+            return sum(values) / len(changes)
 
         largest = max(changes, key=lambda row: row.cosine_distance_change)
         summary: dict[str, Any] = {"model_a": self.models[0], "model_b": self.models[1]}

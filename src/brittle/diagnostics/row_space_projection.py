@@ -229,7 +229,7 @@ class Fitter:
         """The spread of a statistic that was computed for every row of the totals."""
         import torch
 
-        value, by_seed, draws = values.split([1, len(self.settings.seeds), mathematics.intervals.DRAWS])
+        value, by_seed, draws = torch.split(values, [1, len(self.settings.seeds), mathematics.intervals.DRAWS])
         low, high = torch.quantile(draws, torch.tensor([0.025, 0.975], dtype=draws.dtype)).tolist()
         deviation = float(by_seed.std()) if len(by_seed) > 1 else 0.0
         return mathematics.intervals.Spread(float(value), float(by_seed.mean()), deviation, low, high)

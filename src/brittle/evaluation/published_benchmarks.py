@@ -84,7 +84,8 @@ def evaluate(
             raise BadInput(
                 f"a benchmark's data could not be had ({first[:150]}); check the network or HF_TOKEN"
             ) from None
-    return json.loads(json.dumps(found["results"], default=float))
+    plain: dict[str, Any] = json.loads(json.dumps(found["results"], default=float))
+    return plain
 
 
 def task_of_questions(name: str, questions: Sequence[Asked], tokenizer: Any) -> dict[str, Any]:

@@ -9,10 +9,11 @@ import pandas
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import PercentFormatter
 
+from brittle.contracts import MATCHED_T
 from brittle.figures import style
 from brittle.figures.declared import canvas, legend_above
 from brittle.figures.of_models import accuracy_axis, looks
-from brittle.results.at_matched_t import MATCHED_T, MatchedRecovery, curves
+from brittle.results.at_matched_t import MatchedRecovery, curves
 from brittle.results.outputs import ReportData
 from brittle.results.roles import Role
 

@@ -98,7 +98,8 @@ class Moments:
 
 def eigenvalues(covariance: Tensor) -> Tensor:
     """Eigenvalues of a covariance, largest first, ``[width]`` float64 on the CPU; rounding below 0 is cut off."""
-    return torch.linalg.eigvalsh(covariance).clamp(min=0).flip(0).cpu()
+    values: Tensor = torch.linalg.eigvalsh(covariance)
+    return values.clamp(min=0).flip(0).cpu()
 
 
 def effective_rank(values: Tensor, share: float = 0.99) -> int:

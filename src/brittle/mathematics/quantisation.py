@@ -39,6 +39,6 @@ def round_to_nearest(matrix: Tensor, bits: int) -> Tensor:
 
 def share_of_equal_codes(left: Tensor, right: Tensor, rows_at_once: int = 4096) -> float:
     """Share of the entries of two ``[outputs, inputs]`` matrices whose four-bit codes are equal, 0 to 1."""
-    pairs = zip(left.split(rows_at_once), right.split(rows_at_once))
+    pairs = zip(torch.split(left, rows_at_once), torch.split(right, rows_at_once))
     equal = sum(int((four_bit_codes(a) == four_bit_codes(b)).sum()) for a, b in pairs)
     return equal / left.numel()

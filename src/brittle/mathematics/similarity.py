@@ -47,4 +47,5 @@ def above_chance(found: Tensor, chance: Tensor) -> Tensor:
 def half_squared_chord(left: Tensor, right: Tensor) -> Tensor:
     """One minus the cosine along the last axis, as ``½ ‖l/‖l‖ − r/‖r‖‖²``: exactly 0 for equal vectors."""
     units = (side / side.norm(dim=-1, keepdim=True) for side in (left, right))
-    return 0.5 * (next(units) - next(units)).square().sum(dim=-1)
+    chord: Tensor = next(units) - next(units)
+    return 0.5 * chord.square().sum(dim=-1)

@@ -23,7 +23,7 @@ def frobenius_norm(matrix: Tensor) -> Tensor:
 
 def inner_product(left: Tensor, right: Tensor) -> Tensor:
     """Sum of products of matching entries, ``⟨A, B⟩ = Σ_ij A_ij B_ij``, in float64. Both ``[rows, columns]``."""
-    pairs = zip(left.split(ROWS_AT_ONCE), right.split(ROWS_AT_ONCE))
+    pairs = zip(torch.split(left, ROWS_AT_ONCE), torch.split(right, ROWS_AT_ONCE))
     return torch.stack([(_float64(a) * _float64(b)).sum() for a, b in pairs]).sum()
 
 
@@ -38,7 +38,8 @@ def spectral_norm(matrix: Tensor, steps: int = 20, tolerance: float = 1e-6) -> T
     Golub and Van Loan 2013, section 10.4; Parlett 1998, chapter 13.
     """
     if min(matrix.shape) <= EXACT_UP_TO:
-        return torch.linalg.svdvals(_float64(matrix))[0]
+        values: Tensor = torch.linalg.svdvals(_float64(matrix))
+        return values[0]
     if not matrix.any():
         return torch.zeros((), dtype=torch.float64)
     matrix = matrix.to(torch.promote_types(matrix.dtype, torch.float32))
@@ -87,7 +88,8 @@ def singular_values(matrix: Tensor) -> Tensor:
 
 def singular_values_of_gram(gram: Tensor) -> Tensor:
     """The same from a Gram matrix that is known already."""
-    return torch.linalg.eigvalsh(gram).clamp(min=0).sqrt().flip(0)
+    squares: Tensor = torch.linalg.eigvalsh(gram)
+    return squares.clamp(min=0).sqrt().flip(0)
 
 
 def gram(matrix: Tensor) -> Tensor:
@@ -99,7 +101,7 @@ def gram(matrix: Tensor) -> Tensor:
     side = tall.shape[1]
     block = max(-(-side // 4), 1)
     total = torch.zeros(side, side, dtype=torch.float64, device=_place(matrix))
-    for rows in tall.split(ROWS_AT_ONCE):
+    for rows in torch.split(tall, ROWS_AT_ONCE):
         precise = _float64(rows)
         for start in range(0, side, block):
             columns = slice(start, start + block)
@@ -114,14 +116,14 @@ def cross_gram(left: Tensor, right: Tensor) -> Tensor:
     """``A Bᵀ`` or ``Aᵀ B``, whichever is smaller, of two matrices of one shape: as :func:`gram`, which is of A with A."""
     tall = upright(left), upright(right)
     total = torch.zeros(tall[0].shape[1], tall[0].shape[1], dtype=torch.float64, device=_place(left))
-    for ours, theirs in zip(*(side.split(ROWS_AT_ONCE) for side in tall)):
+    for ours, theirs in zip(*(torch.split(side, ROWS_AT_ONCE) for side in tall)):
         total.addmm_(_float64(ours).T, _float64(theirs))
     return total
 
 
 def times(matrix: Tensor, vectors: Tensor) -> Tensor:
     """The upright matrix times a few float64 columns, in float64: ``[longer side, columns]``."""
-    return torch.cat([_float64(rows) @ vectors for rows in upright(matrix).split(ROWS_AT_ONCE)])
+    return torch.cat([_float64(rows) @ vectors for rows in torch.split(upright(matrix), ROWS_AT_ONCE)])
 
 
 def upright(matrix: Tensor) -> Tensor:

@@ -56,7 +56,8 @@ def leading_basis(matrix: Tensor, decomposition: Decomposition, count: int, outp
     vectors = decomposition.vectors[:, :count]
     if outputs == decomposition.outputs_short:
         return vectors
-    return torch.linalg.qr(spectra.times(matrix, vectors))[0]
+    orthonormal: Tensor = torch.linalg.qr(spectra.times(matrix, vectors))[0]
+    return orthonormal
 
 
 def principal_angles(left: Tensor, right: Tensor) -> Tensor:

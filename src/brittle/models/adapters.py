@@ -41,7 +41,7 @@ def add_adapters(
     with torch.random.fork_rng(), warnings.catch_warnings():  # PEFT reads an attribute that transformers is renaming
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         torch.manual_seed(seed)
-        return peft.get_peft_model(model, configuration)  # type: ignore[arg-type]
+        return peft.get_peft_model(model, configuration)
 
 
 def merged(wrapper: Any) -> Any:

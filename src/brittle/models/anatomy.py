@@ -53,16 +53,18 @@ class Anatomy:
 
     def embeddings(self, model: Any) -> nn.Embedding:
         """The token embedding."""
-        return model.get_input_embeddings()
+        embeddings: nn.Embedding = model.get_input_embeddings()
+        return embeddings
 
     def final_norm(self, model: Any) -> nn.Module | None:
         """The norm between the last block and the unembedding; None where there is none (post-norm OPT)."""
         parent, _, name = self.final_norm_path.rpartition(".")
-        return getattr(model.get_submodule(parent), name)
+        norm: nn.Module | None = getattr(model.get_submodule(parent), name)
+        return norm
 
     def unembedding(self, model: Any) -> nn.Linear:
         """The linear map from the last hidden state to logits, or BadInput for a model without one."""
-        found = model.get_output_embeddings()
+        found: nn.Linear | None = model.get_output_embeddings()
         if found is None:
             raise BadInput(f"this {self.model_type} model has no unembedding; use a causal language model")
         return found

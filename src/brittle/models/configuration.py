@@ -61,9 +61,10 @@ def skeleton(folder: Path) -> Any:
     import transformers
 
     settings = configuration(folder)
+    architectures: Any = transformers.AutoModelForCausalLM  # whose from_config has no types
     try:
         with torch.device("meta"):
-            return transformers.AutoModelForCausalLM.from_config(settings)
+            return architectures.from_config(settings)
     except Exception as error:  # as above
         raise _unusable(folder, error) from error
 
@@ -72,8 +73,9 @@ def quiet() -> None:
     """No progress bars or advice from transformers; errors still appear."""
     import transformers
 
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    logging: Any = transformers.utils.logging  # whose functions have no types
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def _unusable(folder: Path, error: Exception) -> BadInput:

@@ -28,7 +28,9 @@ def until_enough() -> contextlib.AbstractContextManager[None]:
 def entering(module: nn.Module, see: See) -> Iterator[None]:
     """While inside, ``see`` is shown what enters the module, before it computes."""
 
-    def hook(_module: nn.Module, inputs: tuple, named: dict[str, Any]) -> tuple[tuple, dict[str, Any]] | None:
+    def hook(
+        _module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         instead = see(inputs[0] if inputs else named["hidden_states"])
         if instead is None:
             return None

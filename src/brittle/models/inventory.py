@@ -63,7 +63,8 @@ def inventory(folder: Path) -> dict[str, Parameter]:
 def read_tensor(stored: StoredTensor, device: str = "cpu") -> Tensor:
     """The tensor as it is stored. The file is opened anew: one kept open keeps every page that was read in memory."""
     with safe_open(stored.path, framework="pt", device=device) as file:
-        return file.get_tensor(stored.name)
+        tensor: Tensor = file.get_tensor(stored.name)
+        return tensor
 
 
 def _name_in(model: Any, anatomy: Anatomy, name: str, expected: dict[str, Any]) -> str | None:

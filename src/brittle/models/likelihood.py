@@ -45,12 +45,14 @@ class Scores:
     @property
     def predictions(self) -> np.ndarray:
         """The likeliest choice, ``[depths, questions]``; the first of equals."""
-        return self.log_probabilities.argmax(axis=-1)
+        likeliest: np.ndarray = self.log_probabilities.argmax(axis=-1)
+        return likeliest
 
     @property
     def correct(self) -> np.ndarray:
         """Whether it is the right one, ``[depths, questions]`` bool."""
-        return self.predictions == self.answers
+        right: np.ndarray = self.predictions == self.answers
+        return right
 
 
 Translate = Callable[[int, Tensor], Tensor]
@@ -153,13 +155,14 @@ def lens(loaded: LoadedModel, hidden: Tensor, columns: Tensor | None = None) -> 
     norm, unembedding = loaded.anatomy.final_norm(loaded.model), loaded.anatomy.unembedding(loaded.model)
     hidden = hidden if norm is None else norm(hidden)
     if columns is None:
-        logits = unembedding(hidden)
+        logits: Tensor = unembedding(hidden)
     else:
         columns, hidden = columns.to(unembedding.weight.device), hidden.to(unembedding.weight.device)
         logits = torch.einsum("rw,rcw->rc", hidden.float(), unembedding.weight[columns].float())
         logits = logits if unembedding.bias is None else logits + unembedding.bias[columns]
     cap = getattr(loaded.model.config, "final_logit_softcapping", None)
-    return (cap * torch.tanh(logits / cap) if cap else logits).float()
+    logits = cap * torch.tanh(logits / cap) if cap else logits
+    return logits.float()
 
 
 @torch.no_grad()
@@ -209,13 +212,13 @@ def token_log_probabilities(
     by_depth = []
     for depth, each in zip(depths, hidden):
         parts = []
-        for states, tokens in zip(each.split(ROWS_AT_ONCE), targets.split(ROWS_AT_ONCE)):
+        for states, tokens in zip(torch.split(each, ROWS_AT_ONCE), torch.split(targets, ROWS_AT_ONCE)):
             logits = read(translate(depth, states), None) if read else lens(loaded, translate(depth, states))
             parts.append(-torch.nn.functional.cross_entropy(logits, tokens.to(logits.device), reduction="none"))
         by_depth.append(torch.cat(parts).cpu().double())
     _check_scores(loaded, input_ids, mask, depths, torch.stack(by_depth).numpy())
     lengths = counted.sum(1).tolist()
-    return [part.numpy() for part in torch.stack(by_depth).split(lengths, dim=1)]
+    return [part.numpy() for part in torch.split(torch.stack(by_depth), lengths, dim=1)]
 
 
 def _check_scores(

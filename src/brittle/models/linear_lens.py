@@ -39,7 +39,8 @@ def read(linear: nn.Linear, hidden: Tensor, columns: Tensor | None = None) -> Te
     """Logits ``[rows, vocabulary]`` float32 of hidden states ``[rows, width]``, or of ``columns [rows, candidates]``."""
     hidden = hidden.to(linear.weight.device).float()
     if columns is None:
-        return linear(hidden)
+        logits: Tensor = linear(hidden)
+        return logits
     columns = columns.to(hidden.device)
     return torch.einsum("rw,rcw->rc", hidden, linear.weight[columns]) + linear.bias[columns]
 
@@ -86,9 +87,9 @@ def _learned(
         for start in range(0, len(rows), batch_size):
             states, targets = _next_tokens(loaded, depth, rows[start : start + batch_size])
             optimizer.zero_grad()
-            for some, tokens in zip(states.split(ROWS_AT_ONCE), targets.split(ROWS_AT_ONCE)):
+            for some, tokens in zip(torch.split(states, ROWS_AT_ONCE), torch.split(targets, ROWS_AT_ONCE)):
                 loss = nn.functional.cross_entropy(read(linear, some), tokens.to(some.device), reduction="sum")
-                (loss / len(targets)).backward()
+                torch.autograd.backward(loss / len(targets))
             optimizer.step()
             schedule.step()
     return linear.requires_grad_(False)
@@ -114,7 +115,7 @@ def _divergences(
         real = mask.bool()
         found = hidden_states(loaded, input_ids, mask, [depth, last], lambda h, real=real: h[real.to(h.device)])  # type: ignore[misc]
         tokens += len(found[0])
-        for states, final in zip(*(each.split(ROWS_AT_ONCE) for each in found)):
+        for states, final in zip(*(torch.split(each, ROWS_AT_ONCE) for each in found)):
             target = lens(loaded, final).log_softmax(-1)
             for number, logits in enumerate((read(linear, states), lens(loaded, states))):
                 shown = logits.log_softmax(-1).to(target.device)

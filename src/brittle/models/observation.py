@@ -185,7 +185,7 @@ def _inputs_of_sites(loaded: LoadedModel, sites: Collection[str]) -> Iterator[di
         for site in sites:
             path = getattr(loaded.anatomy, SITES[site].component)[0]
 
-            def hook(_module: nn.Module, inputs: tuple, site: str = site) -> None:
+            def hook(_module: nn.Module, inputs: tuple[Any, ...], site: str = site) -> None:
                 captured[site].append(inputs[0])
 
             for block in loaded.anatomy.blocks(loaded.model):

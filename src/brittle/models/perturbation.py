@@ -179,7 +179,7 @@ def _divergence(clean: Tensor, noisy: Tensor) -> float:
     Summed as ``p (e^x − 1 − x)`` with ``x = log q − log p``: no term is negative, so small divergences do not cancel.
     """
     total = 0.0
-    for p, q in zip(clean.split(POSITIONS_AT_ONCE), noisy.split(POSITIONS_AT_ONCE)):
+    for p, q in zip(torch.split(clean, POSITIONS_AT_ONCE), torch.split(noisy, POSITIONS_AT_ONCE)):
         p, x = _precise(p), _precise(q - p)
         total += float((p.exp() * (torch.expm1(x) - x)).sum())
     return total / len(clean)
@@ -209,4 +209,6 @@ def _precise(tensor: Tensor) -> Tensor:
 
 def _norm(tensor: Tensor) -> Tensor:
     """Root of the sum of squared entries, summed in float64."""
-    return torch.linalg.vector_norm(tensor.cpu() if tensor.device.type == "mps" else tensor, dtype=torch.float64)
+    tensor = tensor.cpu() if tensor.device.type == "mps" else tensor
+    norm: Tensor = torch.linalg.vector_norm(tensor, dtype=torch.float64)
+    return norm

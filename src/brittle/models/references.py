@@ -110,7 +110,8 @@ def _file_digest(path: Path) -> str:
 def download(text: str) -> Path:
     """Fetch ``id`` or ``id@revision`` from the hub and return its folder: the small files first, then only the
     safetensors that transformers would load. Pickles, duplicates and code never arrive."""
-    from huggingface_hub.utils import HFValidationError, validate_repo_id
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # exported, but only by __getattr__
 
     identifier, _, revision = text.partition("@")
     try:

@@ -55,7 +55,7 @@ def observe_sensitivity(
     texts: Mapping[str, Sequence[str]],
     fitters: Sequence[SensitivityFitter],
     settings: Any,
-    known: MutableMapping[tuple, Responses] | None = None,
+    known: MutableMapping[tuple[Any, ...], Responses] | None = None,
 ) -> None:
     """Show every fitter how both models respond to every text of the plan.
 
@@ -111,7 +111,7 @@ def _respond_to_all(
     loaded: LoadedModel,
     rows: Mapping[str, Mapping[int, Sequence[int]]],
     plan: Plan,
-    known: MutableMapping[tuple, Responses],
+    known: MutableMapping[tuple[Any, ...], Responses],
 ) -> dict[tuple[str, int], Responses]:
     """The model's responses by split and text; those that are not known yet are computed and kept."""
     keys = {

@@ -111,7 +111,8 @@ def _zero(width: int, device: str) -> nn.Linear:
 
 def _translated(translation: nn.Linear, hidden: Tensor) -> Tensor:
     moved = hidden.to(translation.weight.device).float()
-    return (moved + translation(moved)).to(hidden.dtype)
+    translated: Tensor = moved + translation(moved)
+    return translated.to(hidden.dtype)
 
 
 def _batches(loaded: LoadedModel, rows: Sequence[Any], batch_size: int) -> Iterator[tuple[list[Tensor], Tensor]]:

@@ -45,7 +45,7 @@ class Reader:
     outputs: Path
     left_out: list[str] = field(default_factory=list)
 
-    def leave_out(self, path: Path, reason: str) -> Any:
+    def leave_out(self, path: Path, reason: str) -> None:
         """Note a file, or a part of it, that is not shown."""
         name = path.relative_to(self.outputs) if path.is_relative_to(self.outputs) else path
         line = " ".join(f"{name} ({reason})".split())
@@ -75,16 +75,21 @@ class Reader:
         except FileNotFoundError:
             return None
         except pandas.errors.EmptyDataError:
-            return self.leave_out(path, "is empty")
+            self.leave_out(path, "is empty")
+            return None
         except UnicodeDecodeError:
-            return self.leave_out(path, "is not UTF-8")
+            self.leave_out(path, "is not UTF-8")
+            return None
         except (OSError, ValueError) as problem:
-            return self.leave_out(path, f"is no CSV: {problem}")
+            self.leave_out(path, f"is no CSV: {problem}")
+            return None
         needed = [*form.texts, *form.whole, *form.shares, *form.numbers]
         if lacking := next((name for name in needed if name not in raw), None):
-            return self.leave_out(path, f"has no column {lacking}")
+            self.leave_out(path, f"has no column {lacking}")
+            return None
         if raw.empty:
-            return self.leave_out(path, "has no rows")
+            self.leave_out(path, "has no rows")
+            return None
         found = self._typed(path, raw.fillna(""), form)
         found = self._once(path, found, form.key)
         return None if found.empty else found.reset_index(drop=True)

@@ -109,7 +109,8 @@ def _floor(part: pandas.DataFrame, run: pandas.DataFrame, attack: str) -> list[f
         filtered = filtered[filtered["seed"] == run["seed"].iloc[0]]
     table = filtered.pivot(index="step", columns="seed", values="accuracy_v")
     steps = sorted({*table.index, *run["step"]})
-    return table.reindex(steps).ffill().mean(axis=1).reindex(run["step"]).tolist()
+    floor: list[float] = table.reindex(steps).ffill().mean(axis=1).reindex(run["step"]).tolist()
+    return floor
 
 
 def _with_excess(run: pandas.DataFrame, floor: Sequence[float], top: float) -> pandas.DataFrame:

@@ -77,8 +77,10 @@ class Run:
         strengths = self.plugin.constants.get("STRENGTHS")
         if strengths:
             return len(getattr(self.settings, strengths))
-        steps = self.configuration.get("steps", getattr(self.settings, "attack_steps", 1))
-        return (steps + getattr(self.settings, "repair_steps", 0)) * getattr(self.settings, "folds", 1)
+        steps: int = self.configuration.get("steps", getattr(self.settings, "attack_steps", 1))
+        repairs: int = getattr(self.settings, "repair_steps", 0)
+        folds: int = getattr(self.settings, "folds", 1)
+        return (steps + repairs) * folds
 
     def carry_out(self, tick: Callable[[int], None]) -> None:
         """Load the model, attack it, write the record."""
@@ -112,7 +114,8 @@ class Run:
 
     def _evaluate(self, loaded: Any, path: Any) -> Callable[..., Evaluation]:
         from brittle.models.hidden_states import NonFinite
-        from brittle.models.likelihood import prepare, score
+        from brittle.models.likelihood import score
+        from brittle.models.prepared_questions import prepare
 
         @functools.lru_cache(maxsize=1)
         def prepared(prefix: str) -> dict[str, Any]:
@@ -178,7 +181,8 @@ def _choices(scores: Any) -> list[int]:
     there = numpy.isfinite(values)  # of a question with fewer choices than the longest the others are −inf
     if not (there | numpy.isneginf(values)).all() or not there.any(axis=-1).all():
         raise BadInput(f"the scores of {scores.model} are not finite")
-    return values.argmax(axis=-1).tolist()
+    choices: list[int] = values.argmax(axis=-1).tolist()
+    return choices
 
 
 def _share_right(predictions: Sequence[int], questions: Sequence[Question]) -> float:

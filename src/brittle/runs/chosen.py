@@ -41,7 +41,7 @@ def check_layers(overrides: Mapping[str, Any], only: Collection[str], *models: L
                 plugin.load().check_layers(settings, blocks)
 
 
-def from_environment(own: Iterable[dataclasses.Field], environment: Mapping[str, str] | None) -> dict[str, str]:
+def from_environment(own: Iterable[dataclasses.Field[Any]], environment: Mapping[str, str] | None) -> dict[str, str]:
     """The settings among a diagnostic's own that environment variables set, as text."""
     words = {field.name: field.metadata["environment"] for field in own if field.metadata["environment"]}
     return {name: environment[word] for name, word in words.items() if environment and environment.get(word)}

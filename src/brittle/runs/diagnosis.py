@@ -54,8 +54,8 @@ class Comparison:
     """Of ``only``, what merely is read: a record of these models serves whatever its settings were, and is not rewritten."""
     failures: list[Failure] = field(default_factory=list)
     _loaded: dict[str, LoadedModel] = field(default_factory=dict)
-    _responses: dict[tuple, Any] = field(default_factory=dict)
-    _patches: dict[tuple, Any] = field(default_factory=dict)
+    _responses: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+    _patches: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     def loaded(self, located: Located) -> LoadedModel:
         """The model, loaded the first time it is asked for."""

@@ -27,7 +27,7 @@ from brittle.settings import BadInput
 Tick = Callable[[int], None]
 PATIENCE = 2.0
 """Seconds that workers have to end after they were told to."""
-_server: tuple[int, subprocess.Popen, socket.socket] | None = None
+_server: tuple[int, subprocess.Popen[bytes], socket.socket] | None = None
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _ask_server(descriptor: int) -> None:
     socket.send_fds(_server[2], [b"+"], [descriptor])
 
 
-def _close(process: int, server: subprocess.Popen, control: socket.socket) -> None:
+def _close(process: int, server: subprocess.Popen[bytes], control: socket.socket) -> None:
     if process != os.getpid():
         return
     control.close()
@@ -172,7 +172,7 @@ def _close(process: int, server: subprocess.Popen, control: socket.socket) -> No
         server.wait(1)
 
 
-def _launch(function: str, descriptor: int) -> subprocess.Popen:
+def _launch(function: str, descriptor: int) -> subprocess.Popen[bytes]:
     """A process that runs one function of :mod:`brittle.runs.workers`, with the modules that this one would find."""
     code = f"import sys; sys.path[:] = {sys.path!r}\nfrom brittle.runs import workers; workers.{function}({descriptor})"
     return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL, pass_fds=[descriptor])

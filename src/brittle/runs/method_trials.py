@@ -117,8 +117,9 @@ def _measure_one(trial: Trial, tick: Callable[[int], None]) -> None:
 
 def _relearn(folder: Path, seed: int) -> float:
     """V after the attack's first steps, at the attack's default settings otherwise."""
-    from brittle.models.likelihood import prepare, score
+    from brittle.models.likelihood import score
     from brittle.models.loading import load
+    from brittle.models.prepared_questions import prepare
 
     chosen = laboratory.Laboratory()
     questions = chosen.questions()

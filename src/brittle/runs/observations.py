@@ -158,7 +158,7 @@ def activations(
 
 def sensitivity(
     listeners: Sequence[Listener], a: LoadedModel, b: LoadedModel, texts: MutableMapping[str, Sequence[str]],
-    known: MutableMapping[tuple, Any],
+    known: MutableMapping[tuple[Any, ...], Any],
 ) -> None:  # fmt: skip
     """Responses to noise, of each model once: ``known`` keeps those of a base that stands in several comparisons."""
     from brittle.models.sensitivity import observe_sensitivity
@@ -183,7 +183,7 @@ def questions(listener: Listener, load: Callable[[Located], LoadedModel], locate
 
 def patches(
     listeners: Sequence[Listener], a: LoadedModel, b: LoadedModel, filtered: Located | None,
-    load: Callable[[Located], LoadedModel], asked: Sequence[Asked], known: MutableMapping[tuple, Any],
+    load: Callable[[Located], LoadedModel], asked: Sequence[Asked], known: MutableMapping[tuple[Any, ...], Any],
 ) -> None:  # fmt: skip
     """Answers of A with B's hidden states inside; A's own and the filtered model's part are computed once."""
     from brittle.models.patching import PatchObservation, answer_log_probabilities, answer_rows

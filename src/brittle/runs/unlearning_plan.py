@@ -42,7 +42,8 @@ class Plan:
     @property
     def needs(self) -> MethodNeeds:
         """What the method reads."""
-        return self.module.NEEDS
+        needs: MethodNeeds = self.module.NEEDS
+        return needs
 
 
 def plan(given: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Plan:

@@ -127,7 +127,7 @@ def add_up_gradients(parameters: Sequence[nn.Parameter], accelerator: Accelerato
     if accelerator.num_processes > 1 and not is_sharded(accelerator):
         for parameter in parameters:
             if parameter.grad is not None:  # the same ones in every process: a loss reads the same layers everywhere
-                parameter.grad = accelerator.reduce(parameter.grad, "sum")  # type: ignore[assignment]
+                parameter.grad = accelerator.reduce(parameter.grad, "sum")
 
 
 def totals_of(micro_batches: Sequence[dict[str, Batch]], accelerator: Accelerator | None = None) -> dict[str, Totals]:

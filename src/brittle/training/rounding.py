@@ -24,7 +24,7 @@ LOW_BITS = 16
 def rounded(values: Tensor, generator: torch.Generator) -> Tensor:
     """``values`` (float32) in bfloat16, each rounded to one of its two neighbours, unbiased; what fits exactly stays."""
     noise = torch.randint(2**LOW_BITS, values.shape, generator=generator, dtype=torch.int32, device=values.device)
-    kept = (values.view(torch.int32) + noise) & -(2**LOW_BITS)
+    kept: Tensor = (values.view(torch.int32) + noise) & -(2**LOW_BITS)
     return kept.view(torch.float32).to(torch.bfloat16)
 
 

@@ -12,7 +12,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from torch.utils.checkpoint import checkpoint
 from brittle.models import hooks
 from brittle.models.anatomy import Anatomy
 from brittle.training.batches import Batch, joined, worth_joining
+
+Found = TypeVar("Found")
 
 LossTerms = dict[str, Tensor]
 """Named terms whose sum is the loss."""
@@ -97,7 +99,7 @@ class Step:
         """The model's logits on a split, ``[rows, tokens, vocabulary]``."""
         return self._once_for_all("logits", split, self._forward)
 
-    def _once_for_all(self, what: Any, split: str, run: Callable[[Batch], Any]) -> Any:
+    def _once_for_all(self, what: Any, split: str, run: Callable[[Batch], Found]) -> Found:
         """``run`` on the split's batch, or on all splits' batches as one; the others' parts wait to be asked for.
 
         One pass over twice the rows costs less than two passes: every weight is read, and its gradient computed and
@@ -111,15 +113,18 @@ class Step:
                 rows, tokens = batch.input_ids.shape
                 self._waiting[what, name] = _part(found, slice(first, first + rows), tokens)
                 first += rows
-        return self._waiting.pop((what, split))
+        own: Found = self._waiting.pop((what, split))
+        return own
 
     def _forward(self, batch: Batch) -> Tensor:
         mask = batch.attention_mask if batch.padded else None
         arguments = {"input_ids": batch.input_ids, "attention_mask": mask, "use_cache": False}
         if self._offsets is None:
-            return self.model(**arguments).logits
-        moved = {name: p + self._offsets[name] for name, p in self.trained().items() if name in self._offsets}
-        return torch.func.functional_call(self.model, moved, kwargs=arguments).logits
+            logits: Tensor = self.model(**arguments).logits
+        else:
+            moved = {name: p + self._offsets[name] for name, p in self.trained().items() if name in self._offsets}
+            logits = torch.func.functional_call(self.model, moved, kwargs=arguments).logits
+        return logits
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that train, by name."""
@@ -161,7 +166,7 @@ class Step:
             logits = capped(unembedding(states).float(), config).to(tokens.device)
             return functional.cross_entropy(logits, tokens, reduction="none")
 
-        pairs = zip(hidden.flatten(0, 1).split(self.chunk), targets.flatten().split(self.chunk))
+        pairs = zip(torch.split(hidden.flatten(0, 1), self.chunk), torch.split(targets.flatten(), self.chunk))
         parts = [checkpoint(losses, states, tokens, use_reentrant=False) for states, tokens in pairs]
         return torch.cat(parts).view(targets.shape)
 
@@ -219,15 +224,18 @@ class Step:
         """The same block outputs under the model as it was before training, computed once and cached by example."""
         if self._reference is None:
             raise RuntimeError(f"this method did not declare that it needs reference hidden states of {split}")
-        return self._reference(split, self.batches[split], layer)
+        states: Tensor = self._reference(split, self.batches[split], layer)
+        return states
 
     def reference_logits(self, split: str) -> Tensor:
         """The untouched model's logits on a split, ``[rows, tokens, vocabulary]``."""
-        return self._reference.logits(split, self.batches[split])
+        logits: Tensor = self._reference.logits(split, self.batches[split])
+        return logits
 
     def reference_log_probabilities(self, split: str) -> Tensor:
         """The untouched model's log-probability of each example's counted tokens together, ``[rows]``, in nats."""
-        return self._reference.log_probabilities(split, self.batches[split])
+        found: Tensor = self._reference.log_probabilities(split, self.batches[split])
+        return found
 
     def sum_over(self, layers: Sequence[int], term: Callable[[int], Tensor]) -> Tensor:
         """The sum of one term per layer."""
@@ -238,7 +246,8 @@ class Step:
         device = next(iter(self.batches.values())).input_ids.device
         generator = torch.Generator().manual_seed(self.seed * 100_003 + layer)
         direction = torch.randn(self.width, generator=generator)
-        return (direction / direction.norm()).to(device)
+        length: Tensor = direction.norm()
+        return (direction / length).to(device)
 
     def perturbed(self, layer: int, perturbation: Tensor) -> contextlib.AbstractContextManager[None]:
         """Add ``perturbation`` to the output of a block for every forward pass inside the block of code."""
@@ -258,7 +267,8 @@ class Step:
     @property
     def width(self) -> int:
         """Width of the residual stream."""
-        return _unwrapped(self.model).config.hidden_size
+        width: int = _unwrapped(self.model).config.hidden_size
+        return width
 
 
 def _part(found: Any, rows: slice, tokens: int) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from brittle.records import fingerprint
 from brittle.results.measures import knowledge
 from brittle.results.outputs import ModelResult, ReportData, attacks
@@ -110,7 +112,7 @@ def _span(times: list[str]) -> str:
     return times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"
 
 
-def _all_values(entries: list[dict]) -> str:
+def _all_values(entries: list[dict[str, Any]]) -> str:
     """``torch 2.13, numpy 2.4``; where records disagree, all values that occur."""
     found: dict[str, dict[str, None]] = {}
     for entry in entries:

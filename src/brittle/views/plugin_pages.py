@@ -120,7 +120,7 @@ def docstring(plugin: discovery.Plugin) -> tuple[str, list[str]]:
     return summary, paragraphs
 
 
-def settings_table(fields: Iterable[dataclasses.Field]) -> str:
+def settings_table(fields: Iterable[dataclasses.Field[Any]]) -> str:
     """Flag, default and meaning, a row per field; nothing for no fields."""
     rows = [f"| `{flag_of(field)}` | {plain(field.default)} | {field.metadata['help']} |" for field in fields]
     return "\n".join(["| flag | default | meaning |", "|---|---|---|", *rows]) if rows else ""
