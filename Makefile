@@ -1,4 +1,4 @@
-.PHONY: demo test lint bench campaign docs
+.PHONY: demo test lint bench campaign docs lowest
 
 demo:            ## the main job in the embedded laboratory
 	uv run brittle demo
@@ -19,3 +19,6 @@ campaign:        ## malformed inputs over all commands, and kills (make campaign
 
 docs:            ## the pages as a site, in site/
 	NO_MKDOCS_2_WARNING=1 uv run --group docs mkdocs build --strict
+
+lowest:          ## the tests with the lowest versions of dependencies that pyproject.toml allows (weekly, by hand)
+	uv run --isolated --resolution lowest-direct tests/run_tests.py --fast

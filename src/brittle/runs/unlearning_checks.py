@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 from brittle.contracts import MethodNeeds
 from brittle.models.anatomy import COMPONENTS
 from brittle.models.references import Located
-from brittle.runs.unlearning_identity import PROCESSES
+from brittle.runs.unlearning_identity import processes
 from brittle.settings import BadInput, fields_of, flag_of, suggestion
 from brittle.training.hyperparameters import VOCABULARY, TrainingSettings
 
 if TYPE_CHECKING:
     from brittle.runs.unlearning_settings import MakeSettings
 
-SHARDED = any(os.environ.get(name) == "true" for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"))
-"""Whether ``accelerate launch`` was told to give each process only a part of the weights."""
 REPEATS, ALWAYS = 4, 64
 """An optimizer step may show every text this many times, and may always hold this many texts."""
+
+
+def is_sharded() -> bool:
+    """Whether ``accelerate launch`` was told to give each process only a part of the weights."""
+    return any(os.environ.get(name) == "true" for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"))
 
 
 def refuse_unused(name: str, settings_type: type, given: Mapping[str, Any]) -> None:
@@ -38,7 +41,7 @@ def check_fit(make: MakeSettings, training: TrainingSettings, needs: MethodNeeds
         raise BadInput(f"--lora-rank: {make.method} works on the weights themselves; train it without adapters")
     if training.lora_alpha != TrainingSettings.lora_alpha and not training.lora_rank:
         raise BadInput("--lora-alpha scales adapters; there are none without --lora-rank")
-    if training.weight_dtype == "bf16" and SHARDED:
+    if training.weight_dtype == "bf16" and is_sharded():
         raise BadInput("--weight-dtype bf16 rounds whole weights; sharded ones (FSDP, DeepSpeed) stay in fp32")
     if training.weight_dtype == "bf16" and make.dtype not in ("auto", "bf16"):
         raise BadInput(f"--dtype {make.dtype}: weights in bf16 (--weight-dtype) compute in bf16; leave --dtype out")
@@ -55,7 +58,7 @@ def check_fit(make: MakeSettings, training: TrainingSettings, needs: MethodNeeds
 
 def check_launch(method: str, training: TrainingSettings, needs: MethodNeeds) -> None:
     """Refuse what several processes, or processes that each hold a part of the weights, cannot do."""
-    if SHARDED and (needs.whole_model or needs.initial_weights or training.lora_rank or training.eval_interval):
+    if is_sharded() and (needs.whole_model or needs.initial_weights or training.lora_rank or training.eval_interval):
         raise BadInput(
             f"{method} with these settings needs the whole model in one process (shifted or initial weights, adapters or "
             "--eval-interval); launch it without FSDP or DeepSpeed"
@@ -64,7 +67,7 @@ def check_launch(method: str, training: TrainingSettings, needs: MethodNeeds) ->
         raise BadInput(
             "--grad-accum-steps: DeepSpeed takes a step after every micro-batch; launch with more processes or use FSDP"
         )
-    if needs.whole_model and PROCESSES > 1:
+    if needs.whole_model and processes() > 1:
         raise BadInput(
             f"{method} shifts the weights by the gradient of the whole step, which one process must see: "
             "launch it alone, with --grad-accum-steps for larger steps"
@@ -74,7 +77,7 @@ def check_launch(method: str, training: TrainingSettings, needs: MethodNeeds) ->
 def check_texts(training: TrainingSettings, texts: Mapping[str, Sequence[str]]) -> None:
     """Refuse an optimizer step that would show the same texts again and again."""
     number = max(map(len, texts.values()))
-    per_step = training.batch_size * training.grad_accum_steps * PROCESSES
+    per_step = training.batch_size * training.grad_accum_steps * processes()
     if per_step > max(ALWAYS, REPEATS * number):
         raise BadInput(
             f"--batch-size times --grad-accum-steps is {_short(per_step)} texts per step, and there are {number}; "

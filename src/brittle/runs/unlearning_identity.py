@@ -29,7 +29,11 @@ LONGEST_NAME = 180
 WORDS = {
     "base": "the base model's files", "forget": "the forget texts", "retain": "the retain texts", "source": "Brittle's code",
 }  # fmt: skip
-PROCESSES = int(os.environ.get("WORLD_SIZE", 1))
+
+
+def processes() -> int:
+    """How many processes ``torchrun`` or ``accelerate launch`` started to share each optimizer step."""
+    return int(os.environ.get("WORLD_SIZE", 1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +56,7 @@ def identity_of(
     for name in WITHOUT_EFFECT:
         if not (name == "eval_interval" and own.stop_on_collapse):
             del settings[name]
-    more = {"method": method, "merge": merge, "dtype": dtype, "processes": PROCESSES}
+    more = {"method": method, "merge": merge, "dtype": dtype, "processes": processes()}
     return Identity("unlearned model", inputs, settings | more)
 
 
@@ -67,8 +71,8 @@ def folder_name(
         tags.append("merged")
     if dtype:
         tags.append(f"dt{dtype}")
-    if PROCESSES > 1:
-        tags.append(f"pr{PROCESSES}")
+    if processes() > 1:
+        tags.append(f"pr{processes()}")
     if texts.named:
         tags.append("data" + fingerprint({name: texts.splits[name] for name in texts.named})[:6])
     rest = shortened(f"__{method}__{'_'.join(tags)}", LONGEST_NAME - 60)

@@ -19,7 +19,7 @@ from brittle import discovery
 from brittle.contracts import MethodNeeds
 from brittle.records import Identity
 from brittle.runs import laboratory_models, unlearning_checks
-from brittle.runs.unlearning_identity import PROCESSES, Texts, folder_name, identity_of
+from brittle.runs.unlearning_identity import Texts, folder_name, identity_of, processes
 from brittle.runs.unlearning_settings import DATA, MakeSettings
 from brittle.settings import BadInput, resolve
 from brittle.suites import laboratory
@@ -104,7 +104,7 @@ def optimizer_steps(training: TrainingSettings, forget: int, retain: int) -> int
 
     ``--max-steps`` sets the number outright; ``--epochs 0`` trains nothing.
     """
-    per_step = training.batch_size * training.grad_accum_steps * PROCESSES
+    per_step = training.batch_size * training.grad_accum_steps * processes()
     if training.epochs == 0:
         return 0
     return training.max_steps or training.epochs * math.ceil((forget or retain) / per_step)

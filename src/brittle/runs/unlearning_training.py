@@ -20,8 +20,8 @@ from brittle.models.loading import LoadedModel, load
 from brittle.records import Draft
 from brittle.runs import evaluation
 from brittle.runs.saving import rescued, save_result
-from brittle.runs.unlearning_checks import SHARDED
-from brittle.runs.unlearning_identity import PROCESSES
+from brittle.runs.unlearning_checks import is_sharded
+from brittle.runs.unlearning_identity import processes
 from brittle.runs.unlearning_plan import Plan, optimizer_steps, process, split_for_evaluation
 from brittle.settings import BadInput
 from brittle.training import memory
@@ -66,7 +66,7 @@ def unlearn(
     if tick is None:
         print(memory.plan(run.loaded.model, training, chosen.needs.initial_weights))
     terms: list[dict[str, float]] = []
-    passed = 0 if SHARDED else checkpoints.taken()
+    passed = 0 if is_sharded() else checkpoints.taken()
     with progress.work(f"unlearning ({chosen.make.method})", steps, done=passed) as bar:
         loop = LoopSettings(
             steps, training.lr, training.optimizer, weight_decay=training.weight_decay, grad_clip=training.grad_clip,
@@ -96,7 +96,7 @@ def unlearn(
     base = chosen.base.name if Path(chosen.base.text).exists() else chosen.base.text
     draft.note(device=device, compute=precision, stopped_at=history.stopped_at, base=base)
     if history.weights is not None:
-        draft.note(sharded_over=PROCESSES)
+        draft.note(sharded_over=processes())
     with rescued(chosen, run.loaded, run.adapters, draft):
         draft.summary(summary)
         if terms:
@@ -107,13 +107,13 @@ def unlearn(
 def own_device(chosen: Plan) -> str:
     """The device of this process: the user's choice, or with several processes on GPUs the one of its own number."""
     device = resolve_device(chosen.make.device)
-    return f"cuda:{os.environ['LOCAL_RANK']}" if PROCESSES > 1 and device.startswith("cuda") else device
+    return f"cuda:{os.environ['LOCAL_RANK']}" if processes() > 1 and device.startswith("cuda") else device
 
 
 def prepare(chosen: Plan, device: str) -> Run:
     """Load the base, tokenise, compute what the loss compares with, choose what trains, distort where the method does."""
     training, needs = chosen.training, chosen.needs
-    place = chosen.make.device if PROCESSES == 1 else device  # "auto" spreads a model over all GPUs of one process
+    place = chosen.make.device if processes() == 1 else device  # "auto" spreads a model over all GPUs of one process
     loaded = load(chosen.base, place, training.weight_dtype)  # master weights, whatever the compute type
     parts = {
         name: split_for_evaluation(texts, training.eval_split, training.seed) for name, texts in chosen.texts.items()
@@ -167,7 +167,7 @@ def _supply(chosen: Plan, run: Run) -> Supply:
         Sampler("forget" if name == "refusal" else name, part, training.batch_size, padding, training.seed, split=name)
         for name, part in sorted(run.examples.items())
     ]
-    return Supply(samplers, training.grad_accum_steps, process(), PROCESSES)
+    return Supply(samplers, training.grad_accum_steps, process(), processes())
 
 
 def _objective(chosen: Plan, run: Run, device: str) -> Callable[[Step], LossTerms]:
