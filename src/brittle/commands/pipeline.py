@@ -278,6 +278,6 @@ def answers(report: Path, settings: PipelineSettings, given: Mapping[str, Any], 
         "how to read: beside a model that never saw the data, the same numbers say what removal looks like; report.html"
     )
     lines.append("has the figures. A random update of the same size shows what any change of this size would show.")
-    models = [model.reference or model.name for model in data.models]
+    models = [settings.reference("base"), *references_in(settings.reference("unlearned"), "--unlearned")]
     again = f"uv run brittle compare {' '.join(models)} --outroot {settings.outroot}"
     return [*lines, *more, f"with such data, or --filtered MODEL, the same command adds to what is there: {again}"]

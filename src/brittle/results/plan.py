@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from brittle.places import RECORD
 from brittle.results import unplanned
 from brittle.results.reader import Reader, kind_of
 from brittle.settings import BadInput
@@ -43,7 +44,18 @@ def plan(reader: Reader) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             reader.leave_out(path, f"comparison {number + 1} is with {unlisted}, which is not listed")
         else:
             pairs.append(entry)
+    if not reader.left_out:
+        pairs += _unlisted(reader.outputs, models, {pair["folder"] for pair in pairs})
     return models, pairs
+
+
+def _unlisted(outputs: Path, models: list[dict[str, Any]], listed: set[str]) -> list[dict[str, Any]]:
+    """The comparisons from a base that stand there, as one diagnostic leaves them, without being listed."""
+    bases = [model["name"] for model in models if model["role"] == "base"]
+    pairs = [{"folder": f"{a}__to__{b['name']}", "a": a, "b": b["name"]} for a in bases for b in models]
+    return [
+        pair for pair in pairs if pair["folder"] not in listed and any((outputs / pair["folder"]).glob(f"*/{RECORD}"))
+    ]
 
 
 def _list(reader: Reader, path: Path, content: Mapping[str, Any], key: str) -> list[Any]:

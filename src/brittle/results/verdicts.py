@@ -131,6 +131,9 @@ def _gate(data: ReportData, model: ModelResult) -> Because | None:
         return Because.NO_FILTERED
     if not data.of_role(Role.BASE):
         return Because.NO_BASE
+    references = _known_before(data)
+    if None not in references and excess_recovery(references[1], *references) is None:
+        return Because.NO_SCALE
     if (before := excess_before(data, model)) is not None and before >= CAME_BACK:
         return Because.NOT_REMOVED
     found = [at_matched_t(row, control_of(data, row)) for row in rows]
@@ -182,10 +185,13 @@ def control_of(data: ReportData, row: MatchedRecovery) -> MatchedRecovery | None
 
 def excess_before(data: ReportData, model: ModelResult) -> float | None:
     """How much of V a model answers before any attack: 0 as the filtered model, 1 as the base."""
-    known = [
-        knowledge(data, each[0]).forget_v if each else None for each in map(data.of_role, (Role.FILTERED, Role.BASE))
-    ]
-    return excess_recovery(knowledge(data, model).forget_v, *known)
+    return excess_recovery(knowledge(data, model).forget_v, *_known_before(data))
+
+
+def _known_before(data: ReportData) -> list[float | None]:
+    """V of the filtered model and of the base before any attack."""
+    parts = map(data.of_role, (Role.FILTERED, Role.BASE))
+    return [knowledge(data, each[0]).forget_v if each else None for each in parts]
 
 
 def at_matched_t(row: MatchedRecovery, filtered: MatchedRecovery | None) -> AtMatchedT:

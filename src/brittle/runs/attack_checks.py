@@ -8,6 +8,8 @@ from typing import Any
 from brittle import discovery
 from brittle.contracts import AttackFacts
 from brittle.models.references import Located
+from brittle.records import read_record
+from brittle.results.reader import below
 from brittle.runs.attack_material import Battlefield
 from brittle.runs.roles import Arm
 from brittle.settings import BadInput, fields_of, flag_of
@@ -52,6 +54,11 @@ def check_arms(arms: Sequence[Arm]) -> None:
             )
         by_digest[arm.located.digest] = by_name[arm.located.name] = arm
     base = next((arm.located for arm in arms if arm.role == "base"), None)
+    made = below(read_record(base.folder) or {}, "inputs") if base else {}
+    if base and (origin := next((arm for arm in arms if arm.located.digest == made.get("base")), None)):
+        raise BadInput(
+            f"{base.text} was made from {origin.located.text}, so it cannot be the base of it; are base and model swapped?"
+        )
     for arm in arms:
         if base is not None:
             check_same_architecture(base, arm.located)

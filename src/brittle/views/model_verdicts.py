@@ -101,7 +101,9 @@ def at_worst(data: ReportData, model: ModelResult) -> list[str]:
         return [f"{start}; without a filtered model this has no control."]
     start += f"; the filtered model's worst is {percent(case.control.after.mean)}"
     if case.excess is None:
-        return [f"{start}. Without an attacked base there is no scale to put this on."]
+        return [
+            f"{start}. Where the base's V is not known, or not above the filtered model's, there is no scale to put this on."
+        ]
     row = next((row for row in data.matched if row.model == model.name and row.v), None)
     higher = row is not None and row.v is not None and row.v.mean > found.after.mean
     costly = " Where V is higher than that, more of the benign answers is lost." if higher else ""
