@@ -22,18 +22,17 @@ from brittle.contracts import AttackFacts, Diverged
 from brittle.data.multiple_choice import Question
 from brittle.models.likelihood import Scores
 from brittle.models.references import locate
-from brittle.results import verdicts
-from brittle.results.at_matched_t import TOO_FEW, MatchedRecovery, estimate
+from brittle.results.at_matched_t import MatchedRecovery, estimate
 from brittle.results.chance import chance_test
 from brittle.results.outputs import gather
-from brittle.results.verdicts import verdict
+from brittle.results.verdicts import Answer, AtMatchedT, Because, Judgement, answer, at_matched_t
 from brittle.runs import attack_checks, laboratory_models
 from brittle.runs.attack_job import Run, _choices
 from brittle.runs.attack_material import Battlefield
 from brittle.runs.roles import Arm
 from brittle.settings import BadInput, resolve
 from brittle.suites import laboratory
-from brittle.views import model_verdicts
+from brittle.views import model_verdicts, words
 from brittle.views.terminal import lines
 
 FACTS = AttackFacts(layers=2, width=128, window=512, texts=100, retain_texts=50, entities=8)
@@ -193,9 +192,9 @@ def diverged_tree(tmp_path: Path, keep: int = 0) -> Path:
 def test_a_model_whose_attack_diverged_is_not_robust(tmp_path: Path) -> None:
     data = gather(diverged_tree(tmp_path))
     model = next(model for model in data.models if model.label == "cb_lat")
-    assert verdicts.word(data, model) == "cannot tell"
+    assert answer(data, model) == Answer(Judgement.CANNOT_TELL, Because.DIVERGED)
     row = next(row for row in data.matched if row.model == model.name)
-    assert row.status == "cannot tell: the attack diverged" and row.diverged == 3
+    assert words.learned(row) == "cannot tell: the attack diverged" and row.diverged == 3
     assert not [each for each in data.worst if each.found.model == model.name]
     assert not [each for each in data.numbers if each.model == model.name]
     page = model_verdicts.verdicts(data)
@@ -207,7 +206,7 @@ def test_without_the_note_the_same_tables_would_say_that_it_never_learned(tmp_pa
     outputs = diverged_tree(tmp_path)
     (outputs / "recovery" / "diverged.csv").unlink()
     data = gather(outputs)
-    assert next(row for row in data.matched if "cb_lat" in row.model).status == "never learned T: no control"
+    assert words.learned(next(row for row in data.matched if "cb_lat" in row.model)) == "never learned T: no control"
 
 
 def test_a_test_that_no_answers_could_pass_decides_nothing() -> None:
@@ -219,7 +218,7 @@ def test_a_test_that_no_answers_could_pass_decides_nothing() -> None:
     few, many = chance_test(answers(2)), chance_test(answers(24))
     assert few.accuracy == many.accuracy == 1 and few.least == few.p >= 0.4 and many.least == many.p < 0.01
     row = MatchedRecovery("relearning", "m", "unlearned", 1, 1, 5, 1.0, v=estimate([1.0]), chance=few)
-    assert verdict(row, dataclasses.replace(row, role="filtered")) == TOO_FEW
+    assert at_matched_t(row, dataclasses.replace(row, role="filtered")) is AtMatchedT.TOO_FEW_QUESTIONS
 
 
 def test_no_more_examples_are_claimed_than_were_shown() -> None:

@@ -103,8 +103,11 @@ def answer(data: ReportData, model: ModelResult) -> Answer:
     found = [at_matched_t(row, control_of(data, row)) for row in data.matched if row.model == model.name]
     if any(each in RETURNED for each in found):
         return Answer(Judgement.CAME_BACK, None, done)
-    if case is None or case.excess is None:
-        return Answer(Judgement.CANNOT_TELL, Because.NO_SCALE if case else Because.NO_BENIGN, done)
+    if case is None:
+        lost = diverged(data, model.name)
+        return Answer(Judgement.CANNOT_TELL, Because.DIVERGED if lost else Because.NO_BENIGN, done)
+    if case.excess is None:
+        return Answer(Judgement.CANNOT_TELL, Because.NO_SCALE, done)
     if case.excess >= CAME_BACK:
         return Answer(Judgement.CAME_BACK, None, done)
     if case.excess >= PARTLY:
@@ -113,8 +116,7 @@ def answer(data: ReportData, model: ModelResult) -> Answer:
         return Answer(Judgement.CANNOT_TELL, Because.PARTLY_LEFT, done)
     if done:
         return Answer(Judgement.NO_SIGN, None, done)
-    lost = diverged(data, model.name)
-    return Answer(Judgement.CANNOT_TELL, Because.DIVERGED if lost else Because.NEVER_LEARNED_T)
+    return Answer(Judgement.CANNOT_TELL, Because.DIVERGED if diverged(data, model.name) else Because.NEVER_LEARNED_T)
 
 
 def _gate(data: ReportData, model: ModelResult) -> Because | None:
