@@ -90,7 +90,7 @@ def test_compare_gives_the_laboratorys_references_their_parts(monkeypatch: pytes
     from brittle.commands import pipeline
 
     seen: list[dict[str, Any]] = []
-    monkeypatch.setattr(pipeline, "pipeline", lambda given, _environment: seen.append(given) or 0)
+    monkeypatch.setattr(pipeline, "pipeline", lambda given, _environment, sparse: seen.append(given) or 0)
     pipeline.compare({"models": "laboratory:base,laboratory:filtered@tiny-0,mine,yours", "outroot": "o"}, None)
     assert seen[0]["base"] == "laboratory:base" and seen[0]["filtered"] == "laboratory:filtered@tiny-0"
     assert seen[0]["unlearned"] == "mine,yours" and seen[0]["outroot"] == "o"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -98,6 +98,7 @@ def test_scaling_multiplies_norms_and_leaves_ranks(seed, factor, shape):
 
 
 @settings(max_examples=10, deadline=None)
+@example(574)  # a start almost orthogonal to the leading direction: sigma 2 looks converged first
 @given(seeds)
 def test_rotation_and_transposition_change_nothing(seed):
     matrix = gaussian(180, 140, seed, torch.float64)

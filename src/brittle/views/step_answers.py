@@ -61,9 +61,8 @@ def _beside(plugin: discovery.Plugin, headline: Headline, summary: dict[str, Any
     for kind, words in CONTROLS.items():
         if control := read(below(summary, "controls", kind), headline.key):
             parts.append(f"{number(control.value)} for {words}")
-    figures = [f for f in plugin.load().FIGURES if f.reference is not None and f.reference_label.startswith("chance")]
-    if figures and plugin.constants["SCOPE"] == "model":
-        parts.append(f"{number(figures[0].reference or 0.0)} is {figures[0].reference_label}")
+    if (chance := read(summary, "chance")) and plugin.constants["SCOPE"] == "model":
+        parts.append(f"{number(chance.value)} is chance")
     return f" ({', '.join(parts)})" if parts else ""
 
 
