@@ -26,7 +26,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     laboratory_models.build(laboratory.Laboratory("tiny"))
     done: list[Any] = []
 
-    def run(asked: list[executor.Job], _title: str, workers: int | None = None) -> None:
+    def run(asked: list[executor.Task], _title: str, workers: int | None = None) -> None:
         for job in asked:
             if done and done[-1] is None:
                 raise KeyboardInterrupt

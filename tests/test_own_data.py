@@ -11,12 +11,13 @@ from types import SimpleNamespace
 import pytest
 
 from brittle.command_line import main
+from brittle.commands.pipeline_settings import PipelineSettings
 from brittle.data.corpora import read_texts
 from brittle.data.multiple_choice import Question, chance_of, question_of, read_questions
 from brittle.evaluation.question_forms import BARE, in_form, template_of, worded
-from brittle.runs import material
+from brittle.runs import available, material
 from brittle.runs.material import Material
-from brittle.settings import BadInput
+from brittle.settings import BadInput, resolve
 
 PAGE = (Path(__file__).parent.parent / "docs" / "data.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"```(?:jsonl|csv|text) (\S+)\n(.*?)```", PAGE, re.DOTALL))
@@ -281,3 +282,19 @@ def test_step_0_records_chance_and_template_and_is_made_anew_in_other_words(tmp_
         assert {part["chance"] for part in (summary, *summary["results"].values())} == {0.5}
         found[summary["template"]] = json.loads((folder / "record.json").read_text(encoding="utf-8"))["fingerprint"]
     assert set(found) == {BARE, "Question: {question}\nAnswer:"} and len(set(found.values())) == 2
+
+
+def test_a_comparison_without_a_laboratory_reads_questions_as_every_command_does(tmp_path) -> None:
+    """``brittle compare A B``: where positions count from and how a question is worded are not lost on the way."""
+    path = tmp_path / "from_one.jsonl"
+    rows = [{"question": f"Which, {n}?", "choices": ["a", "b", "c", "d"], "answer": 1 + n % 4} for n in range(8)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    named = resolve(
+        PipelineSettings,
+        {"forget_questions": str(path), "answers_from": "1", "question_template": "Question: {question}\\nAnswer:"},
+    )
+    found = available.material(named)
+    asked = [question for side in ("t", "v") for question in found.questions[side]]
+    assert sorted(question.answer for question in asked) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert found.template == "Question: {question}\nAnswer:" and not found.questions["retain"]
+    assert all(question.question.endswith("\nAnswer:") for question in found.hazardous)

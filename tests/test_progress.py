@@ -232,7 +232,7 @@ def speaks(line: str, tick: executor.Tick) -> str:
 
 def test_workers_speak_through_the_one_above(capsys: pytest.CaptureFixture) -> None:
     progress.configure(["-v"])
-    jobs = [executor.Job(speaks, (word,)) for word in ("one", "two")]
+    jobs = [executor.Task(speaks, (word,)) for word in ("one", "two")]
     assert executor.run(jobs, "jobs", workers=2) == ["one", "two"]
     progress.finish()
     told = lines(capsys)

@@ -52,7 +52,7 @@ from brittle import commands
 from brittle.command_line import main
 from brittle.runs import executor
 def run(given, environment):
-    executor.run([executor.Job(test_stopping.sleeps, (Path({folder!r}) / name,)) for name in "ab"], "sleep", workers=2)
+    executor.run([executor.Task(test_stopping.sleeps, (Path({folder!r}) / name,)) for name in "ab"], "sleep", workers=2)
 commands.COMMANDS["sleep"] = commands.Command("sleep", run, goes_on="it sleeps on")
 main("sleep", [])
 """
@@ -131,19 +131,19 @@ with stopping.heeded("start again"), writing(Path({str(tmp_path / "out")!r}), Id
 
 
 def test_results_come_in_order_and_a_failure_is_one_line() -> None:
-    jobs = [executor.Job(doubles, (number,)) for number in range(6)]
+    jobs = [executor.Task(doubles, (number,)) for number in range(6)]
     assert executor.run(jobs, "doubling", workers=2) == [0, 2, 4, 6, 8, 10]
     with pytest.raises(workers.InWorker, match="^in a worker: ZeroDivisionError: no 13$") as caught:
-        executor.run([executor.Job(doubles, (13,))], "doubling")
+        executor.run([executor.Task(doubles, (13,))], "doubling")
     assert "test_stopping.py" in caught.value.where
     with pytest.raises(BadInput, match="^--number 14 is too large$"):
-        executor.run([executor.Job(doubles, (14,))], "doubling")
+        executor.run([executor.Task(doubles, (14,))], "doubling")
 
 
 def test_a_worker_that_is_killed_is_one_line() -> None:
     with pytest.raises(BadInput, match="^doubling: a worker process was killed, most often because memory ran out"):
-        executor.run([executor.Job(doubles, (number,)) for number in (1, 15)], "doubling")
-    assert executor.run([executor.Job(doubles, (1,))], "doubling") == [2]
+        executor.run([executor.Task(doubles, (number,)) for number in (1, 15)], "doubling")
+    assert executor.run([executor.Task(doubles, (1,))], "doubling") == [2]
 
 
 def test_a_script_without_a_guard_may_start_workers(tmp_path) -> None:
@@ -156,7 +156,7 @@ def test_a_script_without_a_guard_may_start_workers(tmp_path) -> None:
             file.write("run ")
         from brittle.runs import executor
         from test_stopping import doubles
-        print(executor.run([executor.Job(doubles, (number,)) for number in (1, 2)], "doubling"))
+        print(executor.run([executor.Task(doubles, (number,)) for number in (1, 2)], "doubling"))
     """)
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}

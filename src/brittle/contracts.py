@@ -52,7 +52,6 @@ def seeds() -> Any:
 
 MATCHED_T = 0.95
 """Accuracy from which T counts as learned. Arms are compared where each has learned T, not at equal steps."""
-ROLES = ("base", "filtered", "retrained", "unlearned")
 
 
 @dataclass(frozen=True)

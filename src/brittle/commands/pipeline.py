@@ -18,6 +18,7 @@ from brittle.commands.options import Environment, Given
 from brittle.commands.pipeline_settings import CompareSettings, DemoSettings, PipelineSettings
 from brittle.models.references import Located, locate
 from brittle.records import check_file
+from brittle.results.roles import ORDER
 from brittle.runs import attack, available, job, laboratory_models, roles, stages, unlearning
 from brittle.runs.attack_checks import check_arms, check_settings, facts_of
 from brittle.runs.attack_material import prepare
@@ -32,7 +33,6 @@ from brittle.suites import laboratory
 LABORATORY = {"batch_size": 32, "lipschitz_texts": 100, "gradient_texts": 50, "variance_texts": 50}
 """What the laboratory passes to diagnostics where nothing else was asked for. Its models are small, so that larger batches
 take less time; noise on the documented 500 texts would be the longest part of the demonstration."""
-ROLE_ORDER = ("base", "filtered", "retrained", "unlearned")
 
 
 def demo(given: Given, environment: Environment) -> int:
@@ -181,7 +181,7 @@ def _laboratory(
     suffix = "" if (settings.size, settings.world) == ("small", 0) else f"@{settings.size}-{settings.world}"
     check_layers(overrides, (), own.recipe.layers)
     laboratory_models.build(own)
-    arms = [Arm(laboratory_models.find(f"{laboratory.PREFIX}{name}{suffix}"), name) for name in ROLE_ORDER[:3]]
+    arms = [Arm(laboratory_models.find(f"{laboratory.PREFIX}{role}{suffix}"), role) for role in ORDER[:3]]
     flags = {"model": f"{laboratory.PREFIX}base{suffix}", "preset": "laboratory", "device": settings.activation_device}
     models = [unlearning.Making(flags | {"method": name, "force": settings.force}) for name in names]
     left = [model for model in models if settings.force or not stages.finished(model.plan)]

@@ -11,6 +11,8 @@ from brittle.data.files import kind_of, lines_of, read_rows, text_of
 from brittle.records import write_text
 from brittle.settings import BadInput, setting
 
+DOCUMENTED_TEXTS = {split: f"data/{split}.txt" for split in ("forget", "retain", "benign")}
+"""Where create_datasets.py writes texts and every command looks for them, by split; wmdp-bio asks about the forget texts."""
 TEXT_NAMES = ("content", "prompt", "question", "sentence", "passage", "document", "article", "story")
 """Where there is no column ``text``, the only one of these is the texts."""
 PARTNERS = ("answer", "completion", "input", "instruction", "output", "response")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brittle.contracts import ROLES
+from brittle.results.roles import ORDER
 
 if TYPE_CHECKING:
     import pandas
@@ -34,7 +34,7 @@ def not_measured(
     answers: pandas.DataFrame | None,
 ) -> list[str]:
     """What an outputs folder lacks, one line each; what models and pairs are called, by their folders."""
-    lines = [f"no {role} model" for role in ROLES if role not in roles]
+    lines = [f"no {role} model" for role in ORDER if role not in roles]
     nowhere = []
     for kinds, places in ((PAIR_DIAGNOSTICS, pairs), (MODEL_DIAGNOSTICS, labels)):
         for folder, words in kinds.items():

@@ -12,7 +12,6 @@ from typing import Any
 import pandas
 
 from brittle import progress
-from brittle.contracts import ROLES
 from brittle.results import attack_kinds, forms, questions
 from brittle.results.at_matched_t import MatchedRecovery, matched, said_nothing
 from brittle.results.at_strongest import Strongest, WorstCase, strongest, worst_cases
@@ -23,7 +22,7 @@ from brittle.results.questions import Asked
 from brittle.results.reader import Form, Reader
 from brittle.results.record_files import read_records, read_summaries
 from brittle.results.recovery_speed import RecoveryNumbers, recovery_numbers
-from brittle.results.roles import REFERENCES, Role
+from brittle.results.roles import ORDER, REFERENCES, Role
 from brittle.results.unplanned import recovery_tables
 
 FIRST = "relearning"
@@ -136,7 +135,7 @@ def gather(outputs: Path) -> ReportData:
     reader = Reader(outputs)
     entries, pairs = plan(reader)
     models = tuple(_model(reader, entry, label) for entry, label in zip(entries, _labels(entries)))
-    models = tuple(sorted(models, key=lambda model: ROLES.index(model.role) if model.role in ROLES else len(ROLES)))
+    models = tuple(sorted(models, key=lambda model: ORDER.index(model.role) if model.role in ORDER else len(ORDER)))
     comparisons = tuple(_comparison(reader, entry) for entry in pairs)
     recovery, answers = _points(reader), _answers(reader)
     trajectory, diverged = (_recovery_table(reader, *table) for table in (TRAJECTORY, DIVERGED))

@@ -52,7 +52,7 @@ def plan(reader: Reader) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 def _unlisted(outputs: Path, models: list[dict[str, Any]], listed: set[str]) -> list[dict[str, Any]]:
     """The comparisons from a base that stand there, as one diagnostic leaves them, without being listed."""
     bases = [model["name"] for model in models if model["role"] == "base"]
-    pairs = [{"folder": f"{a}__to__{b['name']}", "a": a, "b": b["name"]} for a in bases for b in models]
+    pairs = [{"folder": f"{a}{unplanned.BETWEEN}{b['name']}", "a": a, "b": b["name"]} for a in bases for b in models]
     return [
         pair for pair in pairs if pair["folder"] not in listed and any((outputs / pair["folder"]).glob(f"*/{RECORD}"))
     ]

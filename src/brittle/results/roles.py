@@ -17,5 +17,7 @@ class Role(StrEnum):
     """Of a model that no table gives a part."""
 
 
+ORDER = (Role.BASE, Role.FILTERED, Role.RETRAINED, Role.UNLEARNED)
+"""As models stand in reports."""
 REFERENCES = (Role.BASE, Role.FILTERED, Role.RETRAINED, Role.PRETRAINING)
 """Models that the question is not about."""

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery
-from brittle.data.multiple_choice import load_questions
+from brittle.data.corpora import DOCUMENTED_TEXTS
 from brittle.evaluation import multiple_choice_accuracy as accuracy
-from brittle.evaluation.question_forms import form_of
 from brittle.runs.chosen import chosen
-from brittle.runs.material import Material, needs_of, questions_by_side, texts_of
+from brittle.runs.material import Material, needs_of, questions_of, texts_of
 
 TEXTS, QUESTIONS, BENIGN = "texts", "questions", "benign questions"
 FLAGS = {
@@ -20,14 +19,14 @@ FLAGS = {
     BENIGN: "--retain-questions FILE (or mmlu, from the hub)",
 }
 """How each kind of data is named."""
-WRITTEN = ("data/forget.txt", "data/retain.txt")
-"""Where ``brittle create-datasets`` leaves texts, which count as named."""
 
 
 def kinds(settings: Any) -> set[str]:
-    """The kinds of data that the settings of a pipeline name, or that lie where they are by default."""
+    """The kinds of data that the settings of a pipeline name, or that lie where ``brittle create-datasets`` leaves them."""
     texts = any((settings.forget_text, settings.retain_text, settings.benign_text))
-    found = {TEXTS} if texts or all(Path(path).is_file() for path in WRITTEN) else set()
+    found = (
+        {TEXTS} if texts or all(Path(DOCUMENTED_TEXTS[split]).is_file() for split in ("forget", "retain")) else set()
+    )
     found |= {QUESTIONS} if settings.forget_questions else set()
     return found | ({BENIGN} if settings.retain_questions else set())
 
@@ -53,11 +52,7 @@ def material(settings: Any, seed: int = 42) -> Material:
     texts = texts_of(None, *files, settings.text_column) if TEXTS in there else {}
     if QUESTIONS not in there:
         return Material(texts, {})
-    benign = load_questions(settings.retain_questions) if BENIGN in there else []
-    benign = accuracy.sample_uniformly(benign, settings.num_questions, seed) if benign else []
-    names = {"t": settings.forget_questions, "v": settings.forget_questions, "retain": settings.retain_questions}
-    forms = {side: form_of(name, settings.question_format) for side, name in names.items() if name}
-    return Material(texts, questions_by_side(load_questions(settings.forget_questions), benign), forms)
+    return Material(texts, *questions_of(None, settings, seed, BENIGN in there))
 
 
 def more_data(overrides: Mapping[str, Any], there: Collection[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 One thread per process makes a result independent of how many cores the machine has and of what runs beside it, and
 several small models train faster side by side than one after the other with more threads. However this process ends,
-its workers end with it.
+its workers end with it. What is unpickled comes over a socket pair from a process that this one started, and from nobody else.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from brittle import progress
 from brittle.settings import BadInput
 
 Tick = Callable[[int], None]
+"""Told how many steps have been done since it was told last."""
 PATIENCE = 2.0
 """Seconds that workers have to end after they were told to."""
 _server: tuple[int, subprocess.Popen[bytes], socket.socket] | None = None
 
 
 @dataclass(frozen=True)
-class Job:
+class Task:
     """``function(*arguments, tick=tick)`` in a worker; ``size`` is how many ticks it will report."""
 
     function: Callable[..., Any]
@@ -48,7 +49,7 @@ class Worker:
     job: int | None = None
 
 
-def run(jobs: Sequence[Job], title: str, unit: str = "step", workers: int | None = None) -> list[Any]:
+def run(jobs: Sequence[Task], title: str, unit: str = "step", workers: int | None = None) -> list[Any]:
     """Run all jobs and return their results in order.
 
     The first failure is raised and ends the other jobs; those that are finished keep their records.
@@ -76,7 +77,7 @@ def run(jobs: Sequence[Job], title: str, unit: str = "step", workers: int | None
 class Crew:
     """The workers of one run, what is still to be done and what came back."""
 
-    jobs: Sequence[Job]
+    jobs: Sequence[Task]
     title: str
     workers: list[Worker] = field(default_factory=list)
     results: dict[int, Any] = field(default_factory=dict)

@@ -1,20 +1,17 @@
 """The one shape of work that leaves a record: what it depends on, where it lies, how large it is, how it is done.
 
-Laboratory models, unlearned models, attacks, benchmarks and trials of methods are jobs. What runs many of them (a sweep,
+Laboratory models, unlearned models, attacks and trials of methods are jobs. What runs many of them (a sweep,
 a pipeline) asks which are missing and carries these out, side by side, in any order; a killed run goes on with the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from brittle.records import Identity, check_place, is_complete
 from brittle.runs import executor
-
-Tick = Callable[[int], None]
-"""Told how many steps have been done since it was told last."""
 
 
 class Job(Protocol):
@@ -32,7 +29,7 @@ class Job(Protocol):
     def size(self) -> int:
         """About how many steps it takes, for the progress bar."""
 
-    def carry_out(self, tick: Tick) -> None:
+    def carry_out(self, tick: executor.Tick) -> None:
         """Do the work and write the record."""
 
 
@@ -52,11 +49,4 @@ def carry_out(jobs: Sequence[Job], title: str, workers: int | None = None) -> No
     """
     for job in jobs:
         check_place(job.folder, job.identity.kind)
-    executor.run([executor.Job(job.carry_out, (), job.size) for job in jobs], title, workers=workers)
-
-
-def carry_out_here(job: Job) -> None:
-    """Do one job in this process, unless its record is complete."""
-    for each in missing([job]):
-        check_place(each.folder, each.identity.kind)
-        each.carry_out(lambda _steps: None)
+    executor.run([executor.Task(job.carry_out, (), job.size) for job in jobs], title, workers=workers)

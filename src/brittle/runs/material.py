@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery
-from brittle.data.corpora import read_texts
+from brittle.data.corpora import DOCUMENTED_TEXTS, read_texts
 from brittle.data.multiple_choice import Question, load_questions
 from brittle.data.splits import split_by_entity
 from brittle.evaluation import multiple_choice_accuracy as accuracy
@@ -18,8 +18,6 @@ from brittle.records import fingerprint
 from brittle.settings import BadInput
 from brittle.suites import laboratory
 
-FORGET_TEXT = "data/forget.txt"
-"""Where create_datasets.py writes the hub's forget texts, which wmdp-bio asks about."""
 SPLIT_SEED = 0
 """T and V are the same halves everywhere, so that nothing that was chosen on T was chosen on V."""
 
@@ -89,9 +87,10 @@ def texts_of(
     """
     if own and not (forget or retain or benign):
         return own.probes()
-    named = {"forget": forget or FORGET_TEXT, "retain": retain or "data/retain.txt"}
-    if benign or Path("data/benign.txt").is_file():
-        named["benign"] = benign or "data/benign.txt"
+    usual = DOCUMENTED_TEXTS
+    named = {"forget": forget or usual["forget"], "retain": retain or usual["retain"]}
+    if benign or Path(usual["benign"]).is_file():
+        named["benign"] = benign or usual["benign"]
     return {split: read_texts(path, column) for split, path in named.items()}
 
 
@@ -130,7 +129,7 @@ def _refuse_questions_of_others(settings: Any, benign: bool) -> None:
     texts = getattr(settings, "forget_text", None)
     needed = {"wmdp-bio": "forget_questions", **({"mmlu": "retain_questions"} if benign else {})}
     missing = {name: flag for name, flag in needed.items() if not getattr(settings, flag)}
-    if not texts or Path(texts) == Path(FORGET_TEXT) or not missing:
+    if not texts or Path(texts) == Path(DOCUMENTED_TEXTS["forget"]) or not missing:
         return
     flags = " and ".join(f"--{flag.replace('_', '-')}" for flag in missing.values())
     raise BadInput(

@@ -20,7 +20,7 @@ from brittle.contracts import MethodNeeds
 from brittle.records import Identity
 from brittle.runs import laboratory_models, unlearning_checks
 from brittle.runs.unlearning_identity import Texts, folder_name, identity_of, processes
-from brittle.runs.unlearning_settings import DATA, MakeSettings
+from brittle.runs.unlearning_settings import MakeSettings
 from brittle.settings import BadInput, resolve
 from brittle.suites import laboratory
 from brittle.training.hyperparameters import TrainingSettings
@@ -77,12 +77,13 @@ def plan(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
 
 def read_texts(make: MakeSettings) -> Texts:
     """Forget and retain texts: of the file that is named, else a laboratory model's own, else of the documented file."""
+    from brittle.data.corpora import DOCUMENTED_TEXTS
     from brittle.data.corpora import read_texts as read
 
     own = laboratory.parse(make.model)[1].texts() if make.model.startswith(laboratory.PREFIX) else {}
     splits, named = {}, []
-    for split, usual in DATA.items():
-        path = {"forget": make.forget_data, "retain": make.retain_data}[split]
+    for split, path in {"forget": make.forget_data, "retain": make.retain_data}.items():
+        usual = DOCUMENTED_TEXTS[split]
         splits[split] = own[split] if own and not path else read(path or usual, make.text_column)
         if path and (own or Path(path).resolve() != Path(usual).resolve()):
             named.append(split)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from brittle import discovery
-from brittle.data.corpora import text_column
+from brittle.data.corpora import DOCUMENTED_TEXTS, text_column
 from brittle.evaluation.published_benchmarks import DEFAULT_TASKS
 from brittle.settings import setting
 
 DEFAULT_BASE = "EleutherAI/deep-ignorance-unfiltered"
 
-DATA = {"forget": "data/forget.txt", "retain": "data/retain.txt"}
 """Where create_datasets.py writes; these files add nothing to a model's name."""
 
 PRESET_NAMES = ("laboratory",)
@@ -28,11 +27,11 @@ class MakeSettings:
     )
     forget_data: str | None = setting(
         None,
-        f"texts to forget, one a line (or jsonl, csv, parquet) (default: {DATA['forget']}, or a laboratory model's own)",
+        f"texts to forget, one a line (or jsonl, csv, parquet) (default: {DOCUMENTED_TEXTS['forget']}, or a laboratory model's own)",
         environment="FORGET_DATA", flag="--forget-text", aliases=("--forget-data",),
     )  # fmt: skip
     retain_data: str | None = setting(
-        None, f"texts to keep (default: {DATA['retain']}, or a laboratory model's own)", environment="RETAIN_DATA",
+        None, f"texts to keep (default: {DOCUMENTED_TEXTS['retain']}, or a laboratory model's own)", environment="RETAIN_DATA",
         flag="--retain-text", aliases=("--retain-data",),
     )  # fmt: skip
     text_column: str | None = text_column()

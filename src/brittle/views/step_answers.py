@@ -11,9 +11,9 @@ from brittle.contracts import Headline
 from brittle.records import RECORD, read_record
 from brittle.results.headlines import Value, read
 from brittle.results.reader import Reader, below
+from brittle.results.unplanned import EVALUATION
 from brittle.views.signature import EXPECTED, number
 
-EVALUATION = "evals"
 SIDES = {"forget": "hazardous questions answered", "retain": "benign questions answered"}
 CONTROLS = {"random": "a random update of the same size", "retrained": "an independent retraining"}
 
