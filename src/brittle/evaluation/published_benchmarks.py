@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brittle.percentages import percent
 from brittle.settings import BadInput, suggestion
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def summary_markdown(model: str, results: Mapping[str, Mapping[str, Any]]) -> st
     rows = [
         f"| {label} | {results[task][metric]:.2f} |"
         if "perplexity" in metric
-        else f"| {label} | {100 * results[task][metric]:.1f} % |"
+        else f"| {label} | {percent(results[task][metric], 1)} |"
         for task, (label, metric) in {**HEADLINES, **own}.items()
         if metric in results.get(task, {})
     ]
