@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from brittle import progress
+from brittle import hub, progress
 from brittle.data.files import kind_of, lines_of, read_rows, text_of
 from brittle.records import write_text
 from brittle.settings import BadInput, setting
@@ -116,12 +116,14 @@ def hub_rows(repository: str, configuration: str, split: str) -> Sequence[Mappin
     """A data set of the hub, as it is published."""
     import datasets
 
+    reached = True
     try:
-        rows: Sequence[Mapping[str, Any]] = datasets.load_dataset(repository, configuration, split=split)
+        with hub.without_waiting() as reached:
+            rows: Sequence[Mapping[str, Any]] = datasets.load_dataset(repository, configuration, split=split)
         return rows
     except Exception as problem:  # the library raises many kinds; all mean that the rows cannot be had
-        reason = str(problem).partition("\n")[0][:120]
+        reason = f"{type(problem).__name__}: {str(problem).partition(chr(10))[0][:120]}"
         raise BadInput(
-            f"{repository} cannot be read from the hub ({type(problem).__name__}: {reason}); check the network and HF_TOKEN, "
+            f"{repository} cannot be read from the hub ({reason if reached else hub.NOT_REACHED}); check the network and HF_TOKEN, "
             "or work offline with --laboratory or local files"
         ) from None

@@ -77,9 +77,9 @@ def at_matched_t(row: MatchedRecovery, judged: AtMatchedT) -> str:
     return AT_MATCHED_T.get(judged) or learned(row)
 
 
-def percent(value: float | None) -> str:
-    """A share as whole per cent."""
-    return NOT_MEASURED if value is None else percentages.percent(value)
+def percent(value: float | None, decimals: int = 0) -> str:
+    """A share as per cent, whole unless ``decimals`` are asked for; what is None was not measured."""
+    return NOT_MEASURED if value is None else percentages.percent(value, decimals)
 
 
 def excess(value: float | None) -> str:
