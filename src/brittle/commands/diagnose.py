@@ -19,7 +19,7 @@ from brittle.runs import laboratory_models
 from brittle.runs.chosen import check_layers, chosen, flag, from_environment, refuse_unknown
 from brittle.runs.diagnosis import Comparison
 from brittle.runs.material import Material, needs_of, questions_of, texts_of
-from brittle.settings import LARGEST_SEED, BadInput, fields_of, resolve, setting
+from brittle.settings import LARGEST_SEED, BadInput, fields_of, near_path, resolve, setting
 from brittle.suites import laboratory
 
 EVALUATION = accuracy.NAME
@@ -214,7 +214,9 @@ def _variant(plugin: discovery.Plugin, given: Mapping[str, Any]) -> discovery.Pl
 def _folder_of_table(table: Path) -> Path:
     """The comparison that a table of step 1 belongs to: ``<comparison>/weight_comparison/per_layer.csv``."""
     if not table.is_file():
-        raise BadInput(f"--per-layer-csv: there is no file {table}; step 1 writes it (collect_weight_comparison.py)")
+        raise BadInput(
+            f"--per-layer-csv: there is no file {table}{near_path(table)}; step 1 writes it (collect_weight_comparison.py)"
+        )
     return table.resolve().parent.parent
 
 

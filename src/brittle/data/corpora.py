@@ -11,8 +11,6 @@ from brittle.data.files import kind_of, lines_of, read_rows, text_of
 from brittle.records import write_text
 from brittle.settings import BadInput, setting
 
-DOCUMENTED_TEXTS = {split: f"data/{split}.txt" for split in ("forget", "retain", "benign")}
-"""Where create_datasets.py writes texts and every command looks for them, by split; wmdp-bio asks about the forget texts."""
 TEXT_NAMES = ("content", "prompt", "question", "sentence", "passage", "document", "article", "story")
 """Where there is no column ``text``, the only one of these is the texts."""
 PARTNERS = ("answer", "completion", "input", "instruction", "output", "response")
@@ -38,9 +36,7 @@ def read_texts(path: Path | str, column: str | None = None, limit: int | None = 
     found = lines_of(text_of(path)) if kind_of(path) == ".txt" else texts_in(path, read_rows(path), column)
     texts = [text.strip() for text in found if text.strip()]
     if not texts:
-        raise BadInput(
-            f"{path} holds no text; write it with: brittle create-datasets --laboratory, or name another file"
-        )
+        raise BadInput(f"{path} holds no text, only empty lines or rows; name another file")
     if empty := len(found) - len(texts):
         progress.say(f"{path}: {len(texts)} texts ({empty} empty {'row' if empty == 1 else 'rows'} dropped)", once=True)
     return texts[:limit]

@@ -12,7 +12,7 @@ from brittle.models.configuration import read_configuration
 from brittle.models.model_files import ADAPTER, CONFIGURATIONS, TOKENIZER_FILES, VOCABULARIES, model_files
 from brittle.models.weight_files import INDEX, PICKLE_ADVICE, shard_names, stored_tensors
 from brittle.records import digest_of_file, digest_of_text, fingerprint, write_text
-from brittle.settings import BadInput, home
+from brittle.settings import BadInput, home, near_path
 
 SMALL_FILES = (*CONFIGURATIONS, *TOKENIZER_FILES, INDEX, ADAPTER)
 LABORATORY = "or use laboratory:base, which needs no hub"
@@ -117,7 +117,8 @@ def download(text: str) -> Path:
     try:
         validate_repo_id(identifier)
     except HFValidationError:
-        raise BadInput(f"unknown model '{text}': no such folder, and not a hub id; {LABORATORY}") from None
+        hint = near_path(text, folders=True)
+        raise BadInput(f"unknown model '{text}': no such folder, and not a hub id; {LABORATORY}{hint}") from None
     folder = _snapshot(identifier, revision or None, SMALL_FILES)
     check_configuration(folder)
     shards = shard_names(folder)
@@ -146,4 +147,4 @@ def _snapshot(identifier: str, revision: str | None, patterns: Sequence[str]) ->
         reason = f"could not be fetched: the hub answered {status}{authorisation}; try again later, {LABORATORY}"
     except Exception as error:  # a proxy, a full disk, a broken connection: the type differs with the hub's version
         reason = f"could not be fetched ({type(error).__name__}: {' '.join(str(error).split())}); {LABORATORY}"
-    raise BadInput(f"model '{identifier}' {reason}")
+    raise BadInput(f"model '{identifier}' {reason}{near_path(identifier, folders=True)}")

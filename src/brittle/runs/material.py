@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery
-from brittle.data.corpora import DOCUMENTED_TEXTS, read_texts
+from brittle.data.corpora import read_texts
+from brittle.data.files import DOCUMENTED_TEXTS
 from brittle.data.multiple_choice import Question, load_questions
 from brittle.data.splits import split_by_entity
 from brittle.evaluation import multiple_choice_accuracy as accuracy

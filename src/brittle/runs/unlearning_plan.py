@@ -77,8 +77,8 @@ def plan(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
 
 def read_texts(make: MakeSettings) -> Texts:
     """Forget and retain texts: of the file that is named, else a laboratory model's own, else of the documented file."""
-    from brittle.data.corpora import DOCUMENTED_TEXTS
     from brittle.data.corpora import read_texts as read
+    from brittle.data.files import DOCUMENTED_TEXTS
 
     own = laboratory.parse(make.model)[1].texts() if make.model.startswith(laboratory.PREFIX) else {}
     splits, named = {}, []
