@@ -81,9 +81,13 @@ def check(file: str | Path, settings: CheckSettings) -> list[str]:
 
 def _tokenizer(reference: str) -> Any:
     from brittle.models.loading import load_tokenizer
+    from brittle.models.references import tokenizer_folder
     from brittle.runs import laboratory_models
+    from brittle.suites import laboratory
 
-    return load_tokenizer(laboratory_models.find(reference).folder)
+    if reference.startswith(laboratory.PREFIX):
+        return load_tokenizer(laboratory_models.find(reference).folder)
+    return load_tokenizer(tokenizer_folder(reference))
 
 
 def _line(name: str, words: str) -> str:

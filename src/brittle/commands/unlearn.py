@@ -9,9 +9,14 @@ from brittle.training.hyperparameters import TrainingSettings
 
 def unlearn(given: Given, environment: Environment) -> int:
     """Make the model that the flags, the environment and the preset describe."""
-    from brittle.runs import stages, unlearning, unlearning_plan
+    from brittle import tracking
+    from brittle.runs import laboratory_models, stages, unlearning, unlearning_plan
     from brittle.views import terminal
 
+    make = unlearning_plan.resolved(given, environment).make
+    if make.check_wandb_only and not laboratory_models.is_there(make.model) and not tracking.can_be_asked():
+        print(f"not finished: {make.model}, which it is made from, is not built here")
+        return 1
     chosen = unlearning_plan.plan(given, environment)
     if chosen.make.check_wandb_only:
         finished = stages.finished_anywhere(chosen)

@@ -110,6 +110,26 @@ def _file_digest(path: Path) -> str:
 def download(text: str) -> Path:
     """Fetch ``id`` or ``id@revision`` from the hub and return its folder: the small files first, then only the
     safetensors that transformers would load. Pickles, duplicates and code never arrive."""
+    identifier, revision = _hub_id(text)
+    folder = _snapshot(identifier, revision, SMALL_FILES)
+    check_configuration(folder)
+    shards = shard_names(folder)
+    folder = _snapshot(identifier, folder.name, shards)  # the folder's name is the commit: both halves are of one
+    if not any((folder / shard).exists() for shard in shards):
+        raise BadInput(f"model '{identifier}' has no safetensors on the hub; {PICKLE_ADVICE}")
+    return folder
+
+
+def tokenizer_folder(text: str) -> Path:
+    """The folder with the tokenizer of a model that is no laboratory's: of a hub model no weights are fetched."""
+    with contextlib.suppress(OSError, RuntimeError):
+        if text and (path := Path(text).expanduser()).is_dir():
+            return path
+    return _snapshot(*_hub_id(text), SMALL_FILES)
+
+
+def _hub_id(text: str) -> tuple[str, str | None]:
+    """The parts of ``id@revision``, refused where it is none."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # exported, but only by __getattr__
 
@@ -119,13 +139,7 @@ def download(text: str) -> Path:
     except HFValidationError:
         hint = near_path(text, folders=True)
         raise BadInput(f"unknown model '{text}': no such folder, and not a hub id; {LABORATORY}{hint}") from None
-    folder = _snapshot(identifier, revision or None, SMALL_FILES)
-    check_configuration(folder)
-    shards = shard_names(folder)
-    folder = _snapshot(identifier, folder.name, shards)  # the folder's name is the commit: both halves are of one
-    if not any((folder / shard).exists() for shard in shards):
-        raise BadInput(f"model '{identifier}' has no safetensors on the hub; {PICKLE_ADVICE}")
-    return folder
+    return identifier, revision or None
 
 
 def _snapshot(identifier: str, revision: str | None, patterns: Sequence[str]) -> Path:
