@@ -9,7 +9,7 @@ from typing import Any
 
 from brittle import discovery, progress
 from brittle.commands.diagnose import DiagnoseSettings
-from brittle.commands.options import Environment, Given, SettingsTypes, of_plugins, shared
+from brittle.commands.options import Environment, Given, SettingsTypes, next_step, of_plugins, shared
 from brittle.data.corpora import read_texts, text_column
 from brittle.data.multiple_choice import answers_from
 from brittle.data.overlap import check_apart
@@ -72,7 +72,8 @@ def attack_models(given: Given, environment: Environment) -> int:
     data.say_left_out()
     for line in [*terminal.lines(data), *cannot_conclude(settings)]:
         print(line)
-    print(f"-> {outputs / 'recovery' / 'recovery.csv'}\nnext: uv run brittle report {outputs}")
+    print(f"-> {outputs / 'recovery' / 'recovery.csv'}")
+    print(next_step("brittle", "report", outputs))
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from brittle.commands.options import Environment, Given, SettingsTypes, of_plugins
+from brittle.commands.options import Environment, Given, SettingsTypes, next_step, of_plugins
 from brittle.runs.unlearning_settings import MakeSettings
 from brittle.training.hyperparameters import TrainingSettings
 
@@ -32,7 +32,8 @@ def unlearn(given: Given, environment: Environment) -> int:
     print(f"-> {folder}")
     for line in terminal.describe(folder):
         print(line)
-    print(f"next: uv run brittle diagnose weight_comparison --model-a {chosen.make.model} --model-b {folder}")
+    named = "--model-a", chosen.make.model, "--model-b", folder
+    print(next_step("brittle", "diagnose", "weight_comparison", *named))
     return 0
 
 
