@@ -13,7 +13,7 @@ NOT_REACHED = "the hub cannot be reached, and what is needed is not in its cache
 def reachable() -> bool:
     """Whether the hub answers at all, whatever it answers; False in offline mode (``HF_HUB_OFFLINE``)."""
     from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # exported, but only by __getattr__
 
     if constants.HF_HUB_OFFLINE:
         return False

@@ -85,8 +85,11 @@ def looks_of_models(roles: Sequence[tuple[str, str]]) -> dict[str, Look]:
 
 def _shade(colour: str, place: int) -> str:
     """The colour itself at place 0, then by turns a lighter and a darker one, each further from it."""
+    if not place:
+        return colour
     end, weight = float(place % 2), 1 - 0.6 ** ((place + 1) // 2)
-    return to_hex([(1 - weight) * part + weight * end for part in to_rgb(colour)]) if place else colour
+    red, green, blue = ((1 - weight) * part + weight * end for part in to_rgb(colour))
+    return to_hex((red, green, blue))
 
 
 def looks_of_categories(values: Sequence[object]) -> dict[object, Look]:
