@@ -11,7 +11,7 @@ from typing import Any
 from brittle import discovery
 from brittle.data.corpora import read_texts
 from brittle.data.files import DOCUMENTED_TEXTS
-from brittle.data.multiple_choice import Question, load_questions
+from brittle.data.multiple_choice import HUB_QUESTIONS, Question, load_questions
 from brittle.data.overlap import check_apart
 from brittle.data.splits import split_by_entity
 from brittle.evaluation import multiple_choice_accuracy as accuracy
@@ -126,8 +126,9 @@ def questions_of(
     others: Sequence[Question] = ()
     if benign:
         others = load(retain) if retain else asked.get("retain") or load("mmlu")
-        if forget or retain:
-            check_apart({forget or "wmdp-bio": hazardous}, {retain or "mmlu": others})
+        if {forget, retain} - {None, *HUB_QUESTIONS}:
+            usual = ("its hazardous questions", "its benign questions") if own else ("wmdp-bio", "mmlu")
+            check_apart({forget or usual[0]: hazardous}, {retain or usual[1]: others})
         others = accuracy.sample_uniformly(others, settings.num_questions, seed)
     names = {"t": forget or (None if own else "wmdp-bio"), "retain": retain or (None if own else "mmlu")}
     forms = {side: form_of(names[side], settings.question_format) for side in names}
