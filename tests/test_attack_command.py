@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,32 @@ def test_a_search_that_was_stopped_goes_on_and_more_trials_join(tmp_path: Path, 
     assert set(points.seed) == {0, 1, 2, 3} and points.configuration.notna().all()
     command.run(chosen, SEARCH | {"search_trials": 4, "attack_lr": 0.1})
     assert len(jobs) == 3 + 4 + 3  # another middle of the learning rates is another search
+
+
+@pytest.mark.end_to_end
+def test_what_was_measured_with_other_seeds_stays_and_what_does_not_is_said(
+    tmp_path: Path, jobs: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs.append("go")
+    short = {"attack_steps": 1, "attack_eval_interval": 1, "attack_eval_early": ()}
+    table, chosen = tmp_path / "recovery" / "recovery.csv", settings(tmp_path, kind="relearning")
+    command.run(dataclasses.replace(chosen, seeds="1,2"), short)
+    both = pandas.read_csv(table)
+    for seeds in ("2", "1"):
+        command.run(dataclasses.replace(chosen, seeds=seeds), short)
+        kept = pandas.read_csv(table)
+        assert set(kept.seed) == {1, 2} and len(kept) == len(both)
+    assert set(pandas.read_csv(table.with_name("recovery_answers.csv")).seed) == {1, 2}
+    assert "no longer shows" not in capsys.readouterr().err
+    command.run(chosen, short | {"attack_lr": 0.1})
+    assert set(pandas.read_csv(table).seed) == {1}
+    said = " ".join(capsys.readouterr().err.split())
+    assert "no longer shows relearning with seed 2 on" in said and "other settings" in said
+    command.run(settings(tmp_path, kind="quantization"), {})
+    command.run(dataclasses.replace(settings(tmp_path, kind="quantization"), seeds="7"), {})
+    points = pandas.read_csv(table)
+    assert set(points[points.attack == "quantization"].seed) == {7}  # it knows no chance: one run is all there is
+    assert "no longer shows" not in capsys.readouterr().err
 
 
 @pytest.mark.end_to_end

@@ -16,7 +16,7 @@ from hypothesis import strategies as some
 from brittle.command_line import main
 from brittle.results import signature
 from brittle.results.outputs import gather
-from brittle.runs import attack
+from brittle.runs import attack, attack_tables
 from brittle.settings import BadInput
 from brittle.views import laboratory_pages
 from brittle.views.report import write_report
@@ -252,7 +252,7 @@ def test_any_text_in_the_recovery_table_is_left_out_or_read(
 def test_an_older_table_that_cannot_be_read_is_kept_aside(tmp_path: Path, capsys) -> None:
     path = tmp_path / "recovery.csv"
     path.write_text("no,columns\n1,2\n")
-    assert attack._older(path) is None
+    assert attack_tables._older(path) is None
     assert (tmp_path / "recovery.kept-1.csv").read_text() == "no,columns\n1,2\n" and not path.exists()
     assert "kept as recovery.kept-1.csv" in capsys.readouterr().err
 

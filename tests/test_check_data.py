@@ -161,3 +161,24 @@ def test_a_question_file_is_read_as_texts_where_that_is_wanted(tmp_path) -> None
 def test_shares_are_of_lengths_in_order() -> None:
     assert shares([5, 1, 4, 2, 3, 6, 7, 8, 9, 10]) == [(0.1, 1), (0.5, 5), (0.9, 9), (1.0, 10)]
     assert shares([7]) == [(0.1, 7), (0.5, 7), (0.9, 7), (1.0, 7)]
+
+
+def test_a_hub_models_tokenizer_is_had_without_its_weights(tmp_path, monkeypatch) -> None:
+    import huggingface_hub
+    from tiny_models import tiny_model_folder
+
+    folder, wanted = tiny_model_folder(tmp_path / "model"), []
+
+    def hub(identifier: str, revision: str | None = None, allow_patterns=()) -> str:
+        wanted.append((identifier, revision, list(allow_patterns)))
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub)
+    (folder / "model.safetensors").unlink()
+    assert "tokens" in told(asked(tmp_path), model="someone/model@v1")["length"]
+    ((identifier, revision, patterns),) = wanted
+    assert (identifier, revision) == ("someone/model", "v1")
+    assert "tokenizer.json" in patterns and not any(
+        "safetensors" in pattern and "index" not in pattern for pattern in patterns
+    )
+    assert "tokens" in told(asked(tmp_path), model=str(folder))["length"]  # a folder needs no weights for that either

@@ -250,7 +250,8 @@ def test_commands_refuse_own_texts_without_questions(command: str, tmp_path: Pat
     monkeypatch.chdir(tmp_path)
     model = str(tiny_model_folder(tmp_path / "model"))
     (tmp_path / "mine.txt").write_text("A fox.\nA dog.\n", encoding="utf-8")
-    texts = ["--forget-text", "mine.txt", "--retain-text", "mine.txt"]
+    (tmp_path / "kept.txt").write_text("A river.\nA sea.\n", encoding="utf-8")
+    texts = ["--forget-text", "mine.txt", "--retain-text", "kept.txt"]
     arguments = {
         "pipeline": ["--base", model, "--unlearned", model, "--filtered", "none"],
         "attack": ["--model", model, "--kind", "relearning"], "diagnose": ["wmdp_logit_lens", "--model", model],
@@ -271,10 +272,11 @@ def test_step_0_records_chance_and_template_and_is_made_anew_in_other_words(tmp_
         {"question": f"The fox {n}?", "A": "river", "B": "the sea", "answer": "B", "entity": f"E{n}"} for n in range(4)
     ]
     mine, model = str(written(tmp_path / "mine.jsonl", rows)), str(tiny_model_folder(tmp_path / "model"))
+    kept = str(written(tmp_path / "kept.jsonl", [row | {"question": f"{row['question']} Or a dog?"} for row in rows]))
     found = {}
     for template in (BARE, r"Question: {question}\nAnswer:"):
         asked = DiagnoseSettings(
-            model=model, outroot=str(tmp_path / "out"), device="cpu", forget_questions=mine, retain_questions=mine,
+            model=model, outroot=str(tmp_path / "out"), device="cpu", forget_questions=mine, retain_questions=kept,
             question_template=template,
         )  # fmt: skip
         folder = diagnose("evals", asked, {})

@@ -388,9 +388,13 @@ def test_the_form_follows_from_where_questions_come() -> None:
 def test_step_0_asks_as_many_questions_as_it_is_told_and_its_record_names_the_form(tmp_path) -> None:
     folder = tiny_model_folder(tmp_path / "model")
     write_questions(tmp_path / "mine.jsonl", MMLU)
-    common = {"forget_questions": str(tmp_path / "mine.jsonl"), "retain_questions": str(tmp_path / "mine.jsonl")}
+    write_questions(
+        tmp_path / "kept.jsonl", [dataclasses.replace(asked, question=f"{asked.question} Or not?") for asked in MMLU]
+    )
+    common = {"forget_questions": str(tmp_path / "mine.jsonl"), "retain_questions": str(tmp_path / "kept.jsonl")}
     (tmp_path / "forget.txt").write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
-    common |= {"forget_text": str(tmp_path / "forget.txt"), "retain_text": str(tmp_path / "forget.txt")}
+    common |= {"forget_text": str(tmp_path / "forget.txt"), "retain_text": str(tmp_path / "retain.txt")}
+    (tmp_path / "retain.txt").write_text("\n".join(f"{text} Again." for text in TEXTS) + "\n", encoding="utf-8")
     found = {}
     for form in ("auto", "letters"):
         settings = DiagnoseSettings(
@@ -548,10 +552,15 @@ def test_the_linear_lens_has_a_folder_of_its_own_and_a_lens_that_is_none_is_refu
     folder = tiny_model_folder(tmp_path / "model")
     write_questions(tmp_path / "mine.jsonl", MMLU)
     (tmp_path / "texts.txt").write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
+    write_questions(
+        tmp_path / "kept.jsonl", [dataclasses.replace(asked, question=f"{asked.question} Or not?") for asked in MMLU]
+    )
+    (tmp_path / "others.txt").write_text("\n".join(f"{text} Again." for text in TEXTS) + "\n", encoding="utf-8")
     mine, texts = str(tmp_path / "mine.jsonl"), str(tmp_path / "texts.txt")
+    kept, others = str(tmp_path / "kept.jsonl"), str(tmp_path / "others.txt")
     settings = DiagnoseSettings(
-        model=str(folder), outroot=str(tmp_path / "out"), device="cpu", forget_questions=mine, retain_questions=mine,
-        forget_text=texts, retain_text=texts,
+        model=str(folder), outroot=str(tmp_path / "out"), device="cpu", forget_questions=mine,
+        retain_questions=kept, forget_text=texts, retain_text=others,
     )  # fmt: skip
     place = diagnose("wmdp_logit_lens", settings, {"lens": "linear"})
     assert place.name == "wmdp_linear_lens"

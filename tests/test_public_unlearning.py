@@ -372,3 +372,28 @@ def test_a_disk_that_is_full_at_the_end_does_not_lose_the_training(place, monkey
         found = load_file(folder / "model.safetensors")
         assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert len(kept) == elsewhere
+
+
+def test_whether_a_model_is_finished_is_said_without_building_what_it_would_be_made_from(
+    place, monkeypatch, capsys
+) -> None:
+    from brittle.runs import laboratory_models
+
+    monkeypatch.setenv("BRITTLE_HOME", str(place / "home"))
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setattr(laboratory_models, "build", lambda *_: pytest.fail("nothing needs the base"))
+    asked = [
+        "--model",
+        "laboratory:base@tiny-7",
+        "--method",
+        "grad_diff",
+        "--preset",
+        "laboratory",
+        "--check-wandb-only",
+    ]
+    with pytest.raises(SystemExit, match="^1$"):
+        main("unlearn", asked)
+    assert "not finished: laboratory:base@tiny-7, which it is made from, is not built here" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="^2$"):  # what does not fit is refused all the same
+        main("unlearn", [*asked, "--merge"])
+    assert not (place / "home" / "laboratory").exists()

@@ -70,6 +70,13 @@ def test_a_figure_draws_one_panel_per_y_and_one_line_per_value() -> None:
 
 
 def test_roles_have_fixed_colours_and_unlearned_models_their_own() -> None:
+    twice = style.looks_of_models(
+        [(f"{role}{n}", role) for role in (*style.ROLE_COLOURS, "unlearned") for n in range(4)]
+    )
+    assert len({look.colour for look in twice.values()}) == len(twice)
+    for role, colour in style.ROLE_COLOURS.items():
+        own = [twice[f"{role}{n}"] for n in range(4)]
+        assert own[0].colour == colour and len({look.marker for look in own}) == 4
     looks = style.looks_of_models([("a", "unlearned"), ("b", "base"), ("c", "unlearned"), ("d", "filtered")])
     assert looks["b"].colour == style.ROLE_COLOURS["base"] and looks["d"].colour == style.ROLE_COLOURS["filtered"]
     assert looks["a"] != looks["c"] and {looks["a"].colour, looks["c"].colour} <= set(style.WARM_COLOURS)

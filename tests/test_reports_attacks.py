@@ -18,11 +18,11 @@ from brittle.results.at_strongest import strongest, worst_cases
 from brittle.results.outputs import ReportData, gather
 from brittle.results.signature import write_signature
 from brittle.results.verdicts import Answer, Because, Judgement, answer
-from brittle.views import attack_path, model_verdicts
+from brittle.views import attack_path, attacks_at_strongest, model_verdicts
 from brittle.views.overview import overview
 from brittle.views.report import page, write_report
 from brittle.views.terminal import lines
-from brittle.views.words import in_a_word, median_words
+from brittle.views.words import NO_EXCESS, in_a_word, median_words
 
 
 def rows(attack: str, model: str, role: str, runs: list[list[tuple[float, float, float]]]) -> list[dict[str, Any]]:
@@ -146,7 +146,8 @@ def test_verdicts_quote_their_figures(data: ReportData) -> None:
     (worst,) = model_verdicts.at_worst(data, back)
     assert "steps of 6 attacks" in worst and "100 % of V under relearning; the filtered model's worst is 25 %" in worst
     (nothing,) = model_verdicts.at_worst(data, gone)
-    assert nothing.startswith("No step of 6 attacks") and nothing.endswith("an excess recovery of 0.00.")
+    assert nothing.startswith("No step of 6 attacks") and nothing.endswith("the filtered model's worst is 25 %.")
+    assert "excess" not in nothing  # nothing came back, so there is nothing that it would be the excess of
     assert model_verdicts.not_measured(data, back) == []
 
 
@@ -263,3 +264,15 @@ def test_the_documentations_page_has_every_reading(finished: Path) -> None:
     assert said[0].startswith("relearning: V before and once T is learned")
     assert any(line.startswith("  cb_lat") and "97 %" in line and "0.97" in line for line in said)
     assert "| cb_lat | relearning | 97 %" in found and "not within 120 (0 of 3)" in found
+
+
+def test_no_excess_recovery_is_shown_where_nothing_came_back(data: ReportData) -> None:
+    """What an attack did not bring is not its recovery, wherever it stands on the scale."""
+    silent = [case for case in data.worst if case.recovered is None]
+    assert any(case.excess is not None for case in silent)
+    for case in data.worst:
+        assert (case.recovered is not None) == (case.found.after.mean > case.found.before and case.excess is not None)
+    told = lines(data)
+    assert any(line.endswith("; –)") for line in told) and told[-1] == f"({NO_EXCESS})"
+    shown = attacks_at_strongest.worst(data)
+    assert NO_EXCESS[1:] in shown and shown.count(">–</td>") >= len(silent)

@@ -65,7 +65,10 @@ def test_anchored_marks_and_controls(outputs):
     assert [measure.borne_out(data, "ga") for measure in (size, cka, lens)] == [False, True, False]
     assert "Of 3 measures, 2 show something else" in telling_sentence(data)
     page = signature(data)
-    assert page.count("✓") - 1 == page.count("✗") - 1 == 3  # one of each in the note
+    assert page.count("✓") - 2 == 3 and page.count("✗") - 2 == 0  # two of each in the note
+    assert (
+        page.count("≈") - 2 == 3
+    )  # ga's size 2.2 beside 2.0, its lens, and rmu's likeness, are as the filtered model's
 
 
 def test_disagreeing_sensitivities_are_named(outputs):
@@ -111,7 +114,7 @@ def test_one_row_per_unlearned_model_and_a_page(outputs, capsys):
     assert table.loc["rmu", f"anchored.{own}"] == pytest.approx(0.75)
     lines = (outputs / "page.md").read_text().splitlines()
     assert (
-        "| size of the update of block matrices ‖ΔW‖/‖W‖ | 0 | 2 (1) | 2.1 (1.05) | 0.5 (0.25) ✓ | 2.2 (1.1) ✗ | below filtered | 1 of 2 |"
+        "| size of the update of block matrices ‖ΔW‖/‖W‖ | 0 | 2 (1) | 2.1 (1.05) | 0.5 (0.25) ✓ | 2.2 (1.1) ≈ | below filtered | 1 of 2 |"
         in lines
     )
 

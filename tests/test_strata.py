@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "brittle"
 STRATA = {
-    "version": 0, "bad_input": 0, "progress": 0, "progress_voice": 0, "progress_log": 0, "lists": 0, "environment": 0, "values": 0, "settings": 0, "leases": 0, "places": 0,
+    "version": 0, "bad_input": 0, "progress": 0, "progress_voice": 0, "progress_log": 0, "lists": 0, "hub": 0, "percentages": 0, "environment": 0, "values": 0, "settings": 0, "leases": 0, "places": 0,
     "stopping": 0, "problems": 0, "source": 0, "discovery": 0, "records": 0, "tables": 0, "contracts": 0, "tracking": 0,
     "mathematics": 1, "data": 2, "models": 2, "training": 3,
     "methods": 4, "diagnostics": 4, "attacks": 4, "evaluation": 4,

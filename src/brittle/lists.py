@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,6 +23,29 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """The end of a refusal, ``; did you mean cb_lat?``; nothing where no known name is near."""
     near = difflib.get_close_matches(name, list(known), 1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def near_path(path: Path | str, folders: bool = False) -> str:
+    """The end of a refusal of a path that is not there, ``; did you mean outputs/base?``; nothing where no name is near.
+
+    Every component that is misspelt is mended by what lies beside it. With ``folders`` only folders are meant.
+    """
+    try:
+        wanted = Path(path).expanduser()
+        there, parts = Path(wanted.anchor), wanted.parts[1 if wanted.anchor else 0 :]
+        if not parts or os.path.lexists(wanted):
+            return ""
+        for number, part in enumerate(parts, 1):
+            if part != ".." and not os.path.lexists(there / part):
+                last = number == len(parts)
+                beside = [each.name for each in there.iterdir() if each.is_dir() or (last and not folders)]
+                part = next(iter(difflib.get_close_matches(part, beside, 1)), "")
+                if not part:
+                    return ""
+            there /= part
+    except (OSError, ValueError, RuntimeError):  # unreadable, too long, a home folder of nobody
+        return ""
+    return f"; did you mean {shortened(there, 200)}?"
 
 
 def names_in(text: str, flag: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from brittle.percentages import points
 from brittle.progress_log import LogFile, stamp, under
 
 EVERY = 30.0
@@ -56,7 +57,7 @@ class Work:
             done = f"{several(self.done, self.unit)} in " if self.done else "for "
             return f"{title}: {done}{duration(seconds)}"
         left = f"about {duration(seconds / own * (self.total - self.done))} left" if own > 0 else "just begun"
-        share = f"{self.done} of {several(self.total, self.unit)} ({self.done / self.total:.0%})"
+        share = f"{self.done} of {several(self.total, self.unit)} ({points(self.done / self.total)}%)"
         return f"{title}: {share}, {left if self.done < self.total else 'done'}"
 
 

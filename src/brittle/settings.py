@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 
 from brittle.bad_input import BadInput, shortened
 from brittle.environment import home, load_dotenv
-from brittle.lists import LARGEST_SEED, names_in, nearest, references_in, seeds_in, suggestion
+from brittle.lists import LARGEST_SEED, names_in, near_path, nearest, references_in, seeds_in, suggestion
 from brittle.values import adopt, check, convert, fields_of, flag_of, refuse_unknown, spellings_of
 
 __all__ = [
     "LARGEST_SEED", "BadInput", "adopt", "as_dictionary", "check", "convert", "fields_of", "flag_of", "folder_tags",
-    "from_folder_tags", "home", "load_dotenv", "names_in", "nearest", "references_in", "refuse_unknown", "resolve", "seeds_in", "setting",
+    "from_folder_tags", "home", "load_dotenv", "names_in", "near_path", "nearest", "references_in", "refuse_unknown", "resolve", "seeds_in", "setting",
     "shortened", "spellings_of", "suggestion", "with_default", "with_overrides", "without",
 ]  # fmt: skip
 

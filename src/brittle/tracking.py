@@ -123,12 +123,18 @@ def numbers(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield path, value
 
 
+def can_be_asked() -> bool:
+    """Whether W&B may know of runs elsewhere: the environment has a key and is not offline, and the package is there."""
+    online = os.environ.get("WANDB_MODE", "online") == "online"
+    return bool(os.environ.get("WANDB_API_KEY")) and online and installed()
+
+
 def finished(name: str, fingerprint: str, strict: bool = False) -> bool | None:
     """Whether W&B has a finished run of this name; None where it cannot be asked.
 
     A run of other code or data counts too, with a warning; not with ``strict``.
     """
-    if not (os.environ.get("WANDB_API_KEY") and os.environ.get("WANDB_MODE", "online") == "online" and installed()):
+    if not can_be_asked():
         return None
     import wandb
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from brittle import discovery, progress
 from brittle.commands.diagnose import DiagnoseSettings
-from brittle.commands.options import Environment, Given, SettingsTypes, of_plugins, shared
+from brittle.commands.options import Environment, Given, SettingsTypes, next_step, of_plugins, shared
 from brittle.data.corpora import read_texts, text_column
 from brittle.data.multiple_choice import answers_from
+from brittle.data.overlap import check_apart
 from brittle.evaluation.question_forms import question_template
 from brittle.runs import attack, attack_checks, laboratory_models, roles
 from brittle.runs.attack_material import prepare
@@ -71,7 +72,8 @@ def attack_models(given: Given, environment: Environment) -> int:
     data.say_left_out()
     for line in [*terminal.lines(data), *cannot_conclude(settings)]:
         print(line)
-    print(f"-> {outputs / 'recovery' / 'recovery.csv'}\nnext: uv run brittle report {outputs}")
+    print(f"-> {outputs / 'recovery' / 'recovery.csv'}")
+    print(next_step("brittle", "report", outputs))
     return 0
 
 
@@ -147,7 +149,12 @@ def _texts(settings: AttackSettings, reference: str) -> dict[str, Sequence[str]]
     if settings.forget_questions:  # the laboratory's texts are about other questions
         found.pop("texts", None)
     named = {"texts": settings.forget_text, "retain": settings.retain_text, "benign": settings.benign_text}
-    return found | {part: read_texts(path, settings.text_column) for part, path in named.items() if path}
+    read = {part: read_texts(path, settings.text_column) for part, path in named.items() if path}
+    if "texts" in read:
+        check_apart(
+            {str(named["texts"]): read["texts"]}, {str(named[part]): read[part] for part in read if part != "texts"}
+        )
+    return found | read
 
 
 def _of(settings_type: type, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from brittle.data.corpora import text_column
 from brittle.data.multiple_choice import Question, answers_from, chance_of, read_questions
 from brittle.data.understood import Understood, shares, understand
 from brittle.evaluation.question_forms import form_of, in_form, question_format, question_template, template_of, worded
+from brittle.percentages import percent
 from brittle.runs.attack_material import prepare
 from brittle.runs.material import questions_by_side
 from brittle.settings import BadInput, resolve, setting
@@ -80,9 +81,13 @@ def check(file: str | Path, settings: CheckSettings) -> list[str]:
 
 def _tokenizer(reference: str) -> Any:
     from brittle.models.loading import load_tokenizer
+    from brittle.models.references import tokenizer_folder
     from brittle.runs import laboratory_models
+    from brittle.suites import laboratory
 
-    return load_tokenizer(laboratory_models.find(reference).folder)
+    if reference.startswith(laboratory.PREFIX):
+        return load_tokenizer(laboratory_models.find(reference).folder)
+    return load_tokenizer(tokenizer_folder(reference))
 
 
 def _line(name: str, words: str) -> str:
@@ -100,7 +105,7 @@ def _of_questions(found: Understood, settings: CheckSettings) -> list[str]:
     right = Counter(question.answer for question in questions)
     lines = [
         _line("read as", f"questions; choices from {' and '.join(found.shapes)}; answers as {how}"),
-        _line("choices", f"{choices}; guessing is right in {100 * chance_of(questions):.1f} %"),
+        _line("choices", f"{choices}; guessing is right in {percent(chance_of(questions), 1)}"),
         _line("answers", ", ".join(f"choice {place + 1}: {right[place]}" for place in range(max(counts)))),
     ]
     if settings.answers_from is None and found.may_count_from_one:
@@ -188,12 +193,12 @@ def _pieces(tokenizer: Any, tokens: Sequence[int]) -> str:
 
 
 def _lengths(lengths: Sequence[int], unit: str, limit: int | None = None) -> str:
-    parts = [f"{100 * part:.0f} % up to {length}" for part, length in shares(lengths)[:-1]]
+    parts = [f"{percent(part)} up to {length}" for part, length in shares(lengths)[:-1]]
     words = f"{unit}: {', '.join(parts)}, longest {max(lengths)}"
     if limit is not None:
         beyond, cut = sum(length > limit for length in lengths), sum(max(0, length - limit) for length in lengths)
         words += (
-            f"; {beyond} of {len(lengths)} ({100 * beyond / len(lengths):.1f} %) are longer than --max-length {limit}, "
-            f"{100 * cut / max(1, sum(lengths)):.1f} % of the tokens lie beyond"
+            f"; {beyond} of {len(lengths)} ({percent(beyond / len(lengths), 1)}) are longer than --max-length {limit}, "
+            f"{percent(cut / max(1, sum(lengths)), 1)} of the tokens lie beyond"
         )
     return _line("length", words)

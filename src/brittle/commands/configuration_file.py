@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from brittle.data.files import content_of
-from brittle.settings import BadInput, nearest, shortened
+from brittle.settings import BadInput, near_path, nearest, shortened
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -61,7 +61,7 @@ def _text(path: str) -> str:
         raise BadInput(f"--config: {shortened(path, 200)} is not UTF-8 text") from None
     except BadInput as problem:
         reason = str(problem).partition("; ")[0]
-        raise BadInput(f"--config: {reason}; name a YAML file of flags") from None
+        raise BadInput(f"--config: {reason}{near_path(path)}; name a YAML file of flags") from None
 
 
 def _at(path: str, node: yaml.Node) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from brittle.commands.options import Environment, Given, SettingsTypes, shared
+from brittle.commands.options import Environment, Given, SettingsTypes, next_step, shared
 from brittle.data.corpora import read_texts, text_column, write_texts
+from brittle.data.files import DOCUMENTED_TEXTS
 from brittle.data.multiple_choice import write_questions
+from brittle.data.overlap import check_apart
 from brittle.records import check_file
 from brittle.settings import BadInput, resolve, setting
-from brittle.suites.laboratory import Laboratory
+from brittle.suites.laboratory import PREFIX, Laboratory
 from brittle.suites.wmdp import hub_benign_texts, hub_forget_texts, hub_retain_texts
 
 SPLITS = ("forget", "retain", "benign")
@@ -90,14 +93,32 @@ def create(settings: DatasetSettings) -> list[Path]:
         write_questions(path, questions)
         written.append(path)
         print(f"wrote {path}: {len(questions)} questions")
-    print("next: uv run unlearn/unlearn.py --model MODEL --method cb_lat, or ./experiment/pipeline.sh")
+    print(_next(settings))
     return written
+
+
+def _next(settings: DatasetSettings) -> str:
+    """The commands that read what was written, also where it does not lie where they look by themselves."""
+    model = f"{PREFIX}base@{settings.size}-{settings.world}" if settings.laboratory else "MODEL"
+    chosen = ["unlearn/unlearn.py", "--model", model, "--method", "cb_lat"]
+    chosen += ["--preset", "laboratory"] if settings.laboratory else []
+    there = {split: str(Path(settings.outdir) / f"{split}.txt") for split in ("forget", "retain")}
+    if there == {split: DOCUMENTED_TEXTS[split] for split in there}:
+        return f"{next_step(*chosen)}, or ./experiment/pipeline.sh"
+    words = [word for split, path in there.items() for word in (f"--{split}-data", path)]
+    variables = " ".join(f"{split.upper()}_TEXT={shlex.quote(path)}" for split, path in there.items())
+    return f"{next_step(*chosen, *words)}, or {variables} ./experiment/pipeline.sh"
 
 
 def _texts(settings: DatasetSettings, due: Mapping[str, Path], folder: Path) -> dict[str, list[str]]:
     """The texts of the splits that are due, as far as there are any; every local file that was named is read."""
     local = {"forget": settings.forget, "retain": settings.retain, "benign": settings.benign}
     found = {split: read_texts(path, settings.text_column) for split, path in local.items() if path}
+    if "forget" in found:
+        check_apart(
+            {str(local["forget"]): found["forget"]},
+            {str(local[split]): found[split] for split in found if split != "forget"},
+        )
     if settings.laboratory:
         found = Laboratory(settings.size, settings.world).texts() | found
     for split, source in (("forget", hub_forget_texts), ("retain", hub_retain_texts)):

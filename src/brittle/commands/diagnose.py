@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery, progress
-from brittle.commands.options import Environment, Given, SettingsTypes, of_plugins, shared
+from brittle.commands.options import DATA, Environment, Given, SettingsTypes, carried, next_step, of_plugins, shared
+from brittle.commands.pipeline_settings import CompareSettings
 from brittle.data.corpora import text_column
 from brittle.data.multiple_choice import answers_from
 from brittle.evaluation import multiple_choice_accuracy as accuracy
@@ -19,7 +20,7 @@ from brittle.runs import laboratory_models
 from brittle.runs.chosen import check_layers, chosen, flag, from_environment, refuse_unknown
 from brittle.runs.diagnosis import Comparison
 from brittle.runs.material import Material, needs_of, questions_of, texts_of
-from brittle.settings import LARGEST_SEED, BadInput, fields_of, resolve, setting
+from brittle.settings import LARGEST_SEED, BadInput, fields_of, near_path, resolve, setting
 from brittle.suites import laboratory
 
 EVALUATION = accuracy.NAME
@@ -139,13 +140,12 @@ def answer(folder: Path, settings: DiagnoseSettings) -> list[str]:
     name = str((read_record(folder) or {}).get("kind"))
     lines = [f"{name}:", *step_answers.answer(folder, name)]
     if settings.model_a and settings.model_b:
-        step = f"brittle compare {settings.model_a} {settings.model_b} --outroot {settings.outroot}"
-        return [*lines, f"next: uv run {step}  (all that your data allow, and a report)"]
+        words = ["brittle", "compare", settings.model_a, settings.model_b, "--outroot", settings.outroot]
+        words += carried(settings, CompareSettings, (*DATA, "filtered", "control"))
+        return [*lines, next_step(*words, aside="all that your data allow, and a report")]
     if settings.model:
-        return [
-            *lines,
-            f"next: uv run brittle diagnose {name} --model OTHER, of the base and of a model to compare with",
-        ]
+        words = ["brittle", "diagnose", name, *carried(settings, DiagnoseSettings)]
+        return [*lines, f"{next_step(*words, '--model', 'OTHER')}, of the base and of a model to compare with"]
     return [*lines, f"next: see the figures and tables in {folder}"]
 
 
@@ -214,7 +214,9 @@ def _variant(plugin: discovery.Plugin, given: Mapping[str, Any]) -> discovery.Pl
 def _folder_of_table(table: Path) -> Path:
     """The comparison that a table of step 1 belongs to: ``<comparison>/weight_comparison/per_layer.csv``."""
     if not table.is_file():
-        raise BadInput(f"--per-layer-csv: there is no file {table}; step 1 writes it (collect_weight_comparison.py)")
+        raise BadInput(
+            f"--per-layer-csv: there is no file {table}{near_path(table)}; step 1 writes it (collect_weight_comparison.py)"
+        )
     return table.resolve().parent.parent
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from brittle import discovery, stopping
-from brittle.settings import LARGEST_SEED, fields_of, setting
+from brittle.settings import LARGEST_SEED, fields_of, flag_of, setting
 
 Given = dict[str, Any]
 Environment = Mapping[str, str] | None
@@ -90,6 +91,26 @@ GROUPS = {
     ),
 }  # fmt: skip
 """Where ``--help`` shows a command's own flags; others stand under a title of their settings type."""
+
+DATA = GROUPS["Texts and questions"]
+"""What says which texts and questions are read, and how."""
+
+
+def next_step(*words: object, aside: str = "") -> str:
+    """The line that says what to do next: a command that a shell takes as it stands, and perhaps a remark on it."""
+    return f"next: uv run {shlex.join(map(str, words))}" + (f"  ({aside})" if aside else "")
+
+
+def carried(settings: Any, target: type, names: Collection[str] = DATA) -> list[str]:
+    """The flags by which another command reads what this one read: of ``names``, what is not the other's default anyway."""
+    there = {field.name: field for field in fields_of(target)}
+    words = []
+    for field in fields_of(type(settings)):
+        value = getattr(settings, field.name)
+        if field.name in names and field.name in there and value not in (None, "none", there[field.name].default):
+            words += [flag_of(there[field.name]), str(value)]
+    return words
+
 
 SHARED: dict[str, dict[str, Any]] = {
     "outroot": dict(default="outputs", help="folder for results", environment="OUTROOT"),

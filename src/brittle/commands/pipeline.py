@@ -14,7 +14,7 @@ from typing import Any
 
 from brittle import discovery, progress
 from brittle.attacks import relearning
-from brittle.commands.options import Environment, Given
+from brittle.commands.options import Environment, Given, next_step
 from brittle.commands.pipeline_settings import CompareSettings, DemoSettings, PipelineSettings
 from brittle.models.references import Located, locate
 from brittle.records import check_file
@@ -69,7 +69,7 @@ def pipeline(given: Given, environment: Environment, sparse: bool = False) -> in
     print()
     for line in answers(report, settings, others, sparse):
         print(line)
-    print(f"\nnext: uv run brittle signature {report.parent}  (every measure beside its controls)")
+    print(f"\n{next_step('brittle', 'signature', report.parent, aside='every measure beside its controls')}")
     print(f"report: {report.resolve()}  ({time.time() - started:.0f} s)")
     for failure in failures:
         progress.error(f"no result: {failure.diagnostic} of {failure.where}: {failure.reason}")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from brittle.commands.options import Environment, Given, SettingsTypes, of_plugins
+from brittle.commands.options import Environment, Given, SettingsTypes, next_step, of_plugins
 from brittle.runs.unlearning_settings import MakeSettings
 from brittle.training.hyperparameters import TrainingSettings
 
 
 def unlearn(given: Given, environment: Environment) -> int:
     """Make the model that the flags, the environment and the preset describe."""
-    from brittle.runs import stages, unlearning, unlearning_plan
+    from brittle import tracking
+    from brittle.runs import laboratory_models, stages, unlearning, unlearning_plan
     from brittle.views import terminal
 
+    make = unlearning_plan.resolved(given, environment).make
+    if make.check_wandb_only and not laboratory_models.is_there(make.model) and not tracking.can_be_asked():
+        print(f"not finished: {make.model}, which it is made from, is not built here")
+        return 1
     chosen = unlearning_plan.plan(given, environment)
     if chosen.make.check_wandb_only:
         finished = stages.finished_anywhere(chosen)
@@ -27,7 +32,8 @@ def unlearn(given: Given, environment: Environment) -> int:
     print(f"-> {folder}")
     for line in terminal.describe(folder):
         print(line)
-    print(f"next: uv run brittle diagnose weight_comparison --model-a {chosen.make.model} --model-b {folder}")
+    named = "--model-a", chosen.make.model, "--model-b", folder
+    print(next_step("brittle", "diagnose", "weight_comparison", *named))
     return 0
 
 

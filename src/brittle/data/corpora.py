@@ -6,13 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from brittle import progress
+from brittle import hub, progress
 from brittle.data.files import kind_of, lines_of, read_rows, text_of
 from brittle.records import write_text
 from brittle.settings import BadInput, setting
 
-DOCUMENTED_TEXTS = {split: f"data/{split}.txt" for split in ("forget", "retain", "benign")}
-"""Where create_datasets.py writes texts and every command looks for them, by split; wmdp-bio asks about the forget texts."""
 TEXT_NAMES = ("content", "prompt", "question", "sentence", "passage", "document", "article", "story")
 """Where there is no column ``text``, the only one of these is the texts."""
 PARTNERS = ("answer", "completion", "input", "instruction", "output", "response")
@@ -38,9 +36,7 @@ def read_texts(path: Path | str, column: str | None = None, limit: int | None = 
     found = lines_of(text_of(path)) if kind_of(path) == ".txt" else texts_in(path, read_rows(path), column)
     texts = [text.strip() for text in found if text.strip()]
     if not texts:
-        raise BadInput(
-            f"{path} holds no text; write it with: brittle create-datasets --laboratory, or name another file"
-        )
+        raise BadInput(f"{path} holds no text, only empty lines or rows; name another file")
     if empty := len(found) - len(texts):
         progress.say(f"{path}: {len(texts)} texts ({empty} empty {'row' if empty == 1 else 'rows'} dropped)", once=True)
     return texts[:limit]
@@ -116,12 +112,14 @@ def hub_rows(repository: str, configuration: str, split: str) -> Sequence[Mappin
     """A data set of the hub, as it is published."""
     import datasets
 
+    reached = True
     try:
-        rows: Sequence[Mapping[str, Any]] = datasets.load_dataset(repository, configuration, split=split)
+        with hub.without_waiting() as reached:
+            rows: Sequence[Mapping[str, Any]] = datasets.load_dataset(repository, configuration, split=split)
         return rows
     except Exception as problem:  # the library raises many kinds; all mean that the rows cannot be had
-        reason = str(problem).partition("\n")[0][:120]
+        reason = f"{type(problem).__name__}: {str(problem).partition(chr(10))[0][:120]}"
         raise BadInput(
-            f"{repository} cannot be read from the hub ({type(problem).__name__}: {reason}); check the network and HF_TOKEN, "
+            f"{repository} cannot be read from the hub ({reason if reached else hub.NOT_REACHED}); check the network and HF_TOKEN, "
             "or work offline with --laboratory or local files"
         ) from None

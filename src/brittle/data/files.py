@@ -14,8 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from brittle.settings import BadInput
+from brittle.settings import BadInput, near_path
 
+DOCUMENTED_TEXTS = {split: f"data/{split}.txt" for split in ("forget", "retain", "benign")}
+"""Where create_datasets.py writes texts and every command looks for them, by split; wmdp-bio asks about the forget texts."""
 MOST_BYTES = 4 * 2**30
 """No file is read beyond this, packed or unpacked."""
 FREELY_UNPACKED = 256 * 2**20
@@ -41,12 +43,17 @@ def content_of(path: Path) -> bytes:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             return _bounded(path, file, found.st_size if path.suffix == ".gz" else MOST_BYTES)
     except FileNotFoundError:
-        raise BadInput(
-            f"{path} does not exist; write it with: brittle create-datasets --laboratory, or name another file"
-        ) from None
+        raise BadInput(f"{path} does not exist{near_path(path)}{_way_out(path)}") from None
     except (OSError, ValueError, EOFError, zlib.error) as problem:
         reason = getattr(problem, "strerror", None) or problem
         raise BadInput(f"{str(path)[:300]} cannot be read ({reason}); name another file") from None
+
+
+def _way_out(path: Path) -> str:
+    """What to do about a file that is not there: a documented one can be written, one of the user's own is misspelt."""
+    if str(path) in DOCUMENTED_TEXTS.values():
+        return "; write it with: brittle create-datasets --laboratory, or name another file"
+    return "; check the path, seen from the folder that the command was started in"
 
 
 def _bounded(path: Path, file: gzip.GzipFile | io.BufferedReader, packed: int) -> bytes:
@@ -88,6 +95,11 @@ def read_rows(path: Path) -> list[Row]:
         ".jsonl": _read_jsonl, ".json": lambda path: _parsed(text_of(path), str(path)),
         ".csv": _read_csv, ".parquet": _read_parquet,
     }  # fmt: skip
+    if kind_of(path) == ".txt":
+        raise BadInput(
+            f"{path} is a txt file, whose lines are texts; write questions as jsonl, json, csv or parquet: question, choices and "
+            "answer in every row"
+        )
     if kind_of(path) not in readers:
         raise BadInput(
             f"{path}: '{kind_of(path)}' is not a kind of file that can be read; use txt, jsonl, json, csv or parquet"

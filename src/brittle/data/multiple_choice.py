@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,9 +13,9 @@ from typing import Any
 from brittle import progress
 from brittle.data.corpora import hub_rows
 from brittle.data.files import read_rows
-from brittle.data.question_rows import choices_and_answer, counted_from_one, short, word
+from brittle.data.question_rows import check_columns, choices_and_answer, counted_from_one, short, word
 from brittle.records import write_text
-from brittle.settings import BadInput, setting
+from brittle.settings import BadInput, setting, suggestion
 
 HUB_QUESTIONS = {"mmlu": ("cais/mmlu", "all", "test"), "wmdp-bio": ("cais/wmdp", "wmdp-bio", "test")}
 """Question sets by name: repository, configuration, split."""
@@ -113,6 +114,7 @@ def read_questions(path: Path | str, answers_from: int | None = None) -> list[Qu
 
 def questions_in(path: Path, rows: Sequence[Mapping[str, Any]], answers_from: int | None = None) -> list[Question]:
     """The questions in the rows of a file, as :func:`read_questions` has them."""
+    check_columns(path, rows[0])
     if answers_from is None and (number := counted_from_one(rows)):
         raise BadInput(
             f"{path}, row {number}: answer {short(rows[number - 1]['answer'])} is the number of choices and no answer is 0, so "
@@ -140,6 +142,8 @@ def load_questions(
     """
     name = str(reference)
     if name not in HUB_QUESTIONS:
+        if not Path(name).suffix and not os.path.lexists(name) and (hint := suggestion(name, HUB_QUESTIONS)):
+            raise BadInput(f"{name} is neither a file nor one of {', '.join(HUB_QUESTIONS)}{hint}")
         return read_questions(name, answers_from)
     rows: Sequence[Mapping[str, Any]] = read_rows(Path(source)) if source else hub_rows(*HUB_QUESTIONS[name])
     questions = []

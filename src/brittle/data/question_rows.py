@@ -13,10 +13,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brittle.data.files import parse
+from brittle.settings import BadInput
 
 LETTERS = "ABCDEFGH"
+OTHER_NAMES = ("prompt", "query", "input", "stem", "question_stem", "Question", "problem", "text")
+"""What other tools call the column of the question; such a column is named in the refusal, never guessed."""
 POSITION = re.compile(r"[0-9]{1,6}(\.0*)?")
 WRONG_ANSWERS = "perturbed_answer"
+
+
+def check_columns(path: object, row: Mapping[str, Any]) -> None:
+    """Refuse a file whose first row asks nothing, with the columns that it has and the one that seems to be meant.
+
+    Raises:
+        BadInput: there is no column ``question``.
+    """
+    if "question" in row:
+        return
+    near = [name for name in row if name in OTHER_NAMES]
+    hint = f"rename '{near[0]}' to 'question'" if near else "call the column of the question 'question'"
+    raise BadInput(
+        f"{path} has no column 'question'; its columns are {', '.join(str(name)[:40] for name in list(row)[:12])}; {hint} "
+        "(needed are question, choices and answer)"
+    )
 
 
 def shape_of(row: Mapping[str, Any]) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 from brittle.data.corpora import columns_of_texts, texts_in
 from brittle.data.files import kind_of, lines_of, read_rows, text_of
 from brittle.data.multiple_choice import Question, questions_in
-from brittle.data.question_rows import position_as_written, shape_of
+from brittle.data.question_rows import OTHER_NAMES, position_as_written, shape_of
 from brittle.settings import BadInput
 
 SHAPES = {
@@ -72,9 +72,7 @@ def understand(
     kind = kind_of(path).removeprefix(".") or "?"
     if kind == "txt":
         if reading == "questions":
-            raise BadInput(
-                f"{path} is a txt file, whose lines are texts; write questions as jsonl, json, csv or parquet"
-            )
+            read_rows(path)  # which refuses it
         lines = lines_of(text_of(path))
         return _texts(path, kind, [line.strip() for line in lines], (), ())
     rows = read_rows(path)
@@ -86,7 +84,9 @@ def understand(
 
 def _asks(row: Mapping[str, Any]) -> bool:
     """Whether a row is a question: it has choices, or a question and an answer, of which a reader says what is missing."""
-    return "question" in row and (shape_of(row) is not None or "answer" in row)
+    if "question" in row:
+        return shape_of(row) is not None or "answer" in row
+    return shape_of(row) is not None and any(name in row for name in OTHER_NAMES)
 
 
 def _texts(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from brittle.data.multiple_choice import chance_of
 from brittle.evaluation.question_forms import in_form
+from brittle.percentages import percent, points
 from brittle.settings import BadInput
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def sample_uniformly(questions: Sequence[Question], number: int = 1000, seed: in
 
 def summary_markdown(summary: Mapping[str, Any], title: str = "MMLU") -> str:
     """The content of ``evals/high_level_summary.md`` from :func:`evaluate`'s result."""
-    accuracy, chance = _percent(summary), f"{100 * summary['chance']:.1f} %"
+    accuracy, chance = _percent(summary), percent(summary["chance"], 1)
     lines = [
         f"# {title}: {summary['model']}", "",
         f"Accuracy {accuracy} on {summary['questions']} questions; chance is {chance}.", "",
@@ -101,4 +102,4 @@ def summary_markdown(summary: Mapping[str, Any], title: str = "MMLU") -> str:
 
 
 def _percent(part: Mapping[str, Any]) -> str:
-    return f"{100 * part['accuracy']:.1f} % ({100 * part['interval_low']:.1f} to {100 * part['interval_high']:.1f})"
+    return f"{percent(part['accuracy'], 1)} ({points(part['interval_low'], 1)} to {points(part['interval_high'], 1)})"

@@ -8,11 +8,14 @@ laboratory's questions, becomes a task as well; its accuracy equals our own scor
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brittle import hub
+from brittle.percentages import percent
 from brittle.settings import BadInput, suggestion
 
 if TYPE_CHECKING:
@@ -74,15 +77,17 @@ def evaluate(
         own = [task_of_questions(name, part, loaded.tokenizer) for name, part in (questions or {}).items()]
         size: str | int = int(batch_size) if batch_size.isdigit() else ("auto" if "cuda" in loaded.device else 8)
         model = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=size)
+        reached = True
         try:
-            found = lm_eval.simple_evaluate(
-                model, tasks=[*tasks, *own], limit=limit, task_manager=known, bootstrap_iters=0, log_samples=False,
-                random_seed=seed, numpy_random_seed=seed, torch_random_seed=seed, fewshot_random_seed=seed,
-            )  # fmt: skip
+            with hub.without_waiting() if tasks else contextlib.nullcontext(True) as reached:
+                found = lm_eval.simple_evaluate(
+                    model, tasks=[*tasks, *own], limit=limit, task_manager=known, bootstrap_iters=0, log_samples=False,
+                    random_seed=seed, numpy_random_seed=seed, torch_random_seed=seed, fewshot_random_seed=seed,
+                )  # fmt: skip
         except (OSError, ConnectionError) as problem:  # the data's server, or a repository that asks for a token
-            first = str(problem).strip().partition("\n")[0]
+            first = str(problem).strip().partition("\n")[0][:150]
             raise BadInput(
-                f"a benchmark's data could not be had ({first[:150]}); check the network or HF_TOKEN"
+                f"a benchmark's data could not be had ({first if reached else hub.NOT_REACHED}); check the network or HF_TOKEN"
             ) from None
     plain: dict[str, Any] = json.loads(json.dumps(found["results"], default=float))
     return plain
@@ -156,7 +161,7 @@ def summary_markdown(model: str, results: Mapping[str, Mapping[str, Any]]) -> st
     rows = [
         f"| {label} | {results[task][metric]:.2f} |"
         if "perplexity" in metric
-        else f"| {label} | {100 * results[task][metric]:.1f} % |"
+        else f"| {label} | {percent(results[task][metric], 1)} |"
         for task, (label, metric) in {**HEADLINES, **own}.items()
         if metric in results.get(task, {})
     ]

@@ -7,12 +7,13 @@ nothing depends on telling red from green.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from matplotlib import colormaps
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
 ROLE_COLOURS = {"base": "#333333", "filtered": "#009E73", "retrained": "#0072B2"}
 ROLE_MARKERS = {"base": "s", "filtered": "D", "retrained": "^"}
@@ -64,16 +65,31 @@ class Look:
 
 
 def looks_of_models(roles: Sequence[tuple[str, str]]) -> dict[str, Look]:
-    """The look of each model, from (name, role) in the order of the comparison."""
-    looks, unlearned = {}, 0
+    """The look of each model, from (name, role) in the order of the comparison.
+
+    A second model of a reference's role has another shade of its colour and another marker.
+    """
+    looks: dict[str, Look] = {}
+    seen: Counter[str] = Counter()
     for name, role in roles:
+        role = role if role in ROLE_COLOURS else "unlearned"
+        place = seen[role]
+        seen[role] += 1
         if role in ROLE_COLOURS:
-            looks[name] = Look(ROLE_COLOURS[role], ROLE_MARKERS[role], WIDE if role != "retrained" else 1.6)
+            marker = ROLE_MARKERS[role] if not place else WARM_MARKERS[-place % len(WARM_MARKERS)]
+            looks[name] = Look(_shade(ROLE_COLOURS[role], place), marker, WIDE if role != "retrained" else 1.6)
         else:
-            colour = WARM_COLOURS[unlearned % len(WARM_COLOURS)]
-            looks[name] = Look(colour, WARM_MARKERS[unlearned % len(WARM_MARKERS)])
-            unlearned += 1
+            looks[name] = Look(WARM_COLOURS[place % MOST], WARM_MARKERS[place % MOST])
     return looks
+
+
+def _shade(colour: str, place: int) -> str:
+    """The colour itself at place 0, then by turns a lighter and a darker one, each further from it."""
+    if not place:
+        return colour
+    end, weight = float(place % 2), 1 - 0.6 ** ((place + 1) // 2)
+    red, green, blue = ((1 - weight) * part + weight * end for part in to_rgb(colour))
+    return to_hex((red, green, blue))
 
 
 def looks_of_categories(values: Sequence[object]) -> dict[object, Look]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from brittle import progress
+from brittle.percentages import percent
 from brittle.settings import BadInput
 
 PROBE = "The answer is 1."
@@ -82,7 +83,7 @@ def tell_of_cut(what: str, tokens: int, cut: int, longest: int) -> None:
     """One line on stderr where more than 5 % of ``tokens`` lie beyond ``longest`` tokens of their text."""
     if cut > WORTH_A_LINE * tokens:
         progress.say(
-            f"{what}: {cut:,} of {tokens:,} tokens ({100 * cut / tokens:.0f} %) lie beyond the first {longest} of their "
+            f"{what}: {cut:,} of {tokens:,} tokens ({percent(cut / tokens)}) lie beyond the first {longest} of their "
             "text and are not read; split long texts, or raise --max-length as far as the model reads",
             once=True,
         )

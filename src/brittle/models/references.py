@@ -12,7 +12,7 @@ from brittle.models.configuration import read_configuration
 from brittle.models.model_files import ADAPTER, CONFIGURATIONS, TOKENIZER_FILES, VOCABULARIES, model_files
 from brittle.models.weight_files import INDEX, PICKLE_ADVICE, shard_names, stored_tensors
 from brittle.records import digest_of_file, digest_of_text, fingerprint, write_text
-from brittle.settings import BadInput, home
+from brittle.settings import BadInput, home, near_path
 
 SMALL_FILES = (*CONFIGURATIONS, *TOKENIZER_FILES, INDEX, ADAPTER)
 LABORATORY = "or use laboratory:base, which needs no hub"
@@ -110,6 +110,26 @@ def _file_digest(path: Path) -> str:
 def download(text: str) -> Path:
     """Fetch ``id`` or ``id@revision`` from the hub and return its folder: the small files first, then only the
     safetensors that transformers would load. Pickles, duplicates and code never arrive."""
+    identifier, revision = _hub_id(text)
+    folder = _snapshot(identifier, revision, SMALL_FILES)
+    check_configuration(folder)
+    shards = shard_names(folder)
+    folder = _snapshot(identifier, folder.name, shards)  # the folder's name is the commit: both halves are of one
+    if not any((folder / shard).exists() for shard in shards):
+        raise BadInput(f"model '{identifier}' has no safetensors on the hub; {PICKLE_ADVICE}")
+    return folder
+
+
+def tokenizer_folder(text: str) -> Path:
+    """The folder with the tokenizer of a model that is no laboratory's: of a hub model no weights are fetched."""
+    with contextlib.suppress(OSError, RuntimeError):
+        if text and (path := Path(text).expanduser()).is_dir():
+            return path
+    return _snapshot(*_hub_id(text), SMALL_FILES)
+
+
+def _hub_id(text: str) -> tuple[str, str | None]:
+    """The parts of ``id@revision``, refused where it is none."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # exported, but only by __getattr__
 
@@ -117,14 +137,9 @@ def download(text: str) -> Path:
     try:
         validate_repo_id(identifier)
     except HFValidationError:
-        raise BadInput(f"unknown model '{text}': no such folder, and not a hub id; {LABORATORY}") from None
-    folder = _snapshot(identifier, revision or None, SMALL_FILES)
-    check_configuration(folder)
-    shards = shard_names(folder)
-    folder = _snapshot(identifier, folder.name, shards)  # the folder's name is the commit: both halves are of one
-    if not any((folder / shard).exists() for shard in shards):
-        raise BadInput(f"model '{identifier}' has no safetensors on the hub; {PICKLE_ADVICE}")
-    return folder
+        hint = near_path(text, folders=True)
+        raise BadInput(f"unknown model '{text}': no such folder, and not a hub id; {LABORATORY}{hint}") from None
+    return identifier, revision or None
 
 
 def _snapshot(identifier: str, revision: str | None, patterns: Sequence[str]) -> Path:
@@ -146,4 +161,4 @@ def _snapshot(identifier: str, revision: str | None, patterns: Sequence[str]) ->
         reason = f"could not be fetched: the hub answered {status}{authorisation}; try again later, {LABORATORY}"
     except Exception as error:  # a proxy, a full disk, a broken connection: the type differs with the hub's version
         reason = f"could not be fetched ({type(error).__name__}: {' '.join(str(error).split())}); {LABORATORY}"
-    raise BadInput(f"model '{identifier}' {reason}")
+    raise BadInput(f"model '{identifier}' {reason}{near_path(identifier, folders=True)}")

@@ -15,6 +15,7 @@ import pandas
 from scipy import stats
 
 from brittle.contracts import MATCHED_T
+from brittle.percentages import percent, points
 from brittle.results.chance import ChanceTest, chance_test
 from brittle.results.excess import excess_recovery
 from brittle.results.roles import Role
@@ -31,8 +32,8 @@ class Estimate:
     high: float = math.nan
 
     def __str__(self) -> str:
-        interval = "" if math.isnan(self.low) else f" [{100 * self.low:.0f}, {100 * self.high:.0f}]"
-        return f"{100 * self.mean:.0f} %{interval}"
+        interval = "" if math.isnan(self.low) else f" [{points(self.low)}, {points(self.high)}]"
+        return f"{percent(self.mean)}{interval}"
 
 
 def estimate(values: Sequence[float]) -> Estimate:

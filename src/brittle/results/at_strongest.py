@@ -48,6 +48,11 @@ class Strongest:
     excess: float | None = None
     """(after − after of filtered) / (before of base − after of filtered): 0 as if never learned, 1 as if never removed."""
 
+    @property
+    def recovered(self) -> float | None:
+        """The excess recovery to show: None also where the attack brought nothing back, so that it is not the attack's."""
+        return self.excess if self.after.mean > self.before else None
+
 
 @dataclass(frozen=True)
 class WorstCase:
@@ -58,6 +63,11 @@ class WorstCase:
     """The filtered model's, over the attacks that were carried out on both."""
     attacks: int
     excess: float | None
+
+    @property
+    def recovered(self) -> float | None:
+        """The excess recovery to show, as :attr:`Strongest.recovered`."""
+        return replace(self.found, excess=self.excess).recovered
 
 
 def strongest(

@@ -60,6 +60,12 @@ class Measure:
         length = self.untouched - filtered.value
         return (self.values[name].value - filtered.value) / length if abs(length) > 1e-9 else math.nan
 
+    def alike_filtered(self, data: ReportData, name: str) -> bool:
+        """Whether a prediction of a side is not borne out only because an unlearned model shows what the filtered one shows."""
+        filtered, own = self.of_role(data, "filtered"), self.values.get(name)
+        sided = self.headline.thesis in ("below", "above")
+        return sided and filtered is not None and own is not None and alike(own, filtered)
+
     def borne_out(self, data: ReportData, name: str) -> bool | None:
         """Whether an unlearned model stands beside the filtered one where the thesis puts it; None if unknown."""
         filtered, own = self.of_role(data, "filtered"), self.values.get(name)

@@ -9,7 +9,7 @@ from typing import Any
 from brittle.places import RECORD
 from brittle.results import unplanned
 from brittle.results.reader import Reader, kind_of
-from brittle.settings import BadInput
+from brittle.settings import BadInput, near_path
 
 
 def plan(reader: Reader) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -21,6 +21,8 @@ def plan(reader: Reader) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         BadInput: there is no model left, or neither that file nor a record.
     """
     path = reader.outputs / "comparison.json"
+    if not reader.outputs.is_dir() and (hint := near_path(reader.outputs, folders=True)):
+        raise BadInput(f"there is no folder {reader.outputs}{hint}")
     if not path.exists() and unplanned.record_folders(reader.outputs):
         return unplanned.found(reader)
     content = reader.object(path)

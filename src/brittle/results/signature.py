@@ -10,6 +10,7 @@ from typing import Any
 import pandas
 
 from brittle.records import check_file, write_text
+from brittle.results.at_strongest import Strongest, WorstCase
 from brittle.results.headlines import Measure, flattened, measures
 from brittle.results.outputs import ReportData, gather
 from brittle.results.recovery_speed import write_numbers
@@ -51,11 +52,16 @@ def rows_of(data: ReportData) -> Iterator[dict[str, Any]]:
         came_back: list[Any] = [*data.matched, *data.strongest, *data.numbers]
         for recovered in came_back:
             if recovered.model == model.name:
-                row |= dict(_plain(asdict(recovered), f"recovery.{recovered.attack}."))
+                row |= dict(_plain(asdict(recovered) | _shown(recovered), f"recovery.{recovered.attack}."))
         for case in data.worst:
             if case.found.model == model.name:
-                row |= dict(_plain(asdict(case.found) | {"excess": case.excess}, "recovery.worst_case."))
+                row |= dict(_plain(asdict(case.found) | _shown(case), "recovery.worst_case."))
         yield row
+
+
+def _shown(row: Any) -> dict[str, float | None]:
+    """The excess recovery as the report shows it: none where an attack brought nothing back."""
+    return {"excess": row.recovered} if isinstance(row, Strongest | WorstCase) else {}
 
 
 def _controls(data: ReportData, measure: Measure, name: str) -> dict[str, float]:

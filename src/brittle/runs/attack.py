@@ -7,33 +7,19 @@ finished job is a record of its own, so a run that was killed goes on with the j
 from __future__ import annotations
 
 import importlib.util
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from brittle import discovery, progress
+from brittle import discovery
 from brittle.models.references import Located
-from brittle.records import (
-    RECORD,
-    check_file,
-    check_writable,
-    is_complete,
-    write_text,
-)
-from brittle.results import forms
-from brittle.results.reader import Reader
+from brittle.records import RECORD, check_file, check_writable
 from brittle.runs import attack_checks, job
 from brittle.runs.attack_job import Run
 from brittle.runs.attack_material import Battlefield
+from brittle.runs.attack_tables import TABLES, combine, finished
 from brittle.runs.roles import Arm, plan_of
 from brittle.settings import BadInput, names_in
-
-TABLES = {
-    "recovery": forms.RECOVERY, "recovery_answers": forms.ANSWERS, "trajectory": forms.TRAJECTORY,
-    "diverged": forms.DIVERGED,
-}  # fmt: skip
-"""What every run may leave, and what all runs together are written as."""
 
 
 def check_outputs(outputs: Path) -> None:
@@ -59,7 +45,8 @@ def attack(
 ) -> Path:
     """Run attacks on every arm and seed that have no record yet; write ``recovery/recovery.csv`` and what goes with it.
 
-    Rows of other attacks and of other models that stand in these tables stay.
+    Rows of other attacks and of other models that stand in these tables stay, and so do those of seeds (of a search: trials)
+    that were run before with the same settings, texts and questions. What no longer shows is said.
 
     Args:
         chosen: settings by the attack's name.
@@ -78,7 +65,7 @@ def attack(
         job.carry_out(missing, f"{title} on {models}")
     finally:  # a failure or an interruption loses nothing that is done
         for name, each in runs.items():
-            _combine(name, each, outputs / "recovery")
+            combine(name, each, outputs / "recovery")
     return outputs / "recovery"
 
 
@@ -127,49 +114,3 @@ def check_needs(names: Iterable[str], base: Located | str | None) -> None:
             raise BadInput(f"{name} needs the package {package}; install it (uv pip install {package})")
         if base is None and discovery.find("attacks", name).constants.get("NEEDS_BASE"):
             raise BadInput(f"{name} looks at the update from the base; name it with --base")
-
-
-def finished(run: Run) -> Path | None:
-    """The folder that holds the run's complete record and tables that can be read, also under a former name of its model."""
-    others = run.folder.parent.glob(f"*__{run.name}__seed{run.seed}")
-    for folder in (run.folder, *sorted(others)):
-        if is_complete(folder, run.identity):
-            reader = Reader(folder)
-            tables = [reader.table(folder / f"{name}.csv", form) for name, form in TABLES.items()]
-            if tables[0] is not None and tables[1] is not None and not reader.left_out:
-                return folder
-    return None
-
-
-def _combine(name: str, runs: Sequence[Run], target: Path) -> None:
-    """Put the runs' tables, which stay beside them with a record each, in the place of the same models' older rows."""
-    import pandas
-
-    done = [(run, folder) for run in runs if (folder := finished(run))]
-    for table in TABLES:
-        path = target / f"{table}.csv"
-        models, parts = {run.arm.located.name for run in runs}, []
-        for run, folder in done:
-            if (folder / f"{table}.csv").is_file():
-                part = pandas.read_csv(folder / f"{table}.csv")
-                models |= set(part["model"])
-                parts.append(part.assign(model=run.arm.located.name))
-        older = _older(path)
-        if older is not None:
-            others = older[(older.get("attack") != name) | ~older["model"].isin(models)]
-            parts = [others, *parts] if len(others) else parts
-        if parts:
-            write_text(path, pandas.concat(parts, ignore_index=True).to_csv(index=False))
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _older(path: Path) -> Any:
-    """The rows that stand in a table; where some cannot be read the file is kept aside, and that is said."""
-    reader = Reader(path.parent)
-    rows = reader.table(path, TABLES[path.stem])
-    if reader.left_out:
-        aside = next(p for n in itertools.count(1) if not (p := path.with_name(f"{path.stem}.kept-{n}.csv")).exists())
-        path.rename(aside)
-        progress.say(f"{reader.left_out[0]}: the file was kept as {aside.name}")
-    return rows

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery
-from brittle.data.corpora import DOCUMENTED_TEXTS
+from brittle.data.files import DOCUMENTED_TEXTS
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.runs.chosen import chosen
 from brittle.runs.material import Material, needs_of, questions_of, texts_of

@@ -76,6 +76,14 @@ def _save_tokenizer(laboratory: Laboratory) -> None:
         put_in_place(temporary, folder)
 
 
+def is_there(reference: str) -> bool:
+    """Whether a reference can be located without building anything: it is no laboratory model, or one that is built."""
+    if not reference.startswith(PREFIX):
+        return True
+    name, laboratory = parse(reference)
+    return not missing([LaboratoryModel(laboratory, name)])
+
+
 def find(reference: str) -> Located:
     """Locate any model reference; a laboratory model is built first if it is not there."""
     if not reference.startswith(PREFIX):

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery
-from brittle.data.corpora import DOCUMENTED_TEXTS, read_texts
-from brittle.data.multiple_choice import Question, load_questions
+from brittle.data.corpora import read_texts
+from brittle.data.files import DOCUMENTED_TEXTS
+from brittle.data.multiple_choice import HUB_QUESTIONS, Question, load_questions
+from brittle.data.overlap import check_apart
 from brittle.data.splits import split_by_entity
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.evaluation.question_forms import BARE, form_of, template_of, worded
@@ -91,7 +93,13 @@ def texts_of(
     named = {"forget": forget or usual["forget"], "retain": retain or usual["retain"]}
     if benign or Path(usual["benign"]).is_file():
         named["benign"] = benign or usual["benign"]
-    return {split: read_texts(path, column) for split, path in named.items()}
+    found = {split: read_texts(path, column) for split, path in named.items()}
+    by_file = [(split, str(named[split]), found[split]) for split in found]
+    check_apart(
+        {file: texts for split, file, texts in by_file if split == "forget"},
+        {file: texts for split, file, texts in by_file if split != "forget"},
+    )
+    return found
 
 
 def questions_of(
@@ -118,6 +126,9 @@ def questions_of(
     others: Sequence[Question] = ()
     if benign:
         others = load(retain) if retain else asked.get("retain") or load("mmlu")
+        if {forget, retain} - {None, *HUB_QUESTIONS}:
+            usual = ("its hazardous questions", "its benign questions") if own else ("wmdp-bio", "mmlu")
+            check_apart({forget or usual[0]: hazardous}, {retain or usual[1]: others})
         others = accuracy.sample_uniformly(others, settings.num_questions, seed)
     names = {"t": forget or (None if own else "wmdp-bio"), "retain": retain or (None if own else "mmlu")}
     forms = {side: form_of(names[side], settings.question_format) for side in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from brittle import leases, places, progress, tracking
+from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.records import Draft, Identity, check_place, parents_of, read_record, write_json, writing
 from brittle.runs import evaluation, stages
 from brittle.runs.unlearning_plan import Plan, plan, planned_steps, process
@@ -53,7 +55,11 @@ def _evaluate(chosen: Plan) -> bool:
         else:
             _benchmark(chosen)
     except BadInput as problem:
-        progress.say(f"not evaluated: {problem}. Later: the same command")
+        ways = "without it: --no-eval (NO_EVAL=1)"
+        if not laboratory.behind(chosen.base.text):
+            own = f"uv run brittle diagnose {accuracy.NAME} --model {shlex.quote(str(chosen.folder))}"
+            ways += f"; with questions of your own: {own} --forget-questions FILE --retain-questions FILE"
+        progress.say(f"not evaluated: {problem}. Later: the same command; {ways}")
         return False
     stages.amend(chosen.folder, uploaded=None)
     return True

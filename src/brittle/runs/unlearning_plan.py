@@ -46,10 +46,18 @@ class Plan:
         return needs
 
 
-def plan(given: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Plan:
-    """Resolve flags, environment and preset into a plan; refuses what does not fit before anything is loaded."""
-    from brittle.models.devices import mixed_precision, resolve_device, word_for
+@dataclass(frozen=True)
+class Resolved:
+    """Settings after flags, environment and preset, and the method's file; nothing was located, read or built."""
 
+    make: MakeSettings
+    training: TrainingSettings
+    method: Any
+    module: ModuleType
+
+
+def resolved(given: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Resolved:
+    """Settings that fit each other and the method; refuses others."""
     make = resolve(MakeSettings, given, environment)
     if not make.method:
         raise BadInput("--method is required, for example: --model laboratory:base --method cb_lat --preset laboratory")
@@ -59,14 +67,24 @@ def plan(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     training = resolve(TrainingSettings, given, environment, preset)
     method = resolve(module.Settings, given, environment, preset)
     unlearning_checks.check_fit(make, training, module.NEEDS)
+    return Resolved(make, training, method, module)
+
+
+def plan(given: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Plan:
+    """Resolve flags, environment and preset into a plan; refuses what does not fit before anything is loaded."""
+    from brittle.models.devices import mixed_precision, resolve_device, word_for
+
+    found = resolved(given, environment)
+    make, training, method, module = found.make, found.training, found.method, found.module
     device = resolve_device(make.device)
     dtype, usual = (word_for(mixed_precision(text, device)) for text in (make.dtype, "auto"))
     if training.weight_dtype == "bf16":
         dtype = usual = "bf16"
+    early = read_texts(make) if make.model.startswith(laboratory.PREFIX) else None  # before a laboratory is built
     base = laboratory_models.find(make.model)
     unlearning_checks.check_model(base, module.NEEDS, training, method)
     training = unlearning_checks.within_context(base, training)
-    texts = read_texts(make)
+    texts = early or read_texts(make)
     unlearning_checks.check_texts(training, texts.splits)
     common = (make.method, base, texts, training, method, make.merge)
     name = folder_name(*common, None if dtype == usual else dtype)
@@ -77,8 +95,9 @@ def plan(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
 
 def read_texts(make: MakeSettings) -> Texts:
     """Forget and retain texts: of the file that is named, else a laboratory model's own, else of the documented file."""
-    from brittle.data.corpora import DOCUMENTED_TEXTS
     from brittle.data.corpora import read_texts as read
+    from brittle.data.files import DOCUMENTED_TEXTS
+    from brittle.data.overlap import check_apart
 
     own = laboratory.parse(make.model)[1].texts() if make.model.startswith(laboratory.PREFIX) else {}
     splits, named = {}, []
@@ -87,6 +106,11 @@ def read_texts(make: MakeSettings) -> Texts:
         splits[split] = own[split] if own and not path else read(path or usual, make.text_column)
         if path and (own or Path(path).resolve() != Path(usual).resolve()):
             named.append(split)
+    if make.forget_data or make.retain_data or not own:
+        check_apart(
+            {str(make.forget_data or "the forget texts"): splits["forget"]},
+            {str(make.retain_data or "the retain texts"): splits["retain"]},
+        )
     return Texts(splits, tuple(named))
 
 

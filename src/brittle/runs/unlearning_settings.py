@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from brittle import discovery
-from brittle.data.corpora import DOCUMENTED_TEXTS, text_column
+from brittle.data.corpora import text_column
+from brittle.data.files import DOCUMENTED_TEXTS
 from brittle.evaluation.published_benchmarks import DEFAULT_TASKS
 from brittle.settings import setting
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from brittle.figures import of_answer
+from brittle.percentages import points
 from brittle.results.at_strongest import EPSILON
 from brittle.results.base_check import base_check
 from brittle.results.outputs import ModelResult, ReportData
@@ -34,7 +35,7 @@ def answer_on_top(data: ReportData) -> str:
     drawing = figure(
         of_answer.answer_figure(data), "V before and after the worst attack",
         "V are the hazardous questions that no attack shows. Worst: the highest V over all attacks and steps that cost at "
-        f"most {100 * EPSILON:.0f} points on benign questions. Near the green rail: as if never known. Near the dark one: as if never removed.",
+        f"most {points(EPSILON)} points on benign questions. Near the green rail: as if never known. Near the dark one: as if never removed.",
     )  # fmt: skip
     return piece("answer", rows, drawing, _note(data))
 

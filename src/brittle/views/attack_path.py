@@ -10,7 +10,7 @@ from brittle.results.attack_paths import Path, lead, paths
 from brittle.results.outputs import ReportData
 from brittle.results.roles import Role
 from brittle.views.html import Cell, figures, model_name, paragraph, section, side_by_side, table
-from brittle.views.words import WAYS
+from brittle.views.words import WAYS, percent
 
 
 def sentence(data: ReportData, name: str) -> str:
@@ -23,7 +23,7 @@ def sentence(data: ReportData, name: str) -> str:
     beside = f" (filtered model: {filtered[0].cosine:.2f})" if filtered else ""
     return (
         f"In {path.step} steps of {path.attack.replace('_', ' ')} the weights moved at a cosine of {path.cosine:.2f}{beside} to the way "
-        f"back, undid {_share(path.undone)} of the update and ended at {100 * path.distance:.0f} % of the former distance "
+        f"back, undid {_share(path.undone)} of the update and ended at {percent(path.distance)} of the former distance "
         f"to the base: {WAYS[path.way]}."
     )
 
@@ -56,7 +56,7 @@ def _ends(data: ReportData, found: list[Path]) -> str:
     body: list[list[Cell]] = [
         [
             model_name(data, path.model), path.attack.replace("_", " "), f"{path.step}", path.cosine, _share(path.undone),
-            f"{100 * path.distance:.0f} %",
+            percent(path.distance),
         ]
         for path in sorted(found, key=lambda path: order.index(path.model))
     ]  # fmt: skip
@@ -102,8 +102,8 @@ def _v_at(data: ReportData, row: pandas.Series) -> str | None:
     same = data.recovery
     for column in ("model", "attack", "seed", "step"):
         same = same[same[column] == row[column]]
-    return f"{100 * same['accuracy_v'].iloc[0]:.0f} %" if len(same) and same["accuracy_v"].notna().all() else None
+    return percent(same["accuracy_v"].iloc[0]) if len(same) and same["accuracy_v"].notna().all() else None
 
 
 def _share(value: float) -> str:
-    return f"{100 * value:.1f} %" if abs(value) < 0.1 else f"{100 * value:.0f} %"
+    return percent(value, 1) if abs(value) < 0.1 else percent(value)

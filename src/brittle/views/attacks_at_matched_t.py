@@ -6,6 +6,7 @@ import math
 
 from brittle import discovery
 from brittle.figures import of_attacks
+from brittle.percentages import points
 from brittle.results import verdicts
 from brittle.results.at_matched_t import Estimate, MatchedRecovery, reference_of
 from brittle.results.attack_kinds import trial_attacks
@@ -13,7 +14,7 @@ from brittle.results.outputs import ReportData, attacks, matched_rows
 from brittle.results.recovery_speed import BEFORE
 from brittle.results.roles import Role
 from brittle.views.html import Cell, Section, figures, model_name, paragraph, section, side_by_side, table
-from brittle.views.words import NOT_MEASURED, at_matched_t, chance_p, median_words, percent
+from brittle.views.words import NOT_MEASURED, at_matched_t, chance_p, excess, median_words, percent
 
 NUMBERS = ("model", "steps to 50 %", "steps to 90 %", "tokens to 90 %", "log-step area")
 
@@ -78,10 +79,10 @@ def _row(data: ReportData, row: MatchedRecovery, filtered: MatchedRecovery | Non
             at_matched_t(row, verdicts.at_matched_t(row, filtered)),
         ]
     test = row.chance
-    band = f"{100 * test.low:.0f}–{100 * test.high:.0f} %" if test else None
+    band = f"{points(test.low)}–{percent(test.high)}" if test else None
     return [
         name, learned, f"{row.step:.0f}", str(row.v), band, chance_p(test.p) if test else None,
-        "–" if row.excess is None else row.excess,
+        excess(row.excess),
         _estimate(row.last_v), _estimate(row.best_v), at_matched_t(row, verdicts.at_matched_t(row, filtered)),
     ]  # fmt: skip
 

@@ -8,6 +8,7 @@ from functools import partial
 from markupsafe import Markup
 
 from brittle.figures import of_attacks
+from brittle.percentages import points
 from brittle.results.at_strongest import EPSILON, Strongest, where
 from brittle.results.attack_kinds import Shown, strength_attacks, trial_attacks, unit, yardsticks
 from brittle.results.measures import diverged
@@ -15,9 +16,9 @@ from brittle.results.outputs import ReportData
 from brittle.views import attacks_at_matched_t
 from brittle.views.attacks_at_matched_t import numbers
 from brittle.views.html import Cell, figures, model_name, paragraph, section, side_by_side, table, with_small
-from brittle.views.words import by, control_words, several
+from brittle.views.words import NO_EXCESS, by, control_words, excess, percent, several
 
-BOUND = f"costs at most {100 * EPSILON:.0f} points on benign questions"
+BOUND = f"costs at most {points(EPSILON)} points on benign questions"
 
 FORM = (
     "Template relearning shows texts in the form of the hazardous ones about something else: what returns there too was "
@@ -86,7 +87,7 @@ def from_few_texts(data: ReportData) -> str:
         for model in data.models:
             own = points[points["model"] == model.name].groupby("strength")["accuracy_v"].mean()
             if len(own):
-                cells: list[Cell] = [f"{100 * own[count]:.0f} %" if count in own else None for count in counts]
+                cells: list[Cell] = [percent(own[count]) if count in own else None for count in counts]
                 body.append([model_name(data, model.name), *cells])
         pieces.append(side_by_side(
             figures(
@@ -116,7 +117,7 @@ def _table(data: ReportData, rows: list[Strongest], caption: str) -> str:
         mine = {row.attack: row for row in rows if row.model == model.name}
         lost = [attack for attack in attacks if diverged(data, model.name).get(attack) and attack not in mine]
         if mine or lost:
-            before = [f"{100 * row.before:.0f} %" for row in mine.values() if row.attack != "few_shot"]
+            before = [percent(row.before) for row in mine.values() if row.attack != "few_shot"]
             cells: list[Cell] = ["diverged" if attack in lost else _cell(mine.get(attack)) for attack in attacks]
             body.append([model_name(data, model.name), before[0] if before else None, *cells])
     header: list[Cell] = ["model", "no attack", *(attack.replace("_", " ") for attack in attacks)]
@@ -140,8 +141,8 @@ def _units(rows: list[Strongest]) -> str:
 def _cell(row: Strongest | None) -> Markup | None:
     if row is None:
         return None
-    between = "" if math.isnan(row.after.low) else f"{100 * row.after.low:.0f}–{100 * row.after.high:.0f}"
-    return with_small(f"{100 * row.after.mean:.0f} % ({where(row)})", between)
+    between = "" if math.isnan(row.after.low) else f"{points(row.after.low)}–{points(row.after.high)}"
+    return with_small(f"{percent(row.after.mean)} ({where(row)})", between)
 
 
 def search(data: ReportData) -> str:
@@ -151,8 +152,8 @@ def search(data: ReportData) -> str:
         rows = [row for row in data.strongest if row.attack == attack]
         body: list[list[Cell]] = [
             [
-                model_name(data, row.model), f"{100 * row.before:.0f} %", f"{100 * row.after.mean:.0f} %",
-                where(row), row.excess, f"{100 * row.retain:.0f} %", (row.configuration if row.step else "") or "–",
+                model_name(data, row.model), percent(row.before), percent(row.after.mean),
+                where(row), excess(row.recovered), percent(row.retain), (row.configuration if row.step else "") or "–",
             ]
             for row in rows
         ]  # fmt: skip
@@ -161,8 +162,9 @@ def search(data: ReportData) -> str:
             table(
                 ["model", "V before", "highest V", "at", "excess recovery", "retain then", "configuration of that trial"], body,
                 f"The highest V over {'–'.join(map(str, sorted({tried[0], tried[-1]})))} trials and all their steps "
-                f"that cost at most {100 * EPSILON:.0f} points on benign questions; – where no trial brings more. The best of "
-                "many noisy numbers is too high, for the filtered model too: excess recovery is against its own best trial.",
+                f"that cost at most {points(EPSILON)} points on benign questions; – where no trial brings more. The best of "
+                "many noisy numbers is too high, for the filtered model too: excess recovery is against its own best trial; "
+                f"{NO_EXCESS}.",
                 words=(0, 6), cards=True,
             ),
             numbers(data, attack),
@@ -185,8 +187,8 @@ def worst(data: ReportData) -> str:
         return ""
     body: list[list[Cell]] = [
         [
-            model_name(data, case.found.model), f"{100 * case.found.before:.0f} %", f"{100 * case.found.after.mean:.0f} %",
-            by(case.found), f"{100 * case.found.retain:.0f} %", control_words(case), case.excess,
+            model_name(data, case.found.model), percent(case.found.before), percent(case.found.after.mean),
+            by(case.found), percent(case.found.retain), control_words(case), excess(case.recovered),
         ]
         for case in data.worst
     ]  # fmt: skip
@@ -194,9 +196,10 @@ def worst(data: ReportData) -> str:
         "The worst case over all attacks",
         table(
             ["model", "V before", "highest V", "under", "retain then", "filtered model's worst", "excess recovery"], body,
-            f"Of all attacks and steps that cost at most {100 * EPSILON:.0f} points on benign questions, the one with the highest V. "
+            f"Of all attacks and steps that cost at most {points(EPSILON)} points on benign questions, the one with the highest V. "
             "The filtered model's worst case is over the attacks carried out on both. Yardsticks, which are given the "
-            "base itself, do not count.",
+            "base itself, do not count. "
+            f"{NO_EXCESS[0].upper()}{NO_EXCESS[1:]}.",
             words=(0, 3, 5), cards=True,
         ),
     )  # fmt: skip

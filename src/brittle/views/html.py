@@ -142,10 +142,10 @@ def figures(data: ReportData, draw: Callable[[ReportData], Canvas | None], title
     return together(*drawn)
 
 
-def section(title: str, *pieces: str) -> Section:
-    """A section of the page, folded."""
+def section(title: str, *pieces: str, unfolded: bool = False) -> Section:
+    """A section of the page, folded unless ``unfolded``."""
     place = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    made = Section(piece("section", title, place, [each for each in pieces if each]))
+    made = Section(piece("section", title, place, [each for each in pieces if each], unfolded))
     made.heading, made.place = title, place
     return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from brittle.percentages import points
 from brittle.results.at_matched_t import Estimate
 from brittle.results.at_strongest import EPSILON, where
 from brittle.results.attack_kinds import strength_attacks, unit, yardsticks
@@ -12,8 +13,8 @@ from brittle.results.measures import diverged
 from brittle.results.outputs import ReportData
 from brittle.views.html import in_markdown
 from brittle.views.sentences import control_sentences, sensitivity_sentence, telling_sentence
-from brittle.views.signature import EXPECTED, MARKS, number
-from brittle.views.words import by, control_words, learned, median_words, several
+from brittle.views.signature import EXPECTED, LEGEND, mark, number
+from brittle.views.words import NO_EXCESS, by, control_words, excess, learned, median_words, percent, several
 
 TITLES = {
     "T": "From how few texts: V at the number of texts that brings most back",
@@ -48,10 +49,10 @@ def _matched_lines(data: ReportData) -> list[str]:
     numbers = {(row.attack, row.model): row for row in data.numbers}
     for row in data.matched:
         v: Estimate | None = row.v
-        excess, fast = "–" if row.excess is None else f"{row.excess:.2f}", numbers.get((row.attack, row.model))
+        fast = numbers.get((row.attack, row.model))
         steps = " | ".join(median_words(fast, percent) if fast else "–" for percent in (50, 90))
         lines.append(
-            f"| {in_markdown(data.model(row.model).label)} | {row.attack} | {v or learned(row)} | {excess} | {steps} |"
+            f"| {in_markdown(data.model(row.model).label)} | {row.attack} | {v or learned(row)} | {excess(row.excess)} | {steps} |"
         )
     return lines
 
@@ -61,15 +62,14 @@ def _worst_lines(data: ReportData) -> list[str]:
         return []
     lines = [
         "", "## The worst case over all attacks", "",
-        f"The highest V over all attacks and steps that cost at most {100 * EPSILON:.0f} points on benign questions, beside the "
-        "filtered model's own worst case.", "",
+        f"The highest V over all attacks and steps that cost at most {points(EPSILON)} points on benign questions, beside the "
+        f"filtered model's own worst case; {NO_EXCESS}.", "",
         "| model | V before | highest V | under | filtered model's worst | excess recovery |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for case in data.worst:
-        excess = "–" if case.excess is None else f"{case.excess:.2f}"
         lines.append(
-            f"| {in_markdown(data.model(case.found.model).label)} | {100 * case.found.before:.0f} % | {case.found.after} | {by(case.found)} | "
-            f"{control_words(case) or 'not measured'} | {excess} |"
+            f"| {in_markdown(data.model(case.found.model).label)} | {percent(case.found.before)} | {case.found.after} | {by(case.found)} | "
+            f"{control_words(case) or 'not measured'} | {excess(case.recovered)} |"
         )
     return lines
 
@@ -85,7 +85,7 @@ def _strength_lines(data: ReportData, teaches: str) -> list[str]:
     lines = [
         "", f"## {TITLES[teaches]}", "",
         f"Hazardous questions answered at the strength in brackets, which brings most back and costs at most "
-        f"{100 * EPSILON:.0f} points on benign questions; – where none brings more. Strengths: {units}."
+        f"{points(EPSILON)} points on benign questions; – where none brings more. Strengths: {units}."
         + (f" Given the base itself, so yardsticks and not attacks: {several(given)}." if given else ""), "",
         "| model | " + " | ".join(attacks) + " |", "|---" * (len(attacks) + 1) + "|",
     ]  # fmt: skip
@@ -111,9 +111,7 @@ def of_measures(data: ReportData) -> str:
         in_markdown(" ".join((telling_sentence(data), sensitivity_sentence(data), *control_sentences(data)))),
         "",
         "◆ marks a measure that tells filtering from a second training. The base's column is the base itself or a model "
-        "that did not change; in brackets a random update of the same size in every matrix. ✓ and ✗ say whether an "
-        "unlearned model stands beside the filtered one where the specification's thesis puts it; alike (within a factor "
-        "of 1.25, or within the intervals) is not borne out.",
+        "that did not change; in brackets a random update of the same size in every matrix. " + LEGEND,
         "",
         "| measure | base | "
         + " | ".join(in_markdown(model.label) for model in shown)
@@ -121,19 +119,18 @@ def of_measures(data: ReportData) -> str:
         "|---" * (len(shown) + 4) + "|",
     ]
     for measure in found:
-        mark = " ◆" if measure.tells(data) else ""
+        tells = " ◆" if measure.tells(data) else ""
         base = "–" if math.isnan(measure.untouched) else number(measure.untouched)
         marks = [measure.borne_out(data, model.name) for model in unlearned]
         count = f"{sum(mark is True for mark in marks)} of {sum(mark is not None for mark in marks)}"
-        cells = [_cell(data, measure, model.name, model.role) for model in shown]
+        cells = [_cell(data, measure, model.name) for model in shown]
         expected = EXPECTED[measure.headline.thesis]
-        lines.append(f"| {measure.headline.words}{mark} | {base} | {' | '.join(cells)} | {expected} | {count} |")
+        lines.append(f"| {measure.headline.words}{tells} | {base} | {' | '.join(cells)} | {expected} | {count} |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(data: ReportData, measure: Measure, name: str, role: str) -> str:
+def _cell(data: ReportData, measure: Measure, name: str) -> str:
     if name not in measure.values:
         return "not measured"
-    mark = MARKS[measure.borne_out(data, name)] if role == "unlearned" else ""
     random = f" ({number(measure.random[name].value)})" if name in measure.random else ""
-    return f"{number(measure.values[name].value)}{random} {mark}".strip()
+    return f"{number(measure.values[name].value)}{random} {mark(data, measure, name)}".strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from brittle.percentages import points
 from brittle.results.at_strongest import EPSILON
 from brittle.results.attack_kinds import matched_attacks
 from brittle.results.measures import diverged, forget_accuracy, knowledge, movement
@@ -10,7 +11,7 @@ from brittle.results.roles import Role
 from brittle.results.verdicts import answer, at_matched_t, control_of, worst_case
 from brittle.views import attack_path
 from brittle.views.html import heading, paragraph, section
-from brittle.views.words import JUDGEMENTS, MEANINGS, by, in_a_word, percent, several
+from brittle.views.words import JUDGEMENTS, MEANINGS, by, excess, in_a_word, percent, several
 from brittle.views.words import at_matched_t as words_at_matched_t
 
 
@@ -79,7 +80,7 @@ def taught(data: ReportData, model: ModelResult) -> list[str]:
         ]
     if control.v is None:
         return [f"{start}, {percent(row.first_v)} before; the filtered model never learned T, so there is no control."]
-    scale = "" if row.excess is None else f", an excess recovery of {row.excess:.2f}"
+    scale = "" if row.excess is None else f", an excess recovery of {excess(row.excess)}"
     return [f"{start}, the filtered model {control.v}{scale}: {judged}."]
 
 
@@ -90,7 +91,7 @@ def at_worst(data: ReportData, model: ModelResult) -> list[str]:
         attacked = any(row.model == model.name for row in data.matched) or diverged(data, model.name)
         return [] if attacked else ["It was not attacked."]
     found, number = case.found, f"{case.attacks} attacks" if case.attacks > 1 else "this attack"
-    bound = f"cost at most {100 * EPSILON:.0f} points on benign questions"
+    bound = f"cost at most {points(EPSILON)} points on benign questions"
     if not found.step:
         start = f"No step of {number} that {bound} answers more of V than before ({percent(found.before)})"
     else:
@@ -100,14 +101,15 @@ def at_worst(data: ReportData, model: ModelResult) -> list[str]:
     if case.control is None:
         return [f"{start}; without a filtered model this has no control."]
     start += f"; the filtered model's worst is {percent(case.control.after.mean)}"
-    if case.excess is None:
+    if found.step and case.excess is None:
         return [
             f"{start}. Where the base's V is not known, or not above the filtered model's, there is no scale to put this on."
         ]
     row = next((row for row in data.matched if row.model == model.name and row.v), None)
     higher = row is not None and row.v is not None and row.v.mean > found.after.mean
     costly = " Where V is higher than that, more of the benign answers is lost." if higher else ""
-    return [f"{start}: an excess recovery of {case.excess:.2f}.{costly}"]
+    scale = "" if case.recovered is None else f": an excess recovery of {excess(case.recovered)}"
+    return [f"{start}{scale}.{costly}"]
 
 
 def ended(data: ReportData, model: ModelResult) -> list[str]:

@@ -16,7 +16,7 @@ from brittle.views.words import NOT_MEASURED, percent, several
 
 def summary(data: ReportData) -> str:
     """Ten lines of plain language."""
-    return section("In ten lines", listing(summary_lines(data), numbered=True))
+    return section("In ten lines", listing(summary_lines(data), numbered=True), unfolded=True)
 
 
 def models(data: ReportData) -> str:

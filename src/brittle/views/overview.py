@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from brittle.percentages import points
 from brittle.results import verdicts
 from brittle.results.at_strongest import EPSILON
 from brittle.results.measures import forget_accuracy, knowledge, movement
 from brittle.results.outputs import ModelResult, ReportData, attacks
 from brittle.results.roles import Role
 from brittle.views.html import Cell, Ordered, model_name, section, table, with_small
-from brittle.views.words import by, in_a_word, median_words, percent
+from brittle.views.words import by, excess, in_a_word, median_words, percent
 
 HEADER = (
     "model", "forget before", "retain before", "‖ΔW‖/‖W‖", "stable rank", "V at matched T", "excess recovery",
@@ -26,9 +27,9 @@ def overview(data: ReportData) -> str:
             HEADER, [_row(data, model, attack) for model in data.models],
             "T is the half of the hazardous facts that attacks may teach, V the half that none ever shows. Forget and retain: "
             f"accuracy before any attack. Matched T: V once {words} has taught T [95 % interval over seeds]. Excess "
-            "recovery: the same on the scale from the filtered model (0) to the base (1). Steps to 90 % of that scale under "
+            "recovery: the same on the scale from the filtered model (0) to the base (1), – where T was not learned or one of them is missing. Steps to 90 % of that scale under "
             f"{words}: median [95 % interval, – unbounded] (seeds that got there). At worst: the highest V over all attacks that cost at "
-            f"most {100 * EPSILON:.0f} points on benign questions, and which.",
+            f"most {points(EPSILON)} points on benign questions, and which.",
             words=(0, 8, 9), cards=True, sortable=True,
         ),
     )  # fmt: skip
@@ -46,7 +47,7 @@ def _row(data: ReportData, model: ModelResult, attack: str | None) -> list[Cell]
     if matched:
         v = [
             str(matched.v or ("diverged" if matched.diverged else "never learned T")),
-            "–" if matched.excess is None else matched.excess,
+            excess(matched.excess),
         ]
     return [
         model_name(data, model.name), percent(forget_accuracy(data, model)),
@@ -59,7 +60,7 @@ def _worst(data: ReportData, model: ModelResult) -> Cell:
     case = verdicts.worst_case(data, model)
     if case is None:
         return None
-    words = with_small(f"{100 * case.found.after.mean:.0f} %", by(case.found), "under")
+    words = with_small(percent(case.found.after.mean), by(case.found), "under")
     return Ordered(words, case.found.after.mean)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery
+from brittle.percentages import percent, points
 from brittle.settings import BadInput, fields_of, flag_of
 
 COLUMNS = {
@@ -84,7 +85,7 @@ def _table(frame: Any) -> str:
 def _cell(values: Any, share: bool) -> str:
     mean, deviation = values.mean(), values.std(ddof=1) if len(values) > 1 else 0.0
     if share:
-        return f"{100 * mean:.0f} ± {100 * deviation:.0f} %"
+        return f"{points(mean)} ± {percent(deviation)}"
     return f"{mean:.2f}" if mean < 10 else f"{mean:.0f}"
 
 

@@ -1,6 +1,6 @@
 """The report: one self-contained HTML page, made only from records and tables.
 
-The answer stands on top, with one picture; the rest is folded below a table of contents. The page needs no network, prints
+The answer stands on top, with one picture, then ten lines; the rest is folded below a table of contents. The page needs no network, prints
 to paper (all of it) and reads on a phone. Equal outputs give equal pages: its date is that of the newest record, not of its
 writing.
 """

@@ -198,9 +198,7 @@ def _verdicts(data: ReportData, rows: Sequence[MatchedRecovery]) -> str:
     parts = []
     for row in rows:
         if row.role == Role.UNLEARNED:
-            value = (
-                f"{row.v.mean * 100:.0f} %, {row.last_v.mean * 100:.0f} % at the end, " if row.v and row.last_v else ""
-            )
+            value = f"{percent(row.v.mean)}, {percent(row.last_v.mean)} at the end, " if row.v and row.last_v else ""
             parts.append(
                 f"{data.model(row.model).label} {value}{at_matched_t(row, verdicts.at_matched_t(row, filtered))}"
             )

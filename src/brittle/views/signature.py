@@ -10,7 +10,11 @@ from brittle.results.roles import Role
 from brittle.views.html import Cell, paragraph, section, table, with_small
 from brittle.views.sentences import sensitivity_sentence, telling_sentence
 
-MARKS = {True: "✓", False: "✗", None: ""}
+BORNE_OUT, ALIKE, OPPOSITE = "✓", "≈", "✗"
+LEGEND = (
+    "✓, ≈ and ✗: where the thesis puts an unlearned model beside the filtered one is borne out (✓), cannot be told because both "
+    "are alike, within a factor of 1.25 or within the intervals (≈), or the model stands elsewhere (✗)."
+)
 EXPECTED = {"below": "below filtered", "above": "above filtered", "untouched": "as the base", "": "–"}
 
 
@@ -26,16 +30,15 @@ def signature(data: ReportData) -> str:
     for measure in found:
         unchanged = "–" if measure.untouched != measure.untouched else number(measure.untouched)
         cells = [_cell(data, measure, name) for name in names]
-        mark = {True: " ◆", False: "", None: ""}[measure.tells(data)]
-        rows.append([measure.headline.words + mark, unchanged, *cells, EXPECTED[measure.headline.thesis]])
+        tells = " ◆" if measure.tells(data) else ""
+        rows.append([measure.headline.words + tells, unchanged, *cells, EXPECTED[measure.headline.thesis]])
     return section(
         "Every measure beside its controls",
         paragraph(f"{telling_sentence(data)} {sensitivity_sentence(data)}".strip(), "meaning"),
         table(
             header, rows,
             "Base: the base itself, or a model that did not change. Small: the same measure of a random update of the same size. ◆: filtered and retrained differ, so the "
-            "measure can speak of knowledge. ✓ and ✗: where the thesis puts an unlearned model beside the filtered one, "
-            "borne out or not (alike, within a factor of 1.25 or within the intervals, is not).",
+            "measure can speak of knowledge. " + LEGEND,
             words=(0, len(header) - 1), cards=True,
         ),
     )  # fmt: skip
@@ -46,10 +49,17 @@ def number(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
+def mark(data: ReportData, measure: Measure, name: str) -> str:
+    """What the thesis's prediction for a model came to; nothing for references and where it is not known."""
+    borne_out = measure.borne_out(data, name) if data.model(name).role == Role.UNLEARNED else None
+    if borne_out is None:
+        return ""
+    return BORNE_OUT if borne_out else ALIKE if measure.alike_filtered(data, name) else OPPOSITE
+
+
 def _cell(data: ReportData, measure: Measure, name: str) -> Markup | None:
     value: Value | None = measure.values.get(name)
     if value is None:
         return None
-    borne_out = measure.borne_out(data, name) if data.model(name).role == Role.UNLEARNED else None
     beside = number(measure.random[name].value) if name in measure.random else ""
-    return with_small(f"{number(value.value)} {MARKS[borne_out]}".strip(), beside)
+    return with_small(f"{number(value.value)} {mark(data, measure, name)}".strip(), beside)

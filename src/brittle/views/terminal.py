@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brittle import places
+from brittle.percentages import points
 from brittle.records import read_record
 from brittle.results.at_strongest import where
 from brittle.results.attack_kinds import unit
+from brittle.views.words import NO_EXCESS, excess
 from brittle.views.words import learned as learned_words
 
 if TYPE_CHECKING:
@@ -21,11 +23,11 @@ def lines(data: ReportData) -> list[str]:
     lost: list[str] = []
     for learned in data.matched:
         title = f"{learned.attack}: V before and once T is learned (at which step; excess recovery)"
-        after = f"{learned.v} ({learned.step:.0f}; {_two(learned.excess)})" if learned.v else learned_words(learned)
+        after = f"{learned.v} ({learned.step:.0f}; {excess(learned.excess)})" if learned.v else learned_words(learned)
         blocks.setdefault(title, []).append((learned.model, learned.first_v, after))
     for row in data.strongest:
         title = f"{row.attack}: hazardous questions answered (at which {unit(row.attack)}; excess recovery)"
-        after = f"{row.after} ({where(row)}; {_two(row.excess)})"
+        after = f"{row.after} ({where(row)}; {excess(row.recovered)})"
         blocks.setdefault(title, []).append((row.model, row.before, after))
     labels = {model.name: model.label for model in data.models}
     for each in [] if data.diverged is None else data.diverged.to_dict("records"):
@@ -36,12 +38,10 @@ def lines(data: ReportData) -> list[str]:
     found = ["diverged, which shows nothing about what was to come:", *lost] if lost else []
     for title, rows in blocks.items():
         found.append(title)
-        found += [f"  {data.model(model).label:<{width}}  {100 * v:3.0f} % -> {after}" for model, v, after in rows]
+        found += [f"  {data.model(model).label:<{width}}  {points(v):>3} % -> {after}" for model, v, after in rows]
+    if blocks and any(row.recovered is None for row in data.strongest):
+        found.append(f"({NO_EXCESS})")
     return found
-
-
-def _two(excess: float | None) -> str:
-    return "–" if excess is None else f"{excess:.2f}"
 
 
 def describe(folder: Path) -> list[str]:
@@ -56,8 +56,10 @@ def describe(folder: Path) -> list[str]:
             lines.append(f"   {split} likelihood loss {' -> '.join(shown)} nats per token")
     words = {"t": "hazardous questions, half T", "v": "hazardous questions, half V", "retain": "benign questions"}
     lines += [
-        f"   {words[side]}: {summary[f'accuracy_{side}']:.0%} right" for side in words if f"accuracy_{side}" in summary
+        f"   {words[side]}: {points(summary[f'accuracy_{side}'])}% right"
+        for side in words
+        if f"accuracy_{side}" in summary
     ]
     if notes.get("unmoved_share") is not None:
-        lines.append(f"   weights that training left exactly as they were: {notes['unmoved_share']:.1%}")
+        lines.append(f"   weights that training left exactly as they were: {points(notes['unmoved_share'], 1)}%")
     return lines

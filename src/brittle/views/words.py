@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from brittle import percentages
 from brittle.mathematics.survival import MedianTime
 from brittle.results.at_matched_t import MatchedRecovery
 from brittle.results.at_strongest import Strongest, WorstCase
@@ -76,9 +77,17 @@ def at_matched_t(row: MatchedRecovery, judged: AtMatchedT) -> str:
     return AT_MATCHED_T.get(judged) or learned(row)
 
 
-def percent(value: float | None) -> str:
-    """A share as whole per cent."""
-    return NOT_MEASURED if value is None else f"{100 * value:.0f} %"
+def percent(value: float | None, decimals: int = 0) -> str:
+    """A share as per cent, whole unless ``decimals`` are asked for; what is None was not measured."""
+    return NOT_MEASURED if value is None else percentages.percent(value, decimals)
+
+
+def excess(value: float | None) -> str:
+    """An excess recovery; – where there is no scale, or where the attack brought nothing back (:data:`NO_EXCESS`)."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+NO_EXCESS = "excess recovery is – where nothing came back, and without a filtered model and a base to scale it by"
 
 
 def chance_p(p: float) -> str:
@@ -115,4 +124,4 @@ def control_words(case: WorstCase) -> str | None:
     """The filtered model's worst case."""
     if case.control is None:
         return None
-    return f"{100 * case.control.after.mean:.0f} % ({by(case.control)})"
+    return f"{percent(case.control.after.mean)} ({by(case.control)})"

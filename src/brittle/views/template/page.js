@@ -36,7 +36,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   table.parentElement.before(label);
 }
 
-// Sections are folded; one that a link leads to opens, and on paper all are open.
+// Sections are folded but for the ten lines; one that a link leads to opens, and on paper all are open.
 const reveal = () => {
   const section = location.hash && document.getElementById(location.hash.slice(1));
   if (section && section.querySelector("details")) section.querySelector("details").open = true;
