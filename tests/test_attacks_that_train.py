@@ -24,6 +24,7 @@ from brittle.attacks import (
 )
 from brittle.contracts import AttackTarget, Evaluation
 from brittle.data.multiple_choice import Question
+from brittle.models.loading import LoadedModel
 from brittle.models.reweighting import all_parameters
 from brittle.settings import BadInput
 
@@ -41,16 +42,21 @@ def question(place: int) -> Question:
     return Question(f"Question: w{place}? Answer:", ("a", "b", "c", "d"), place % 4, "s", f"e{place}/r", f"e{place}")
 
 
+def moved(loaded: LoadedModel, device: str) -> LoadedModel:
+    """The model on another device."""
+    return dataclasses.replace(loaded, model=loaded.model.to(device), device=device)
+
+
 class Watched:
     """A target that notes what was taught: the texts of every batch, and the weights at every evaluation."""
 
-    def __init__(self, architecture: str = "gpt_neox", t: float = 0.0) -> None:
-        self.loaded = tiny_loaded(architecture, seed=1)
+    def __init__(self, architecture: str = "gpt_neox", t: float = 0.0, device: str = "cpu") -> None:
+        self.loaded, base = (moved(tiny_loaded(architecture, seed), device) for seed in (1, 0))
         self.questions = {"t": [question(i) for i in range(4)], "v": [question(i) for i in range(4, 8)], "retain": []}
         self.t, self.seen, self.calls = t, [], []
         self.before = copy.deepcopy(all_parameters(self.loaded))
         self.target = AttackTarget(
-            self.loaded, [f"hazard {i} text" for i in range(6)], self.evaluate, ["a b", "c d"], tiny_loaded(architecture, 0),
+            self.loaded, [f"hazard {i} text" for i in range(6)], self.evaluate, ["a b", "c d"], base,
             [f"benign {i} text" for i in range(6)], [f"template {i} text" for i in range(6)], self.questions,
         )  # fmt: skip
 

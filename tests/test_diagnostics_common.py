@@ -81,8 +81,13 @@ def needs_of(module):
     return (module.NEEDS,) if isinstance(module.NEEDS, str) else module.NEEDS
 
 
-def find(name, folders, models, architecture, other=1, batch_size=2, backwards=False, every_option=False) -> Findings:
-    """The findings of one diagnostic; ``backwards`` turns the order of everything that it sees."""
+def find(
+    name, folders, models, architecture, other=1, batch_size=2, backwards=False, every_option=False, device="cpu"
+) -> Findings:
+    """The findings of one diagnostic; ``backwards`` turns the order of everything that it sees.
+
+    ``device`` is that of weight pairs; the models are where they were loaded.
+    """
     module = PLUGINS[name].load()
     fitter = module.Fitter(settings_of(name, every_option))
     turned = (lambda items: list(items)[::-1]) if backwards else list
@@ -90,7 +95,7 @@ def find(name, folders, models, architecture, other=1, batch_size=2, backwards=F
     needs = needs_of(module)
     if "weights" in needs:
         everything = getattr(module, "EVERY_PARAMETER", False)
-        for pair in turned(matrix_pairs(folders[keys[0]], folders[keys[1]], everything=everything)):
+        for pair in turned(matrix_pairs(folders[keys[0]], folders[keys[1]], device, everything=everything)):
             fitter.update(pair)
     texts = {split: turned(SPLITS[split]) for split in SPLITS}
     if "activations" in needs:
@@ -116,7 +121,7 @@ def find(name, folders, models, architecture, other=1, batch_size=2, backwards=F
                   for model in (None, models[keys[1]], models[architecture, 1])]  # fmt: skip
         fitter.update(PatchObservation(tuple(rows), values[0][0], *values[1:], "a", "b", "filtered"))
     if "tables" in needs:
-        rows = find("weight_comparison", folders, models, architecture, other, every_option=every_option)
+        rows = find("weight_comparison", folders, models, architecture, other, every_option=every_option, device=device)
         for row in turned(frame(rows, "per_layer").to_dict("records")):
             fitter.update(row)
     return fitter.finish()

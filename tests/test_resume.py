@@ -31,7 +31,10 @@ class Killed(Exception):
     """Stands for a kill: nothing after it runs."""
 
 
-def run(model, optimizer: str, checkpoints: Checkpoints | None = None, killed_after: int | None = None):
+def run(
+    model, optimizer: str, checkpoints: Checkpoints | None = None, killed_after: int | None = None, device: str = "cpu",
+    deterministic: bool = False,
+):  # fmt: skip
     examples = tokenise(tiny_tokenizer(), TEXTS, 16)
     supply = Supply([Sampler("text", examples, 2, 0, 3)])
 
@@ -40,9 +43,9 @@ def run(model, optimizer: str, checkpoints: Checkpoints | None = None, killed_af
         if number == killed_after:
             raise Killed
 
-    settings = LoopSettings(STEPS, 1e-3, optimizer)
+    settings = LoopSettings(STEPS, 1e-3, optimizer, deterministic=deterministic)
     loss = lambda step: {"text": step.negative_log_likelihood("text")}  # noqa: E731
-    return train(model, supply, loss, settings, listeners=[listen], checkpoints=checkpoints)
+    return train(model, supply, loss, settings, device=device, listeners=[listen], checkpoints=checkpoints)
 
 
 @pytest.mark.parametrize("killed_after", [1, 3, 5])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,10 @@ from brittle.settings import BadInput
 from brittle.training import memory
 from brittle.training.batches import MARKER, Example, Sampler, Supply, tokenise
 from brittle.training.checkpoint import Checkpoints
-from brittle.training.loop import LoopSettings, train
+from brittle.training.loop import LoopSettings, is_spread, train
 from brittle.training.norms import mean_norms, norm_change
 from brittle.training.reference import reference_states
+from brittle.training.rehearsal import Rehearsed, rehearse
 from brittle.training.step import HEAD, LossTerms, Step
 
 REFUSAL = "I do not know."
@@ -64,7 +65,7 @@ def unlearn(
     before = run.before
     steps = optimizer_steps(training, len(run.examples.get("forget", ())), len(run.examples.get("retain", ())))
     if tick is None:
-        print(memory.plan(run.loaded.model, training, chosen.needs.initial_weights))
+        print(memory.plan(run.loaded.model, training, chosen.needs.initial_weights, _rehearsed(chosen, run, precision)))
     terms: list[dict[str, float]] = []
     passed = 0 if is_sharded() else checkpoints.taken()
     with progress.work(f"unlearning ({chosen.make.method})", steps, done=passed) as bar:
@@ -102,6 +103,20 @@ def unlearn(
         if terms:
             draft.table("training", [{"step": number, **row} for number, row in enumerate(terms, 1)])
         save_result(chosen, run.loaded, run.adapters, draft)
+
+
+def _rehearsed(chosen: Plan, run: Run, precision: str) -> Rehearsed | None:
+    """What a step will hold at its peak; None on the CPU, and where one process does not hold and run the whole model."""
+    if not run.loaded.device.startswith("cuda") or is_sharded() or is_spread(run.loaded.model):
+        return None
+    longest = max(len(example.tokens) for part in run.examples.values() for example in part)
+    training = replace(chosen.training, max_length=longest)
+    try:
+        return rehearse(
+            run.loaded.model, run.loaded.anatomy, training, chosen.module, chosen.method, half=precision != "no"
+        )
+    except Exception:  # whatever a model's own code does without numbers; the plan then leaves activations out
+        return None
 
 
 def own_device(chosen: Plan) -> str:

@@ -41,15 +41,17 @@ class Batch:
     attention_mask: Tensor  # [rows, tokens] int64, 1 on real tokens
     counted: Tensor  # [rows, tokens] float32
     examples: tuple[int, ...]  # positions in the dataset
+    full: bool = False  # known to have no padding, so that nobody needs to ask a GPU
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch on another device."""
-        return Batch(self.input_ids.to(device), self.attention_mask.to(device), self.counted.to(device), self.examples)
+        input_ids, mask, counted = (part.to(device) for part in (self.input_ids, self.attention_mask, self.counted))
+        return Batch(input_ids, mask, counted, self.examples, self.full)
 
     @property
     def padded(self) -> bool:
         """Whether any row is shorter than the longest."""
-        return not bool(self.attention_mask.all())
+        return not self.full and not bool(self.attention_mask.all())
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,8 @@ def collate(examples: Sequence[Example], positions: Sequence[int], padding: int)
         input_ids[row, :length] = torch.tensor(example.tokens)
         attention_mask[row, :length] = 1
         counted[row, :length] = torch.tensor(example.counted, dtype=torch.float32)
-    return Batch(input_ids, attention_mask, counted, tuple(positions))
+    full = all(len(example.tokens) == width for example in chosen)
+    return Batch(input_ids, attention_mask, counted, tuple(positions), full)
 
 
 def joined(batches: Sequence[Batch]) -> Batch:
@@ -160,6 +163,7 @@ def joined(batches: Sequence[Batch]) -> Batch:
         stacked([batch.attention_mask for batch in batches]),
         stacked([batch.counted for batch in batches]),
         tuple(example for batch in batches for example in batch.examples),
+        all(batch.full and batch.input_ids.shape[1] == tokens for batch in batches),
     )
 
 

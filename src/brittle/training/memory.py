@@ -9,35 +9,53 @@ from torch import nn
 
 from brittle.training.hyperparameters import TrainingSettings
 from brittle.training.optimizers import STATES_PER_WEIGHT
+from brittle.training.rehearsal import Rehearsed
 
 UNITS = {"GiB": 2**30, "MiB": 2**20}
 BYTES = 4
 """States and losses are float32; weights and gradients too, unless ``--weight-dtype bf16``."""
 
+LIFTED = 3
+"""Float32 numbers per weight of the one bfloat16 parameter that is at its step: its value, its gradient, the update."""
 
-def parts(model: nn.Module, training: TrainingSettings, initial_weights: bool) -> dict[str, float]:
-    """Bytes by purpose. Activations are left out: they depend on the architecture; logits usually dominate them."""
+
+def parts(
+    model: nn.Module, training: TrainingSettings, initial_weights: bool, rehearsed: Rehearsed | None = None
+) -> dict[str, float]:
+    """Bytes by purpose.
+
+    Without a rehearsal activations are left out but for the logits, and every weight that trains has a gradient. With
+    one, ``activations and logits`` is what a step holds at its peak beyond the gradients that it ends with.
+    """
     weights = sum(parameter.numel() for parameter in model.parameters())
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     rows = training.loss_chunk or training.batch_size * training.max_length
     config: Any = model.config
     wide = 2 if training.weight_dtype == "bf16" else BYTES
-    return {
+    found: dict[str, float] = {
         "weights": wide * weights,
         "gradients": wide * trained,
         "optimizer": BYTES * trained * STATES_PER_WEIGHT[training.optimizer],
         "initial weights": wide * trained * initial_weights,
-        "logits, at most": 3 * BYTES * rows * config.vocab_size,  # values, log-softmax, gradient
     }
+    if rehearsed is None:
+        return found | {"logits, at most": 3 * BYTES * rows * config.vocab_size}  # values, log-softmax, gradient
+    found["gradients"] = rehearsed.gradients
+    found["optimizer"] = BYTES * rehearsed.reached * STATES_PER_WEIGHT[training.optimizer]
+    lifted = LIFTED * BYTES * rehearsed.largest if training.weight_dtype == "bf16" else 0
+    return found | {"activations and logits": max(rehearsed.most - rehearsed.gradients, lifted)}
 
 
-def plan(model: nn.Module, training: TrainingSettings, initial_weights: bool) -> str:
+def plan(
+    model: nn.Module, training: TrainingSettings, initial_weights: bool, rehearsed: Rehearsed | None = None
+) -> str:
     """One line: bytes by purpose, their sum, what the device has, and what to do if that is too little."""
-    found = {name: size for name, size in parts(model, training, initial_weights).items() if size}
+    found = {name: size for name, size in parts(model, training, initial_weights, rehearsed).items() if size}
     total = sum(found.values())
     unit = "GiB" if total >= UNITS["GiB"] else "MiB"
     shown = ", ".join(f"{name} {size / UNITS[unit]:.1f}" for name, size in found.items())
-    line = f"memory plan ({unit}, without activations): {shown}; together {total / UNITS[unit]:.1f}"
+    without = "" if rehearsed else ", without activations"
+    line = f"memory plan ({unit}{without}): {shown}; together {total / UNITS[unit]:.1f}"
     device = next(model.parameters()).device
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_allocated(device)

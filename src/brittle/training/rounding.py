@@ -24,7 +24,7 @@ LOW_BITS = 16
 def rounded(values: Tensor, generator: torch.Generator) -> Tensor:
     """``values`` (float32) in bfloat16, each rounded to one of its two neighbours, unbiased; what fits exactly stays."""
     noise = torch.randint(2**LOW_BITS, values.shape, generator=generator, dtype=torch.int32, device=values.device)
-    kept: Tensor = (values.view(torch.int32) + noise) & -(2**LOW_BITS)
+    kept: Tensor = noise.add_(values.view(torch.int32)).bitwise_and_(-(2**LOW_BITS))  # in place: the largest count
     return kept.view(torch.float32).to(torch.bfloat16)
 
 
@@ -39,7 +39,7 @@ class Rounded:
         self.parameter, self.seed = parameter, seed
         self.lifted = nn.Parameter(torch.empty(0, device=parameter.device))
         (self.inner,) = make(_Alone(name, self.lifted, parameter.shape))
-        self.lifted.data = self.lifted.data.flatten()[:0]
+        self.lifted.data = self.lifted.data.flatten()[:0].clone()  # a view would keep all of it in memory
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -53,12 +53,13 @@ class Rounded:
             return
         self.lifted.data, self.lifted.grad = self.parameter.float(), self.parameter.grad.float()
         self.inner.step()
+        self.lifted.grad = None
         state = self.inner.state[self.lifted]
         taken = int(state.get("roundings", 0))
         generator = torch.Generator(self.parameter.device).manual_seed(hash((self.seed, taken)) % 2**63)
         self.parameter.copy_(rounded(self.lifted.data, generator))
         state["roundings"] = torch.tensor(float(taken + 1))
-        self.lifted.data, self.lifted.grad = self.lifted.data.flatten()[:0].clone(), None
+        self.lifted.data = self.lifted.data.flatten()[:0].clone()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradient."""
