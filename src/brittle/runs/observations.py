@@ -17,8 +17,9 @@ def observe(listeners: Sequence[Listener], subject: Subject) -> None:
     for listener in listeners:
         listener.begin(subject.random)
     for need, kind in PASSES.items():
-        if some := wanting(listeners, need):
-            all_fail_together(some, partial(kind.show, some, subject))
+        some = wanting(listeners, need)
+        for group in [[listener] for listener in some] if kind.alone or not some else [some]:
+            all_fail_together(group, partial(kind.show, group, subject))
 
 
 def needs_of(plugin: discovery.Plugin) -> tuple[str, ...]:

@@ -95,13 +95,9 @@ def questions(listeners: Sequence[Listener], subject: Subject) -> None:
 
     material, (located,) = subject.session.material, subject.models
     texts = [text for part in material.texts.values() for text in part]
-
-    def show(listener: Listener) -> None:
+    for listener in listeners:
         chosen, loaded = material.hazardous[: listener.settings.max_samples], subject.session.loaded(located)
         listener.fitter.update(score_through_lens(loaded, chosen, texts, listener.settings))
-
-    for listener in listeners:
-        listener.guard(show, listener)
 
 
 def patches(listeners: Sequence[Listener], subject: Subject) -> None:
@@ -138,16 +134,12 @@ def tables(listeners: Sequence[Listener], subject: Subject) -> None:
     import pandas
 
     random = subject.step_1.parent / "controls" / "random" / "per_layer.csv"
-
-    def show(listener: Listener) -> None:
+    for listener in listeners:
+        listener.begin(random.is_file())
         for fitter, path in ((listener.fitter, subject.step_1), (listener.control, random)):
             if fitter is not None:
                 for row in pandas.read_csv(path).to_dict("records"):
                     fitter.update(row)
-
-    for listener in listeners:
-        listener.begin(random.is_file())
-        listener.guard(show, listener)
 
 
 def _texts(subject: Subject) -> dict[str, Sequence[str]]:
@@ -171,6 +163,8 @@ class Pass:
     """Which of :data:`READ` it depends on besides the models."""
     scopes: tuple[str, ...] = ("pair",)
     """Whether it can be shown of a ``pair``, of one ``model`` or of both."""
+    alone: bool = False
+    """Whether each listener has a pass of its own, so that what breaks it or takes time is nobody else's."""
     recorded: bool = False
     """Whether it shows what other diagnostics of the same models wrote, so that they go first."""
 
@@ -186,9 +180,9 @@ PASSES: Mapping[str, Pass] = {
     "weights": Pass(weights, "brittle.models.checkpoints", ("param_dtype",)),
     "activations": Pass(activations, "brittle.models.observation", ("texts",), ("pair", "model")),
     "sensitivity": Pass(sensitivity, "brittle.models.sensitivity", ("texts",)),
-    "questions": Pass(questions, "brittle.models.lenses", ("questions",), ("model",)),
+    "questions": Pass(questions, "brittle.models.lenses", ("questions",), ("model",), alone=True),
     "patches": Pass(patches, "brittle.models.patching", ("questions", "filtered")),
-    "tables": Pass(tables, None, ("param_dtype",), recorded=True),
+    "tables": Pass(tables, None, ("param_dtype",), alone=True, recorded=True),
 }
 """What a diagnostic can be shown, in the order in which it is shown: pairs of weight matrices; hidden states; responses to
 perturbed inputs; answers at every depth; answers after hidden states of another model were put in; rows of step 1."""
