@@ -12,7 +12,7 @@ from tiny_loaded import tiny_loaded
 
 from brittle.contracts import Figure, Findings
 from brittle.mathematics.matrix_pair import MatrixPair
-from brittle.runs import controls, observations
+from brittle.runs import controls, listeners
 
 
 def pair_of(scale: float = 0.1) -> MatrixPair:
@@ -98,11 +98,11 @@ class Module:
 
 
 def test_a_listener_that_fails_is_left_alone_and_the_others_go_on() -> None:
-    well, ill = (observations.Listener(Module, None, None) for _ in range(2))  # type: ignore[arg-type]
+    well, ill = (listeners.Listener(Module, None, None) for _ in range(2))  # type: ignore[arg-type]
     for listener in (well, ill):
         listener.begin(random=False)
     ill.guard(ill.fitter.update, "broken")
-    feed = observations.Feed([well, ill])
+    feed = listeners.Feed([well, ill])
     for observation in ("a", "b"):
         feed.update(observation)
     for listener in (well, ill):

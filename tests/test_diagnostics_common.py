@@ -22,7 +22,7 @@ from tiny_loaded import QUESTIONS, Asked
 from tiny_models import TEXTS, tiny_model_folder
 
 from brittle import discovery, tables
-from brittle.contracts import OBSERVATIONS, Figure, Findings
+from brittle.contracts import Figure, Findings
 from brittle.models.checkpoints import matrix_pairs
 from brittle.models.lenses import score_through_lens
 from brittle.models.likelihood import as_it_is, score
@@ -34,7 +34,8 @@ from brittle.models.sensitivity import observe_sensitivity
 from brittle.models.tuned_lens import train
 from brittle.records import Identity, plain, writing
 from brittle.results.headlines import flattened
-from brittle.runs import controls
+from brittle.runs import controls, observations
+from brittle.runs.passes import PASSES
 from brittle.views.signature import EXPECTED
 
 PLUGINS = discovery.plugins("diagnostics")
@@ -146,8 +147,8 @@ def test_the_contract(name):
     assert plugin.summary.endswith(("?", "."))
     assert {"STEP", "PROGRAM", "NEEDS", "SCOPE"} <= plugin.constants.keys()
     assert "NAME" in plugin.constants or set(plugin.constants["NAMES"]) == set(plugin.constants["VARIANTS"])
-    assert set(needs_of(module)) <= set(OBSERVATIONS)
-    assert list(needs_of(module)) == sorted(needs_of(module), key=OBSERVATIONS.index)
+    assert observations.needs_of(plugin) == needs_of(module)
+    assert list(needs_of(module)) == sorted(needs_of(module), key=list(PASSES).index)
     assert module.SCOPE in ("pair", "model")
     assert module.Settings.__dataclass_params__.frozen
     assert all("help" in field.metadata for field in dataclasses.fields(module.Settings))

@@ -16,7 +16,9 @@ from brittle import commands
 from brittle.command_line import main
 from brittle.commands import diagnose as programs
 from brittle.commands.pipeline_settings import DEFAULTS
+from brittle.discovery import plugins
 from brittle.runs import material
+from brittle.runs.observations import read_by
 from brittle.settings import BadInput, fields_of
 from brittle.suites import laboratory
 
@@ -196,7 +198,7 @@ def test_a_step_asks_for_nothing_that_it_does_not_use(place: Path, monkeypatch, 
 
     def needed(name: str, **settings: str) -> programs.Material:
         asked.clear()
-        needs = {"questions", "benign questions"} if name == "evals" else material.needs_of([name])
+        needs = {"questions", "benign questions"} if name == "evals" else read_by([plugins("diagnostics")[name]])
         return programs.material(programs.DiagnoseSettings(**settings), "someone/model", needs)
 
     monkeypatch.setattr(material, "load_questions", load)

@@ -265,11 +265,11 @@ def test_the_tokenizer_is_the_bases_byte_for_byte(place) -> None:
 def test_texts_with_nothing_to_predict_have_no_part_in_the_mean(place) -> None:
     from tiny_loaded import tiny_loaded
 
-    from brittle.runs import unlearning_training
+    from brittle.runs import unlearning_preparation, unlearning_training
 
     loaded = tiny_loaded()
-    alone = unlearning_training.likelihoods(loaded, {"one": ["a fox"], "two": ["the dog"]}, 16)
-    found = unlearning_training.likelihoods(loaded, {"forget": ["a fox", "x", "", "the dog"], "none": []}, 16)
+    alone = unlearning_preparation.likelihoods(loaded, {"one": ["a fox"], "two": ["the dog"]}, 16)
+    found = unlearning_preparation.likelihoods(loaded, {"forget": ["a fox", "x", "", "the dog"], "none": []}, 16)
     assert found == {"forget_nll": pytest.approx((alone["one_nll"] + alone["two_nll"]) / 2)}
     assert unlearning_training.collapsed({"retain_nll": 1.0}, {"retain_nll": float("nan")})
 

@@ -9,14 +9,15 @@ import pytest
 
 from brittle import source
 from brittle.records import Identity
-from brittle.runs import observations, unlearning_identity
+from brittle.runs import unlearning_identity
+from brittle.runs.passes import PASSES
 from brittle.suites.laboratory import CODE
 
 ROOTS = {
     "relearning": ("brittle.attacks.relearning", "brittle.models.likelihood"),
-    "weights": ("brittle.diagnostics.weight_comparison", observations.PASSES["weights"]),
-    "lens": ("brittle.diagnostics.layerwise_accuracy", observations.PASSES["questions"]),
-    "sensitivity": ("brittle.diagnostics.local_lipschitzness", observations.PASSES["sensitivity"]),
+    "weights": ("brittle.diagnostics.weight_comparison", PASSES["weights"].code),
+    "lens": ("brittle.diagnostics.layerwise_accuracy", PASSES["questions"].code),
+    "sensitivity": ("brittle.diagnostics.local_lipschitzness", PASSES["sensitivity"].code),
     "benchmark": ("brittle.evaluation.multiple_choice_accuracy",),
     "unlearning": ("brittle.methods.negative_preference", *unlearning_identity.TRAINING),
     "laboratory": CODE,

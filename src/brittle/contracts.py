@@ -5,7 +5,7 @@
 weights change before training, ``prepare(settings, model, seed)``.
 
 **A diagnostic** (``diagnostics/*.py``): ``NAME`` (its output folder), ``STEP``, ``PROGRAM`` (the documented script),
-``NEEDS`` (one of :data:`OBSERVATIONS`, or several in the order of that list), ``SCOPE`` (``pair`` or ``model``),
+``NEEDS`` (one of :data:`brittle.runs.passes.PASSES`, or several in the order of that list), ``SCOPE`` (``pair`` or ``model``),
 ``Settings``, row types, ``FIGURES``, ``HEADLINES`` (:class:`Headline`) and a ``Fitter(settings)`` with ``update(observation)`` and ``finish() -> Findings``.
 It loads nothing and plots nothing. A file with several ``NAMES`` says in ``VARIANTS`` which settings each name stands
 for. With several needs, ``update`` first sees all of the first kind, then of the next.
@@ -33,9 +33,6 @@ from typing import Any, Protocol
 from brittle import progress
 from brittle.settings import LARGEST_SEED, BadInput, setting
 
-OBSERVATIONS = ("weights", "activations", "sensitivity", "questions", "patches", "tables")
-"""What a diagnostic can be shown: weight pairs; hidden states; responses to perturbed inputs; answers at every depth;
-answers after hidden states of another model were put in; rows of step 1."""
 SPLITS = ("forget", "retain", "benign")
 """Texts that activations are observed on. ``benign``, where it exists, is benign text of the same form and length as the
 forget texts: the control of whatever tells forget from retain. Documented tables have rows of the first two alone."""

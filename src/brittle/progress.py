@@ -92,8 +92,13 @@ def in_worker(relay: Callable[[str, str], Any]) -> None:
 
 
 def relayed(kind: str, line: str) -> None:
-    """Say what a worker handed over."""
-    _heard().speak(line, kind)
+    """Say what a worker handed over; what several of them note alike is said once."""
+    if kind == "progress":
+        step(line)
+    elif kind == "note":
+        say(line, once=True)
+    else:
+        _heard().speak(line, kind)
 
 
 def say(line: str, once: bool = False) -> None:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from brittle import discovery, progress
 from brittle.commands import diagnose as programs
 from brittle.records import RECORD
-from brittle.runs import available, material
+from brittle.runs import available
 from brittle.runs.chosen import refuse_unknown
+from brittle.runs.observations import read_by
 from brittle.settings import BadInput, fields_of, resolve
 from brittle.suites import laboratory
 
@@ -98,7 +99,7 @@ def compare(
     known = {field.name for name in names for field in fields_of(plugins[name].load().Settings)}
     refuse_unknown(given, sorted((known | vars(chosen).keys()) - alone), "brittle.compare")
     session = programs.session_of(chosen, given, names)
-    folder = programs.carry_out(session, chosen, references, material.needs_of(names))
+    folder = programs.carry_out(session, chosen, references, read_by([plugins[name] for name in names]))
     session.raise_failures()
     return {name: Result(folder / name) for name in names}
 

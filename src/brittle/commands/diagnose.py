@@ -15,11 +15,12 @@ from brittle.data.multiple_choice import answers_from
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.evaluation.question_forms import num_questions, question_format, question_template
 from brittle.models.references import Located
-from brittle.records import digest_of_file, read_record
+from brittle.records import read_record
 from brittle.runs import laboratory_models
 from brittle.runs.chosen import check_layers, chosen, flag, from_environment, refuse_unknown
 from brittle.runs.diagnosis import Comparison
-from brittle.runs.material import Material, needs_of, questions_of, texts_of
+from brittle.runs.material import Material, questions_of, texts_of
+from brittle.runs.observations import read_by, reads_records
 from brittle.settings import LARGEST_SEED, BadInput, fields_of, near_path, resolve, setting
 from brittle.suites import laboratory
 
@@ -106,29 +107,33 @@ def diagnose(
 
     resolve_device(settings.device)
     if name == EVALUATION:
-        scope, needs, own = "model", {"questions", "benign questions"}, []
+        scope, data, own, after = "model", {"questions", "benign questions"}, [], False
     else:
         plugin = _variant(discovery.find("diagnostics", name), given)
-        name, scope, needs = plugin.name, plugin.constants["SCOPE"], needs_of([plugin.name])
+        name, scope, data, after = plugin.name, plugin.constants["SCOPE"], read_by([plugin]), reads_records(plugin)
         own = fields_of(plugin.load().Settings)
     refuse_unknown(given, {*(field.name for field in own), *vars(settings)}, name)
     given = {**from_environment(own, environment), **given}
-    first = ["weight_comparison"] if needs == {"tables"} and not given.get("per_layer_csv") else []
+    first = ["weight_comparison"] if after and not given.get("per_layer_csv") else []
     session = session_of(settings, given, (name, *first), first)
     if table := given.get("per_layer_csv"):
         if settings.model_a or settings.model_b:
             raise BadInput("--per-layer-csv names the table already; leave --model-a and --model-b out")
-        folder = _folder_of_table(Path(table))
-        session.tables(folder, Path(table), {"table": digest_of_file(Path(table))})
+        if not Path(table).is_file():
+            raise BadInput(
+                f"--per-layer-csv: there is no file {table}{near_path(Path(table))}; step 1 writes it "
+                "(collect_weight_comparison.py)"
+            )
+        folder = session.tables(Path(table))
         session.raise_failures()
         return session.place(folder, name)
     names = ("model_a", "model_b") if scope == "pair" else ("model",)
     missing = [flag(key) for key in names if not getattr(settings, key)]
     if missing:
         raise BadInput(f"{name} needs {' and '.join(missing)}: a hub id, a folder or laboratory:NAME")
-    folder = carry_out(session, settings, [str(getattr(settings, key)) for key in names], needs)
+    folder = carry_out(session, settings, [str(getattr(settings, key)) for key in names], data)
     session.raise_failures()
-    for key in sorted(unread(scope, needs) & given.keys()):
+    for key in sorted(unread(scope, data) & given.keys()):
         progress.say(f"note: {name} does not read {flag(key)}")
     return session.place(folder, name)
 
@@ -149,14 +154,14 @@ def answer(folder: Path, settings: DiagnoseSettings) -> list[str]:
     return [*lines, f"next: see the figures and tables in {folder}"]
 
 
-def unread(scope: str, needs: Collection[str]) -> set[str]:
-    """The settings that a diagnostic of this scope and these needs does not read."""
-    asks, benign = bool({"questions", "patches"} & set(needs)), "benign questions" in needs
+def unread(scope: str, data: Collection[str]) -> set[str]:
+    """The settings that a diagnostic of this scope that reads these data does not read."""
+    asks, benign = "questions" in data, "benign questions" in data
     read_if = {
         ("model",): scope == "model",
         ("model_a", "model_b", "control", "random_control"): scope == "pair",
-        ("filtered",): "patches" in needs,
-        ("forget_text", "retain_text", "benign_text", "text_column"): "texts" in needs or benign,
+        ("filtered",): "filtered" in data,
+        ("forget_text", "retain_text", "benign_text", "text_column"): "texts" in data or benign,
         ("forget_questions", "question_template", "answers_from"): asks,
         ("retain_questions", "num_questions", "question_format"): asks and benign,
     }
@@ -176,11 +181,11 @@ def session_of(
 
 
 def carry_out(
-    session: Comparison, settings: DiagnoseSettings, references: Sequence[str], needs: Collection[str]
+    session: Comparison, settings: DiagnoseSettings, references: Sequence[str], data: Collection[str]
 ) -> Path:
     """Find the models, refuse what can be refused, then run a session on one model or a pair."""
     list(chosen(session.overrides, session.only))
-    session.material = material(settings, references[0], needs)
+    session.material = material(settings, references[0], data)
     located = tuple(laboratory_models.find(reference) for reference in references)
     name_yardsticks(session, settings, located)
     check_layers(session.overrides, session.only, *located)
@@ -211,25 +216,16 @@ def _variant(plugin: discovery.Plugin, given: Mapping[str, Any]) -> discovery.Pl
     return plugin
 
 
-def _folder_of_table(table: Path) -> Path:
-    """The comparison that a table of step 1 belongs to: ``<comparison>/weight_comparison/per_layer.csv``."""
-    if not table.is_file():
-        raise BadInput(
-            f"--per-layer-csv: there is no file {table}{near_path(table)}; step 1 writes it (collect_weight_comparison.py)"
-        )
-    return table.resolve().parent.parent
-
-
-def material(settings: DiagnoseSettings, reference: str, needs: Collection[str]) -> Material:
+def material(settings: DiagnoseSettings, reference: str, data: Collection[str]) -> Material:
     """Only what this diagnostic reads: files that it does not need may be missing, and nothing else is downloaded."""
     texts: dict[str, list[str]] = {}
     questions: tuple[Any, ...] = ({},)
     own = laboratory.behind(reference)
     files = settings.forget_text, settings.retain_text, settings.benign_text
-    if "texts" in needs:
+    if "texts" in data:
         texts = texts_of(own, *files, settings.text_column)
-    elif "benign questions" in needs and (own or any(files)):  # an evaluation also takes the likelihood of texts
+    elif "benign questions" in data and (own or any(files)):  # an evaluation also takes the likelihood of texts
         texts = own.texts() if own and not any(files) else texts_of(own, *files, settings.text_column)
-    if {"questions", "patches"} & set(needs):
-        questions = questions_of(own, settings, settings.seed, "benign questions" in needs)
+    if "questions" in data:
+        questions = questions_of(own, settings, settings.seed, "benign questions" in data)
     return Material(texts, *questions)

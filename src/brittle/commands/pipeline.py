@@ -19,7 +19,7 @@ from brittle.commands.pipeline_settings import CompareSettings, DemoSettings, Pi
 from brittle.models.references import Located, locate
 from brittle.records import check_file
 from brittle.results.roles import ORDER
-from brittle.runs import attack, available, job, laboratory_models, roles, stages, unlearning
+from brittle.runs import attack, available, comparisons, job, laboratory_models, roles, stages, unlearning
 from brittle.runs.attack_checks import check_arms, check_settings, facts_of
 from brittle.runs.attack_material import prepare
 from brittle.runs.chosen import check_layers, chosen
@@ -120,7 +120,7 @@ def run(
     for flag, reader in settings.unread().items():
         progress.say(f"note: {flag} is read with {reader} only")
     roles.describe(outputs, arms, pairs)
-    _compare(session, arms, pairs)
+    comparisons.carry_out(session, _parts(arms, pairs))
     if field:
         for name, own in ready.items():
             try:
@@ -132,17 +132,12 @@ def run(
     return write_report(outputs), session.failures
 
 
-def _compare(session: Comparison, arms: Sequence[Arm], pairs: Sequence[tuple[Located, Located]]) -> None:
-    """All comparisons and models, each model loaded once and freed after the last part that needs it."""
-    parts: list[tuple[Located, ...]] = []
-    for arm in sorted(arms, key=lambda arm: arm.role != "retrained"):  # the control stands beside the others
+def _parts(arms: Sequence[Arm], pairs: Sequence[tuple[Located, Located]]) -> list[comparisons.Part]:
+    """All comparisons and models; the control stands beside the others."""
+    parts: list[comparisons.Part] = []
+    for arm in sorted(arms, key=lambda arm: arm.role != "retrained"):
         parts += [(a, b) for a, b in pairs if b == arm.located] + [(arm.located,)]
-    with progress.work("comparisons", len(parts), "part") as bar:
-        for number, part in enumerate(parts):
-            bar.tell(" → ".join(model.name for model in part))
-            session.pair(*part) if len(part) > 1 else session.model(*part)
-            session.forget_loaded(keep=[model for later in parts[number + 1 :] for model in later])
-            bar.update()
+    return parts
 
 
 def _pair_alone(settings: PipelineSettings) -> PipelineSettings:

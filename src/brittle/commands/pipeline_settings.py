@@ -10,6 +10,7 @@ from brittle.commands.options import SettingsTypes, of_plugins, shared
 from brittle.data.corpora import text_column
 from brittle.data.multiple_choice import answers_from
 from brittle.evaluation.question_forms import num_questions, question_format, question_template
+from brittle.runs.observations import reads_records
 from brittle.settings import BadInput, flag_of, setting, without
 
 HUB = "EleutherAI/deep-ignorance-"
@@ -166,5 +167,5 @@ def demo_settings(_only: str | None = None) -> SettingsTypes:
 def _of_steps() -> SettingsTypes:
     return of_plugins(
         "diagnostics",
-        {name for name, plugin in discovery.plugins("diagnostics").items() if plugin.constants["NEEDS"] != "tables"},
+        {name for name, plugin in discovery.plugins("diagnostics").items() if not reads_records(plugin)},
     )

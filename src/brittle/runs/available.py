@@ -10,7 +10,8 @@ from brittle import discovery
 from brittle.data.files import DOCUMENTED_TEXTS
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.runs.chosen import chosen
-from brittle.runs.material import Material, needs_of, questions_of, texts_of
+from brittle.runs.material import Material, questions_of, texts_of
+from brittle.runs.observations import read_by
 
 TEXTS, QUESTIONS, BENIGN = "texts", "questions", "benign questions"
 FLAGS = {
@@ -35,8 +36,7 @@ def needed(name: str) -> set[str]:
     """The kinds of data that a diagnostic, or step 0, reads."""
     if name == accuracy.NAME:
         return {QUESTIONS, BENIGN}
-    needs = needs_of([name])
-    return needs & {TEXTS} | ({QUESTIONS} if needs & {"questions", "patches"} else set())
+    return read_by([discovery.find("diagnostics", name)]) & {TEXTS, QUESTIONS}
 
 
 def possible(overrides: Mapping[str, Any], there: Collection[str]) -> list[str]:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from brittle import source
 from brittle.evaluation import published_benchmarks as published
 from brittle.models.references import Located
-from brittle.records import Draft, Identity, check_place, is_complete, write_json, writing
+from brittle.records import Draft, Identity, check_place, write_json, writing
 from brittle.runs import laboratory_models, material
+from brittle.runs.executor import Tick
+from brittle.runs.job import missing
 from brittle.settings import LARGEST_SEED, BadInput, setting
 
 if TYPE_CHECKING:
@@ -57,37 +59,49 @@ def run(settings: BenchmarkSettings, given: Mapping[str, Any]) -> Path:
     if not tasks and not questions:
         raise BadInput("--tasks names no task; give one or more with commas between them, for example mmlu,wikitext")
     check_place(folder)
-    benchmarks(located, folder, tasks, questions, settings)
+    for job in missing([Benchmark(located, folder, tuple(tasks), questions, settings)], settings.force):
+        job.carry_out(lambda _: None)
     return folder
 
 
-def benchmarks(
-    located: Located, folder: Path, tasks: list[str], questions: Mapping[str, Any], settings: BenchmarkSettings
-) -> None:
-    """One record of a model's benchmarks."""
-    from brittle.models.loading import load
+@dataclass(frozen=True)
+class Benchmark:
+    """The benchmarks of one model, as a :class:`brittle.runs.job.Job`."""
 
-    identity = Identity(
-        FOLDER,
-        {"model": located.digest, "source": source.digest_of(published.__name__)},
-        {
-            "tasks": tasks,
-            "own": sorted(questions),
-            "limit": settings.limit,
-            "seed": settings.seed,
-            "dtype": settings.dtype,
-        },
-    )
-    if is_complete(folder, identity) and not settings.force:
-        return
-    loaded = load(located, settings.device, settings.dtype)
-    own = {f"laboratory_{side}": part for side, part in questions.items()}
-    results = published.evaluate(
-        loaded, tasks, own, settings.include_path, settings.limit, settings.batch_size, settings.seed
-    )
-    with writing(folder, identity) as draft:
-        draft.note(**({"run_name": settings.wandb_name} if settings.wandb_name else {}))
-        _write(draft, loaded, [*tasks, *own], results)
+    located: Located
+    folder: Path
+    tasks: tuple[str, ...]
+    questions: Mapping[str, Any]
+    """Questions of the model's own world by side, instead of tasks."""
+    settings: BenchmarkSettings
+
+    @property
+    def identity(self) -> Identity:
+        """The model, the code and what is asked."""
+        given = self.settings
+        inputs = {"model": self.located.digest, "source": source.digest_of(published.__name__)}
+        asked = {"tasks": self.tasks, "own": sorted(self.questions), "limit": given.limit, "seed": given.seed}
+        return Identity(FOLDER, inputs, asked | {"dtype": given.dtype})
+
+    @property
+    def size(self) -> int:
+        """One record."""
+        return 1
+
+    def carry_out(self, tick: Tick) -> None:
+        """Load the model, ask it through lm-eval, write the record."""
+        from brittle.models.loading import load
+
+        given = self.settings
+        loaded = load(self.located, given.device, given.dtype)
+        own = {f"laboratory_{side}": part for side, part in self.questions.items()}
+        results = published.evaluate(
+            loaded, list(self.tasks), own, given.include_path, given.limit, given.batch_size, given.seed
+        )
+        with writing(self.folder, self.identity) as draft:
+            draft.note(**({"run_name": given.wandb_name} if given.wandb_name else {}))
+            _write(draft, loaded, [*self.tasks, *own], results)
+        tick(1)
 
 
 def _write(draft: Draft, loaded: LoadedModel, tasks: list[str], results: Mapping[str, Any]) -> None:

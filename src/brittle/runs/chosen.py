@@ -9,13 +9,14 @@ from typing import Any
 from brittle import discovery
 from brittle.discovery import Plugin
 from brittle.models.references import Located
+from brittle.runs.observations import needs_of
 from brittle.settings import BadInput, suggestion, with_overrides
 
 
 def chosen(
     overrides: Mapping[str, Any], only: Collection[str] = (), scope: str | None = None
 ) -> Iterator[tuple[Plugin, Any]]:
-    """Every diagnostic that runs and its settings. BadInput if one of them cannot take a value.
+    """Every diagnostic that runs and its settings. BadInput if one of them cannot take a value or needs what nothing shows.
 
     Of a file that declares several (``VARIANTS``), those whose settings contradict what was asked for are left out:
     ``lens = "tuned"`` leaves the tuned lens alone. What its file lists in ``ON_REQUEST`` runs only if it is asked for.
@@ -25,6 +26,7 @@ def chosen(
             continue
         if plugin.on_request and name not in only and not plugin.variant.keys() & overrides.keys():
             continue
+        needs_of(plugin)
         asked = with_overrides(plugin.load().Settings, overrides)
         if not any(getattr(asked, key) != value for key, value in plugin.variant.items() if key in overrides):
             yield plugin, with_overrides(plugin.load().Settings, {**overrides, **plugin.variant})

@@ -11,6 +11,10 @@ from brittle.records import Identity, check_file, check_place, is_complete, read
 from brittle.settings import BadInput
 
 
+class Told(Exception):
+    """What went wrong in another process, in the words that :attr:`Failure.reason` had there."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """A diagnostic that gave no result, where, and why."""
@@ -22,7 +26,7 @@ class Failure:
     @property
     def reason(self) -> str:
         """What went wrong and, where it was not foreseen, in which line."""
-        if isinstance(self.problem, BadInput):
+        if isinstance(self.problem, BadInput | Told):
             return str(self.problem)
         last = traceback.extract_tb(self.problem.__traceback__)[-1:]
         place = "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in last)

@@ -1,7 +1,9 @@
 """The one shape of work that leaves a record: what it depends on, where it lies, how large it is, how it is done.
 
-Laboratory models, unlearned models, attacks and trials of methods are jobs. What runs many of them (a sweep,
-a pipeline) asks which are missing and carries these out, side by side, in any order; a killed run goes on with the rest.
+Laboratory models, unlearned models, evaluations, published benchmarks, diagnoses, attacks and trials of methods are jobs.
+What runs many of them (a sweep, a pipeline) asks which are missing and carries these out, side by side, in any order; a
+killed run goes on with the rest. Diagnoses of the same models share what they load where one process carries them out
+(:func:`brittle.runs.diagnosis_job.together`).
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
-"""What models are shown and asked in a session, and which diagnostics read it."""
+"""What models are shown and asked in a session."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from brittle import discovery
 from brittle.data.corpora import read_texts
 from brittle.data.files import DOCUMENTED_TEXTS
 from brittle.data.multiple_choice import HUB_QUESTIONS, Question, load_questions
@@ -60,20 +59,6 @@ class Material:
     def hazardous(self) -> list[Question]:
         """The questions about the hazardous domain in the template's words, T before V."""
         return [question for side in ("t", "v") for question in self.worded[side]]
-
-
-def reads_texts(plugin: discovery.Plugin) -> bool:
-    """Whether a diagnostic is shown texts; a learned lens learns from them."""
-    needs = plugin.constants["NEEDS"]
-    return bool({"activations", "sensitivity"} & {needs, *needs}) or plugin.variant.get("lens") in ("tuned", "linear")
-
-
-def needs_of(names: Collection[str]) -> set[str]:
-    """The kinds of observation that any of these diagnostics is shown, and ``texts`` if it reads any."""
-    plugins = [discovery.find("diagnostics", name) for name in names]
-    needs = [plugin.constants["NEEDS"] for plugin in plugins]
-    kinds = {kind for each in needs for kind in ([each] if isinstance(each, str) else each)}
-    return kinds | ({"texts"} if any(map(reads_texts, plugins)) else set())
 
 
 def texts_of(

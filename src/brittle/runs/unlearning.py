@@ -14,6 +14,7 @@ from brittle import leases, places, progress, tracking
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.records import Draft, Identity, check_place, parents_of, read_record, write_json, writing
 from brittle.runs import evaluation, stages
+from brittle.runs.job import missing
 from brittle.runs.unlearning_plan import Plan, plan, planned_steps, process
 from brittle.settings import BadInput
 from brittle.suites import laboratory
@@ -88,7 +89,9 @@ def _benchmark(chosen: Plan) -> None:
         limit=chosen.make.eval_limit, device=chosen.make.device, dtype=chosen.make.dtype
     )
     folder = chosen.folder / benchmark.FOLDER
-    benchmark.benchmarks(locate(str(chosen.folder)), folder, stages.tasks_of(chosen), {}, given)
+    job = benchmark.Benchmark(locate(str(chosen.folder)), folder, tuple(stages.tasks_of(chosen)), {}, given)
+    for each in missing([job]):
+        each.carry_out(lambda _: None)
     stages.amend(chosen.folder, benchmarks=stages.asked(chosen))
 
 

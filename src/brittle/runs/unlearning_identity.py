@@ -22,6 +22,8 @@ TRAINING = (
     "brittle.models.likelihood",
 )  # fmt: skip
 """The code besides the method's own that decides which weights come out and what is measured of them."""
+CARRIED_OUT = ("brittle.runs.unlearning_preparation", "brittle.runs.unlearning_training")
+"""Likewise, without what these import."""
 WITHOUT_EFFECT = ("eval_interval", "gradient_checkpointing")
 """Settings of a training that leave every bit of the weights as it is (the first unless it can stop the training)."""
 LONGEST_NAME = 180
@@ -50,7 +52,7 @@ def identity_of(
     """The identity of a run whose settings are resolved; ``dtype`` is the number type that computes."""
     inputs = {
         "base": base.digest, "forget": fingerprint(texts.splits["forget"]), "retain": fingerprint(texts.splits["retain"]),
-        "source": source.digest_of(module.__name__, *TRAINING, files=("brittle.runs.unlearning_training",)),
+        "source": source.digest_of(module.__name__, *TRAINING, files=CARRIED_OUT),
     }  # fmt: skip
     settings = as_dictionary(own) | as_dictionary(chosen)
     for name in WITHOUT_EFFECT:

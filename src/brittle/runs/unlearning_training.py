@@ -1,56 +1,36 @@
-"""Carry out one unlearning run: load, cache what the loss compares with, train, ask what is left, save."""
+"""Carry out one unlearning run: prepare, train, ask what is left, save."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from brittle import progress
-from brittle.models.adapters import add_adapters
-from brittle.models.anatomy import COMPONENTS, Anatomy
 from brittle.models.devices import mixed_precision, resolve_device
-from brittle.models.encoding import longest_row
-from brittle.models.likelihood import mean_negative_log_likelihood
-from brittle.models.loading import LoadedModel, load
+from brittle.models.loading import load
 from brittle.records import Draft
 from brittle.runs import evaluation
 from brittle.runs.saving import rescued, save_result
 from brittle.runs.unlearning_checks import is_sharded
 from brittle.runs.unlearning_identity import processes
-from brittle.runs.unlearning_plan import Plan, optimizer_steps, process, split_for_evaluation
-from brittle.settings import BadInput
+from brittle.runs.unlearning_plan import Plan, optimizer_steps, process
+from brittle.runs.unlearning_preparation import Run, likelihoods, prepare
 from brittle.training import memory
-from brittle.training.batches import MARKER, Example, Sampler, Supply, tokenise
+from brittle.training.batches import Sampler, Supply
 from brittle.training.checkpoint import Checkpoints
 from brittle.training.loop import LoopSettings, is_spread, train
 from brittle.training.norms import mean_norms, norm_change
-from brittle.training.reference import reference_states
 from brittle.training.rehearsal import Rehearsed, rehearse
-from brittle.training.step import HEAD, LossTerms, Step
+from brittle.training.step import LossTerms, Step
 
-REFUSAL = "I do not know."
 COLLAPSE = 1.0
 """Rise of the held-out retain loss, in nats per token, that counts as a collapse: each token e times less likely."""
 PRECISION = {torch.float32: "no", torch.float16: "fp16", torch.bfloat16: "bf16"}
-
-
-@dataclass
-class Run:
-    """One run's model and data, ready for the first step."""
-
-    loaded: LoadedModel
-    held_out: dict[str, list[str]]
-    examples: dict[str, list[Example]]
-    before: dict[str, float]
-    """Likelihoods of the held-out texts under the base, before any noise."""
-    reference: Any = None
-    initial: dict[str, torch.Tensor] | None = None
-    adapters: Any = None
 
 
 def unlearn(
@@ -125,56 +105,6 @@ def own_device(chosen: Plan) -> str:
     return f"cuda:{os.environ['LOCAL_RANK']}" if processes() > 1 and device.startswith("cuda") else device
 
 
-def prepare(chosen: Plan, device: str) -> Run:
-    """Load the base, tokenise, compute what the loss compares with, choose what trains, distort where the method does."""
-    training, needs = chosen.training, chosen.needs
-    place = chosen.make.device if processes() == 1 else device  # "auto" spreads a model over all GPUs of one process
-    loaded = load(chosen.base, place, training.weight_dtype)  # master weights, whatever the compute type
-    parts = {
-        name: split_for_evaluation(texts, training.eval_split, training.seed) for name, texts in chosen.texts.items()
-    }
-    texts = {name: refusals(parts["forget"][0]) if name == "refusal" else parts[name][0] for name in needs.splits}
-    if training.norm_reg_lambda and "forget" not in texts:
-        raise BadInput(f"--norm-reg-lambda holds activations on forget texts, which {chosen.make.method} does not read")
-    paired = {"forget", "refusal"} if "refusal" in texts else set()  # one example per text, so that pairs stay pairs
-    longest = longest_row(loaded.model, training.max_length)
-    examples = {
-        name: tokenise(
-            loaded.tokenizer, part, longest, training.loss_tokens, what=f"{name} texts",
-            long_texts="cut" if name in paired else training.long_texts,
-        )
-        for name, part in texts.items()
-    }  # fmt: skip
-    if "refusal" in examples and any(len(examples[name]) < len(texts[name]) for name in ("forget", "refusal")):
-        raise BadInput(
-            f"{chosen.make.method} pairs every forget text with its refusal, and some text has no answer left to count after "
-            "tokenising; raise --max-length or remove the text"
-        )
-    device = loaded.device
-    held_out = {name: part[1] for name, part in parts.items()}
-    run = Run(loaded, held_out, examples, likelihoods(loaded, held_out, training.max_length))
-    run.reference = _reference(chosen, loaded, examples, device)
-    if training.lora_rank:
-        run.adapters = add_adapters(
-            loaded.model,
-            loaded.anatomy,
-            training.lora_rank,
-            training.lora_alpha,
-            training.train_only,
-            training.train_layers,
-            seed=training.seed,
-        )
-    else:
-        train_only(loaded.model, loaded.anatomy, training.train_only, training.train_layers)
-    if training.gradient_checkpointing:
-        loaded.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    if needs.initial_weights:
-        run.initial = {name: p.detach().clone() for name, p in loaded.model.named_parameters() if p.requires_grad}
-    if hasattr(chosen.module, "prepare") and training.epochs:
-        chosen.module.prepare(chosen.method, loaded.model, training.seed)
-    return run
-
-
 def _supply(chosen: Plan, run: Run) -> Supply:
     """One sampler per split, independent of each other; refusals go with their questions. Processes share each step."""
     training, padding = chosen.training, run.loaded.tokenizer.pad_token_id
@@ -226,50 +156,3 @@ def collapsed(before: Mapping[str, float], after: Mapping[str, Any]) -> bool:
     if "retain_nll" not in before or "retain_nll" not in after:
         return False
     return not after["retain_nll"] - before["retain_nll"] <= COLLAPSE
-
-
-def _reference(chosen: Plan, loaded: LoadedModel, examples: Mapping[str, Sequence[Example]], device: str) -> Any:
-    """What the loss compares with, computed before the first step or found in the cache."""
-    needs = chosen.needs
-    layers = list(chosen.method.layer_id) if needs.reference_hidden_states else []
-    layers += [HEAD] if needs.reference_logits else []
-    states = {*needs.reference_hidden_states, *needs.reference_logits}
-    compared = states | {*needs.reference_log_probabilities}
-    if not compared:
-        return None
-    return reference_states(
-        loaded.model, loaded.anatomy, {name: examples[name] for name in sorted(compared)}, layers, digest=loaded.digest,
-        padding=loaded.tokenizer.pad_token_id, device=device, log_probabilities=needs.reference_log_probabilities,
-    )  # fmt: skip
-
-
-def refusals(texts: Sequence[str]) -> list[str]:
-    """The texts with a refusal in place of what follows their last "Answer:"."""
-    if missing := next((text for text in texts if MARKER not in text), None):
-        raise BadInput(f"this method needs forget texts with '{MARKER}' in them, and '{missing[:40]}…' has none")
-    return [f"{text[: text.rfind(MARKER) + len(MARKER)]} {REFUSAL}" for text in texts]
-
-
-def train_only(model: Any, anatomy: Anatomy, components: Sequence[str], layers: Sequence[int]) -> None:
-    """Freeze every weight but the named components' (``qkv``, ``proj``, ``mlp_expand``, ``mlp_contract``) of these layers."""
-    if not components and not layers:
-        return
-    for name, parameter in model.named_parameters():
-        place = anatomy.place(name)
-        fits = place and place.component in (components or COMPONENTS) and place.layer in (layers or (place.layer,))
-        parameter.requires_grad_(bool(fits))
-
-
-def likelihoods(loaded: LoadedModel, held_out: Mapping[str, Sequence[str]], max_length: int) -> dict[str, float]:
-    """Mean negative log-likelihood of the held-out texts of each split, in nats per token.
-
-    A text of one token has nothing to predict and is left out; a split of such texts alone has no likelihood. One text
-    that is not a number makes the mean none.
-    """
-    found = {}
-    for name, texts in held_out.items():
-        if texts:
-            found[f"{name}_nll"], _ = mean_negative_log_likelihood(
-                loaded, texts, 16, max_length, f"held-out {name} texts"
-            )
-    return found
