@@ -193,4 +193,3 @@ def write_png(drawing: Canvas, path: Path) -> Path:
     with replacing(path) as temporary:
         drawing.savefig(temporary, format="png", dpi=style.PARAMETERS["savefig.dpi"], metadata={"Software": "brittle"})
     return path
-

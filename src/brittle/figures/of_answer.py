@@ -59,7 +59,10 @@ def answer_figure(data: ReportData) -> Chart | None:
         return {"field": "what", "type": "nominal", "scale": scale, "legend": legend}
 
     looks = {"stroke": look(0), "fill": look(1), "shape": look(2), "strokeDash": look(3)}
-    share = {"scale": {"domain": [-0.02, 1.03], "nice": False}, "axis": {**vega.shares().axis, "title": "V, hazardous questions that no attack shows"}}
+    share = {
+        "scale": {"domain": [-0.02, 1.03], "nice": False},
+        "axis": {**vega.shares().axis, "title": "V, hazardous questions that no attack shows"},
+    }
     place = {"y": {"field": "line", "type": "nominal", "sort": None, "scale": {"domain": names}, "axis": vega.ROWS}}
     told = vega.told({"model": "model", "told_before": "V before", "told_after": "V after", "attack": "worst attack",
                       "told_filtered": "filtered at its worst", "told_base": "base"})  # fmt: skip

@@ -31,7 +31,7 @@ def recovery_figure(data: ReportData, attack: str) -> Chart | None:
         )
         for side, words in (("t", "T, taught by\nthe attack"), ("v", "V, never shown"))
     ]  # fmt: skip
-    spec = vega.lines(data, looks(data), panels, STEPS, vega.along(table["step"]), dashed=True)
+    spec = vega.lines(data, looks(data), panels, STEPS, vega.along(table["step"], "step"), dashed=True)
     return Chart(f"recovery_{attack}", spec, table)
 
 
@@ -50,8 +50,8 @@ def few_texts_figure(data: ReportData, attack: str) -> Chart | None:
     numbers = ", ".join(f"{count:g}" for count in counts)  # numbers alone: no name stands in an expression
     across = vega.Axis(
         {"domain": [0, max(1, len(counts) - 1)], "padding": 8, "nice": False},
-        {"values": list(range(len(counts))), "labelExpr": f"'' + [{numbers}][datum.value]"},
-    )
+        {"values": list(range(len(counts))), "labelExpr": f"'' + [{numbers}][datum.value]"}, unit="texts",
+    )  # fmt: skip
     spec = vega.lines(data, looks(data), [panel], "texts about T that were taught", across, dashed=True)
     return Chart(f"few_texts_{attack}", spec, table)
 
@@ -81,7 +81,7 @@ def path_figure(data: ReportData, attack: str) -> Chart | None:
         axis = vega.between(min(table[column].min(), -0.05), max(table[column].max(), 1.05))
         end = float(column == "distance_to_base")
         panels.append(vega.Panel(words, rows, axis, 105, marked=[(end, [1, 2])]))
-    spec = vega.lines(data, looks(data), panels, STEPS, vega.along(table["step"]), dashed=True)
+    spec = vega.lines(data, looks(data), panels, STEPS, vega.along(table["step"], "step"), dashed=True)
     return Chart(f"path_{attack}", spec, table)
 
 
@@ -94,10 +94,15 @@ def matched_figure(data: ReportData, rows: Sequence[MatchedRecovery]) -> Chart |
     names = [each["line"] for each in values]
     colours = {"domain": names, "range": [known[row.model].colour for row in rows]}
     shapes = {"domain": names, "range": [vega.SHAPES[known[row.model].marker] for row in rows]}
-    share = {"scale": {"domain": [0, 1.02], "nice": False}, "axis": {**vega.shares().axis, "title": "V answered once T is learned"}}
+    share = {
+        "scale": {"domain": [0, 1.02], "nice": False},
+        "axis": {**vega.shares().axis, "title": "V answered once T is learned"},
+    }
     place = {"field": "line", "type": "nominal", "sort": None, "scale": {"domain": names}, "axis": vega.ROWS}
     colour = {"field": "line", "type": "nominal", "scale": colours, "legend": None}
-    told = {"tooltip": vega.told({"model": "model", "shown": "V", "chance": "by chance", "learned": "seeds that learned T"})}
+    told = {
+        "tooltip": vega.told({"model": "model", "shown": "V", "chance": "by chance", "learned": "seeds that learned T"})
+    }
 
     def across(low: str, high: str = "") -> dict[str, Any]:
         found: dict[str, Any] = {"y": place, "x": {"field": low, "type": "quantitative", **share}}
@@ -115,9 +120,15 @@ def matched_figure(data: ReportData, rows: Sequence[MatchedRecovery]) -> Chart |
     return Chart(f"matched_t_{rows[0].attack}", vega.in_rows(layers, names), table)
 
 
-def _of(values: Sequence[dict[str, Any]], column: str, mark: dict[str, Any], encoding: dict[str, Any]) -> dict[str, Any]:
+def _of(
+    values: Sequence[dict[str, Any]], column: str, mark: dict[str, Any], encoding: dict[str, Any]
+) -> dict[str, Any]:
     """A layer of the rows that have the column."""
-    return {"data": {"values": [each for each in values if each[column] is not None]}, "mark": mark, "encoding": encoding}
+    return {
+        "data": {"values": [each for each in values if each[column] is not None]},
+        "mark": mark,
+        "encoding": encoding,
+    }
 
 
 def _matched_row(data: ReportData, row: MatchedRecovery) -> dict[str, Any]:
@@ -151,5 +162,7 @@ def _rows(data: ReportData, table: pandas.DataFrame, side: str) -> list[dict[str
     return [
         vega.row(model.label, step, mean, vega.percent(mean, low, high), low, high)
         for model in data.models
-        for step, mean, low, high in table.loc[table["model"] == model.name, columns].sort_values("step").to_numpy(dtype=float)
+        for step, mean, low, high in table.loc[table["model"] == model.name, columns]
+        .sort_values("step")
+        .to_numpy(dtype=float)
     ]

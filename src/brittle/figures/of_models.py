@@ -42,9 +42,7 @@ def activation_figure(data: ReportData) -> Chart | None:
     table = _from_base(data, activation_change)
     if table.empty:
         return None
-    parts = [
-        (table[table["split"] == split], "change", f"{split} texts\n‖Δh‖/‖h‖") for split in ("forget", "retain")
-    ]
+    parts = [(table[table["split"] == split], "change", f"{split} texts\n‖Δh‖/‖h‖") for split in ("forget", "retain")]
     below = "hidden state (0 is the embedding)"
     return _by_layer(data, "hidden_states_by_layer", table, parts, below, same_scale=True)
 
@@ -57,7 +55,7 @@ def lens_figure(data: ReportData) -> Chart | None:
     rows = _rows(data, table, "accuracy", vega.percent)
     panel = vega.Panel("forget questions\nanswered", rows, vega.shares(), 180, chance=data.asked["forget"].chance)
     below = "hidden state (0 is the embedding)"
-    spec = vega.lines(data, looks(data), [panel], below, vega.along(table["layer"]))
+    spec = vega.lines(data, looks(data), [panel], below, vega.along(table["layer"], "layer"))
     return Chart("logit_lens", spec, table)
 
 
@@ -77,7 +75,7 @@ def _by_layer(
         axis = vega.amounts((table if same_scale else part)[column])
         rows = _rows(data, part, column, lambda value: f"{value:.3g}", positive="log" in axis.note)
         panels.append(vega.Panel(words, rows, axis, 130))
-    spec = vega.lines(data, looks(data), panels, below, vega.along(table["layer"]))
+    spec = vega.lines(data, looks(data), panels, below, vega.along(table["layer"], "layer"))
     return Chart(name, spec, table)
 
 

@@ -48,7 +48,7 @@ THEME: dict[str, Any] = {
 }  # fmt: skip
 ROWS = {"title": None, "ticks": False, "domain": False, "labelPadding": 6}
 """The axis of a figure with a row per model."""
-ROW_LETTERS = 22
+ROW_LETTERS, LINE_LETTERS = 22, 40
 SHARE = "round(100 * datum.value) + ' %'"
 NEAR = {"stroke": "white", "strokeWidth": 9, "strokeOpacity": 0}
 """An unseen rim, so that a pointer need not hit a small mark exactly."""
@@ -62,6 +62,8 @@ class Axis:
     axis: Mapping[str, Any]
     note: str = ""
     """What its words must say about the scale."""
+    unit: str = ""
+    """What a pointer is told that its values are."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,12 @@ def broken(name: str, letters: int) -> str:
     return "\n".join(textwrap.wrap(plain(name), letters, drop_whitespace=False)) or " "
 
 
-def row(label: str, at: float, value: float, shown: str, low: float = math.nan, high: float = math.nan, place: str = "") -> dict[str, Any]:
+def row(
+    label: str, at: float, value: float, shown: str, low: float = math.nan, high: float = math.nan, place: str = ""
+) -> dict[str, Any]:
     """One point of a line; ``shown`` and ``place`` are what a pointer is told. What was not measured is a gap."""
     return {
-        "model": plain(label), "line": broken(label, 50), "x": at, "y": _known(value), "low": _known(low), "high": _known(high),
+        "model": plain(label), "line": broken(label, LINE_LETTERS), "x": at, "y": _known(value), "low": _known(low), "high": _known(high),
         "at": place or f"{at:g}", "shown": shown,
     }  # fmt: skip
 
@@ -105,7 +109,10 @@ def percent(mean: float, low: float = math.nan, high: float = math.nan) -> str:
 
 def shares() -> Axis:
     """Accuracies, from 0 to 100 %."""
-    return Axis({"domain": [-0.03, 1.05], "nice": False}, {"values": [0, 0.2, 0.4, 0.6, 0.8, 1], "labelExpr": SHARE, "labelOverlap": False})
+    return Axis(
+        {"domain": [-0.03, 1.05], "nice": False},
+        {"values": [0, 0.2, 0.4, 0.6, 0.8, 1], "labelExpr": SHARE, "labelOverlap": False},
+    )
 
 
 def between(low: float, high: float) -> Axis:
@@ -134,18 +141,21 @@ def chart(**parts: Any) -> dict[str, Any]:
     return {"config": THEME, "padding": 4, **parts}
 
 
-def lines(data: ReportData, looks: Mapping[str, Look], panels: Sequence[Panel], below: str, x: Axis, dashed: bool = False) -> dict[str, Any]:
+def lines(
+    data: ReportData, looks: Mapping[str, Look], panels: Sequence[Panel], below: str, x: Axis, dashed: bool = False
+) -> dict[str, Any]:
     """Panels one under the other with a line per model; a click on a name above them hides or shows its line.
 
     Args:
         dashed: the filtered model's line is dashed.
     """
     drawn = {each["line"] for panel in panels for each in panel.rows}
-    models = [(broken(model.label, 50), looks[model.name], model.role) for model in data.models]
+    models = [(broken(model.label, LINE_LETTERS), looks[model.name], model.role) for model in data.models]
     models = [model for model in models if model[0] in drawn]
     encoded = _encoding(models, dashed)
     views = [
-        _panel(panel, encoded, x, below, first=place == 0, last=panel is panels[-1]) for place, panel in enumerate(panels)
+        _panel(panel, encoded, x, below, first=place == 0, last=panel is panels[-1])
+        for place, panel in enumerate(panels)
     ]
     resolved = {"scale": dict.fromkeys(("color", "shape"), "independent")}
     return chart(vconcat=views, resolve=resolved, bounds="full")
@@ -181,7 +191,10 @@ def _encoding(models: Sequence[tuple[str, Look, str]], dashed: bool) -> dict[str
 
 
 def _panel(panel: Panel, encoded: dict[str, Any], x: Axis, below: str, first: bool, last: bool) -> dict[str, Any]:
-    vertical = {"scale": panel.axis.scale, "axis": {**panel.axis.axis, "title": panel.words + panel.axis.note, "minExtent": 40, "grid": True}}
+    vertical = {
+        "scale": panel.axis.scale,
+        "axis": {**panel.axis.axis, "title": panel.words + panel.axis.note, "minExtent": 40, "grid": True},
+    }
     across = {"title": below if last else None, "labels": last, **x.axis}
     places = {
         "x": {"field": "x", "type": "quantitative", "scale": x.scale, "axis": across},
@@ -200,7 +213,7 @@ def _panel(panel: Panel, encoded: dict[str, Any], x: Axis, below: str, first: bo
         marks.append({"mark": {"type": "area", "opacity": 1, "fillOpacity": 0.13}, "encoding": {**line, **reach}})
     widths = {key: silent[key] for key in ("strokeWidth", "strokeDash")}
     marks.append({"mark": {"type": "line", "opacity": 1}, "encoding": {**line, "y": places["y"], **widths}})
-    shown = told({"model": "model", "at": below, "shown": " ".join(panel.words.split())})
+    shown = told({"model": "model", "at": x.unit, "shown": " ".join(panel.words.split(",")[0].split())})
     named = encoded if first else silent
     points = {**places, "color": named["color"], "shape": named["shape"], "tooltip": shown}
     marks.append({"mark": {"type": "point", "filled": True, "opacity": 1, "size": 34, **NEAR}, "encoding": points})
@@ -214,10 +227,9 @@ def _panel(panel: Panel, encoded: dict[str, Any], x: Axis, below: str, first: bo
 
 
 def _toggled(names: Sequence[str]) -> dict[str, Any]:
-    """Which lines are shown: at first all. Only a click on a name changes it, and changes that one."""
-    chosen = {"type": "point", "fields": ["line"], "toggle": "true", "clear": False, "on": "click[false]"}
-    on_a_name = "click[event.item && indexof(event.item.mark.role, 'legend') >= 0]"
-    return {"name": "shown", "select": chosen, "bind": {"legend": on_a_name}, "value": [{"line": name} for name in names]}
+    """Which lines are shown: at first all. A click on a name changes that one."""
+    chosen = {"type": "point", "fields": ["line"], "toggle": "true", "clear": False}
+    return {"name": "shown", "select": chosen, "bind": "legend", "value": [{"line": name} for name in names]}
 
 
 def _reference(height: float, dash: Sequence[int], vertical: Mapping[str, Any], word: str = "") -> dict[str, Any]:
@@ -235,13 +247,13 @@ def told(fields: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"field": field, "type": "nominal", "title": words} for field, words in fields.items()]
 
 
-def along(values: pandas.Series) -> Axis:
+def along(values: pandas.Series, unit: str) -> Axis:
     """The horizontal scale of steps or layers, over all its values."""
     low, high = float(values.min()), float(values.max())
     if low == high:
-        return Axis({"domain": [low - 1, high + 1], "nice": False}, {"values": [low], "format": "d"})
+        return Axis({"domain": [low - 1, high + 1], "nice": False}, {"values": [low], "format": "d"}, unit=unit)
     scale = {"domain": [low, high], "nice": False, "zero": False, "padding": 8}
-    return Axis(scale, {"tickCount": 8, "tickMinStep": 1, "format": "d"})
+    return Axis(scale, {"tickCount": 8, "tickMinStep": 1, "format": "d"}, unit=unit)
 
 
 def _known(value: float) -> float | None:

@@ -12,7 +12,9 @@ const enliven = async figure => {
     await unpacked;
     await vegaEmbed(place, JSON.parse(words), { mode: "vega-lite", renderer: "svg", actions: false });
     figure.classList.add("live");
-    if (words.includes('"bind":{"legend"')) figure.classList.add("toggles");
+    if (words.includes('"bind":"legend"')) figure.classList.add("toggles");
+    // Vega would take a click on any mark for one more on the name that was clicked last.
+    place.addEventListener("click", event => { if (!event.target.closest(".role-legend")) event.stopPropagation(); }, true);
   } catch (problem) {
     place.replaceChildren();
     console.warn("this figure stays a picture:", problem);
