@@ -99,5 +99,5 @@ def _row(row: dict[Any, Any]) -> dict[str, Any]:
     known = {key: row[key] if math.isfinite(row[key]) else None for key in ("before", "after", "filtered", "base")}
     words = {f"told_{key}": vega.percent(row[key]) for key in known}
     attack = str(row["attack"]).replace("_", " ") or "none"
-    name = {"model": vega.plain(row["model"]), "line": vega.broken(row["model"], vega.ROW_LETTERS)}
+    name = {"model": vega.plain(row["model"]), "line": vega.broken(row["model"], vega.ROW_NAME)}
     return {**name, "attack": attack, **known, **words}

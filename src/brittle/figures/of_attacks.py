@@ -134,7 +134,7 @@ def _of(
 def _matched_row(data: ReportData, row: MatchedRecovery) -> dict[str, Any]:
     label, band = data.model(row.model).label, row.chance
     found: dict[str, Any] = {
-        "model": vega.plain(label), "line": vega.broken(label, vega.ROW_LETTERS), "shown": str(row.v) if row.v else "–",
+        "model": vega.plain(label), "line": vega.broken(label, vega.ROW_NAME), "shown": str(row.v) if row.v else "–",
         "v": None, "low": None, "high": None, "none": None, "learned": f"{row.learned} of {row.seeds}",
         "band_low": band.low if band else None, "band_high": band.high if band else None,
         "chance": f"{100 * band.low:.0f}–{100 * band.high:.0f} %" if band else "–",

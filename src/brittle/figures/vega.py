@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +23,6 @@ WIDTH = 432
 LEFT, RIGHT = 88, 40  # room for the numbers and words of an axis, and for the word of a line
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 FONT_SIZE = 12
-LETTER = 0.56 * FONT_SIZE  # the width of a letter, on average and a little more
 WIDE_RANGE = 12.0
 SHAPES = {
     "o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "<": "triangle-left",
@@ -48,7 +46,7 @@ THEME: dict[str, Any] = {
 }  # fmt: skip
 ROWS = {"title": None, "ticks": False, "domain": False, "labelPadding": 6}
 """The axis of a figure with a row per model."""
-ROW_LETTERS, LINE_LETTERS = 22, 40
+ROW_NAME, LINE_NAME = 125, 300  # how wide a name may be
 SHARE = "round(100 * datum.value) + ' %'"
 NEAR = {"stroke": "white", "strokeWidth": 9, "strokeOpacity": 0}
 """An unseen rim, so that a pointer need not hit a small mark exactly."""
@@ -84,9 +82,31 @@ def plain(name: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]", lambda found: " " if found[0] in "\n\t\r" else "�", name)
 
 
-def broken(name: str, letters: int) -> str:
-    """A name on lines of at most so many letters, none lost."""
-    return "\n".join(textwrap.wrap(plain(name), letters, drop_whitespace=False)) or " "
+def wide(text: str) -> float:
+    """How wide a line of text is, roughly."""
+    return FONT_SIZE * sum(
+        0.3
+        if letter in " ijlI.,:;'|!()[]/"
+        else 0.95
+        if letter in "WM@%m" or ord(letter) > 0x2E80
+        else 0.72
+        if letter.isupper()
+        else 0.56
+        for letter in text
+    )
+
+
+def broken(name: str, widest: float) -> str:
+    """A name on lines of at most that width, nothing of it lost; behind a space or a sign where that can be."""
+    lines = [""]
+    for part in re.findall(r"[^\s_/-]*[\s_/-]+|[^\s_/-]+", plain(name)):
+        if lines[-1] and wide(lines[-1] + part.rstrip()) > widest:
+            lines.append("")
+        for letter in part:
+            if lines[-1] and wide(lines[-1] + letter.strip()) > widest:
+                lines.append("")
+            lines[-1] += letter
+    return "\n".join(lines) or " "
 
 
 def row(
@@ -94,7 +114,7 @@ def row(
 ) -> dict[str, Any]:
     """One point of a line; ``shown`` and ``place`` are what a pointer is told. What was not measured is a gap."""
     return {
-        "model": plain(label), "line": broken(label, LINE_LETTERS), "x": at, "y": _known(value), "low": _known(low), "high": _known(high),
+        "model": plain(label), "line": broken(label, LINE_NAME), "x": at, "y": _known(value), "low": _known(low), "high": _known(high),
         "at": place or f"{at:g}", "shown": shown,
     }  # fmt: skip
 
@@ -150,7 +170,7 @@ def lines(
         dashed: the filtered model's line is dashed.
     """
     drawn = {each["line"] for panel in panels for each in panel.rows}
-    models = [(broken(model.label, LINE_LETTERS), looks[model.name], model.role) for model in data.models]
+    models = [(broken(model.label, LINE_NAME), looks[model.name], model.role) for model in data.models]
     models = [model for model in models if model[0] in drawn]
     encoded = _encoding(models, dashed)
     views = [
@@ -175,8 +195,8 @@ def in_rows(layers: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[s
 def _encoding(models: Sequence[tuple[str, Look, str]], dashed: bool) -> dict[str, Any]:
     """Colour, mark, width and dash by model."""
     names = [name for name, *_ in models]
-    widest = max((len(part) for name in names for part in name.splitlines()), default=1)
-    columns = max(1, min(5, int((WIDTH - LEFT) / (widest * LETTER + 32))))
+    widest = max((wide(part) for name in names for part in name.split("\n")), default=1)
+    columns = max(1, min(5, int((WIDTH - LEFT) / (widest + 32))))
 
     def channel(values: list[Any], legend: dict[str, Any] | None) -> dict[str, Any]:
         scale = {"type": "ordinal", "domain": names, "range": values}
