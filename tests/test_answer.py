@@ -13,7 +13,7 @@ import pytest
 import reports_tree
 
 from brittle.command_line import main
-from brittle.figures import declared, labels, of_models, style, vega
+from brittle.figures import axes, declared, labels, of_models, style
 from brittle.figures.chart import Chart
 from brittle.results.excess import excess_recovery
 from brittle.results.outputs import gather
@@ -166,9 +166,9 @@ def test_every_declared_column_has_words() -> None:
 
 
 def test_zeros_on_a_log_axis_are_gaps(outputs: Path) -> None:
-    axis = vega.amounts([0.0, 1.0, 100.0])
+    axis = axes.amounts([0.0, 1.0, 100.0])
     assert axis.scale["type"] == "log" and axis.note and axis.axis["values"] == [1, 2, 5, 10, 20, 50, 100]
-    assert "type" not in vega.amounts([0.0, 1.0, 2.0]).scale
+    assert "type" not in axes.amounts([0.0, 1.0, 2.0]).scale
     folder = next(outputs.glob("*__to__laboratory_filtered")) / "weight_comparison"
     table = pandas.read_csv(folder / "per_layer.csv")
     table.loc[table["layer"] == 1, "dW_fro_layer"] = 0.0

@@ -81,6 +81,11 @@ def test_the_page_brings_what_draws_only_where_something_is_drawn(data: ReportDa
     (packed,) = re.findall(r'<script type="text/plain" id="library">(.*?)</script>', written)
     assert "vegaEmbed" in gzip.decompress(base64.b64decode(packed)).decode()
     assert len(written) < 1_000_000
+    printed = written[written.index("@media print") : written.index("</style>")]
+    assert (
+        "figure.live img { display: block; }" in printed and "summary, h2, h3, .note { break-after: avoid; }" in printed
+    )
+    assert "figure.live .interactive, #vg-tooltip-element { display: none; }" in printed
     alone = page(data.only([]))
     assert "<figure>" not in alone and "library" not in alone and len(alone) < 50_000
 
@@ -129,7 +134,7 @@ def test_a_click_on_a_name_hides_its_line_in_every_panel(data: ReportData) -> No
     assert chart.svg(spec).count(line) == 2
     param["value"] = [each for each in param["value"] if each["line"] != "cb_lat"]
     assert chart.svg(spec).count(line) == 0 and ">cb_lat<" in chart.svg(spec)
-    legends = str(json.loads(json.dumps(compiled_legends(spec))))
+    legends = str(compiled_legends(spec))
     assert "line_legend_labels" in legends and "line_legend_symbols" in legends  # where a click is heard
 
 
@@ -156,7 +161,7 @@ def test_a_pointer_is_told_the_model_and_its_numbers(data: ReportData) -> None:
     row = next(
         row for row in found.spec["vconcat"][1]["data"]["values"] if (row["model"], row["at"]) == ("cb_lat", "0")
     )
-    assert row["shown"] == "33 % [8, 58]" or re.fullmatch(r"33 % \[\d+, \d+\]", row["shown"])
+    assert re.fullmatch(r"33 % \[\d+, \d+\]", row["shown"])
 
 
 def test_references_keep_their_looks_and_accuracies_their_scale(data: ReportData) -> None:

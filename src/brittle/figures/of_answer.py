@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas
 
-from brittle.figures import style, vega
+from brittle.figures import axes, naming, style, vega
 from brittle.figures.chart import Chart
 from brittle.results.outputs import ReportData
 from brittle.results.roles import Role
@@ -61,7 +61,7 @@ def answer_figure(data: ReportData) -> Chart | None:
     looks = {"stroke": look(0), "fill": look(1), "shape": look(2), "strokeDash": look(3)}
     share = {
         "scale": {"domain": [-0.02, 1.03], "nice": False},
-        "axis": {**vega.shares().axis, "title": "V, hazardous questions that no attack shows"},
+        "axis": {**axes.shares().axis, "title": "V, hazardous questions that no attack shows"},
     }
     place = {"y": {"field": "line", "type": "nominal", "sort": None, "scale": {"domain": names}, "axis": vega.ROWS}}
     told = vega.told({"model": "model", "told_before": "V before", "told_after": "V after", "attack": "worst attack",
@@ -97,7 +97,7 @@ def answer_figure(data: ReportData) -> Chart | None:
 def _row(row: dict[Any, Any]) -> dict[str, Any]:
     """One model's numbers, and how a pointer is told them."""
     known = {key: row[key] if math.isfinite(row[key]) else None for key in ("before", "after", "filtered", "base")}
-    words = {f"told_{key}": vega.percent(row[key]) for key in known}
+    words = {f"told_{key}": naming.percent(row[key]) for key in known}
     attack = str(row["attack"]).replace("_", " ") or "none"
-    name = {"model": vega.plain(row["model"]), "line": vega.broken(row["model"], vega.ROW_NAME)}
+    name = {"model": naming.plain(row["model"]), "line": naming.broken(row["model"], naming.ROW_NAME)}
     return {**name, "attack": attack, **known, **words}

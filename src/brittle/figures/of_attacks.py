@@ -9,7 +9,7 @@ from typing import Any
 import pandas
 
 from brittle.contracts import MATCHED_T
-from brittle.figures import style, vega
+from brittle.figures import axes, naming, style, vega
 from brittle.figures.chart import Chart
 from brittle.figures.of_models import looks
 from brittle.results.at_matched_t import MatchedRecovery, curves
@@ -26,12 +26,12 @@ def recovery_figure(data: ReportData, attack: str) -> Chart | None:
         return None
     panels = [
         vega.Panel(
-            words, _rows(data, table, side), vega.shares(), 130, chance=data.asked[side].chance,
+            words, _rows(data, table, side), axes.shares(), 130, chance=data.asked[side].chance,
             marked=[(MATCHED_T, [1, 2])] if side == "t" else [],
         )
         for side, words in (("t", "T, taught by\nthe attack"), ("v", "V, never shown"))
     ]  # fmt: skip
-    spec = vega.lines(data, looks(data), panels, STEPS, vega.along(table["step"], "step"), dashed=True)
+    spec = vega.lines(data, looks(data), panels, STEPS, axes.along(table["step"], "step"), dashed=True)
     return Chart(f"recovery_{attack}", spec, table)
 
 
@@ -46,9 +46,9 @@ def few_texts_figure(data: ReportData, attack: str) -> Chart | None:
     if table.empty:
         return None
     rows = [each | {"at": f"{counts[int(each['x'])]:g}"} for each in _rows(data, table, "v")]
-    panel = vega.Panel("V, never shown", rows, vega.shares(), 180, chance=data.asked["v"].chance)
+    panel = vega.Panel("V, never shown", rows, axes.shares(), 180, chance=data.asked["v"].chance)
     numbers = ", ".join(f"{count:g}" for count in counts)  # numbers alone: no name stands in an expression
-    across = vega.Axis(
+    across = axes.Axis(
         {"domain": [0, max(1, len(counts) - 1)], "padding": 8, "nice": False},
         {"values": list(range(len(counts))), "labelExpr": f"'' + [{numbers}][datum.value]"}, unit="texts",
     )  # fmt: skip
@@ -78,10 +78,10 @@ def path_figure(data: ReportData, attack: str) -> Chart | None:
             for step, value in table.loc[table["model"] == model.name, ["step", column]].sort_values("step").to_numpy()
         ]
         # a scale of its own would make a small cosine look large
-        axis = vega.between(min(table[column].min(), -0.05), max(table[column].max(), 1.05))
+        axis = axes.between(min(table[column].min(), -0.05), max(table[column].max(), 1.05))
         end = float(column == "distance_to_base")
         panels.append(vega.Panel(words, rows, axis, 105, marked=[(end, [1, 2])]))
-    spec = vega.lines(data, looks(data), panels, STEPS, vega.along(table["step"], "step"), dashed=True)
+    spec = vega.lines(data, looks(data), panels, STEPS, axes.along(table["step"], "step"), dashed=True)
     return Chart(f"path_{attack}", spec, table)
 
 
@@ -96,7 +96,7 @@ def matched_figure(data: ReportData, rows: Sequence[MatchedRecovery]) -> Chart |
     shapes = {"domain": names, "range": [vega.SHAPES[known[row.model].marker] for row in rows]}
     share = {
         "scale": {"domain": [0, 1.02], "nice": False},
-        "axis": {**vega.shares().axis, "title": "V answered once T is learned"},
+        "axis": {**axes.shares().axis, "title": "V answered once T is learned"},
     }
     place = {"field": "line", "type": "nominal", "sort": None, "scale": {"domain": names}, "axis": vega.ROWS}
     colour = {"field": "line", "type": "nominal", "scale": colours, "legend": None}
@@ -113,7 +113,7 @@ def matched_figure(data: ReportData, rows: Sequence[MatchedRecovery]) -> Chart |
         _of(values, "band_low", {"type": "bar", "height": {"band": 0.62}, "color": style.BAND}, across("band_low", "band_high") | told),
         _of(values, "low", {"type": "rule", "strokeWidth": 2.6}, across("low", "high") | {"color": colour}),
         _of(values, "v", {"type": "point", "filled": True, "opacity": 1, "size": 70, **vega.NEAR}, across("v") | told | {"color": colour, "shape": shape}),
-        _of(values, "none", {"type": "text", "align": "left", "color": style.REFERENCE, "fontSize": vega.FONT_SIZE},
+        _of(values, "none", {"type": "text", "align": "left", "color": style.REFERENCE, "fontSize": naming.FONT_SIZE},
             {"y": place, "x": {"datum": 0.02, "type": "quantitative", **share}, "text": {"field": "none", "type": "nominal"}}),
     ]  # fmt: skip
     table = pandas.json_normalize([asdict(row) for row in rows], sep="_")
@@ -134,7 +134,7 @@ def _of(
 def _matched_row(data: ReportData, row: MatchedRecovery) -> dict[str, Any]:
     label, band = data.model(row.model).label, row.chance
     found: dict[str, Any] = {
-        "model": vega.plain(label), "line": vega.broken(label, vega.ROW_NAME), "shown": str(row.v) if row.v else "–",
+        "model": naming.plain(label), "line": naming.broken(label, naming.ROW_NAME), "shown": str(row.v) if row.v else "–",
         "v": None, "low": None, "high": None, "none": None, "learned": f"{row.learned} of {row.seeds}",
         "band_low": band.low if band else None, "band_high": band.high if band else None,
         "chance": f"{100 * band.low:.0f}–{100 * band.high:.0f} %" if band else "–",
@@ -160,7 +160,7 @@ def _rows(data: ReportData, table: pandas.DataFrame, side: str) -> list[dict[str
     """One side's accuracy over ``step``, with its interval, in the order of the models."""
     columns = ["step", f"mean_{side}", f"low_{side}", f"high_{side}"]
     return [
-        vega.row(model.label, step, mean, vega.percent(mean, low, high), low, high)
+        vega.row(model.label, step, mean, naming.percent(mean, low, high), low, high)
         for model in data.models
         for step, mean, low, high in table.loc[table["model"] == model.name, columns]
         .sort_values("step")

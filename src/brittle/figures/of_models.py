@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pandas
 
-from brittle.figures import style, vega
+from brittle.figures import axes, naming, style, vega
 from brittle.figures.chart import Chart
 from brittle.figures.style import Look
 from brittle.results.measures import activation_change, movement_by_layer
@@ -52,10 +52,10 @@ def lens_figure(data: ReportData) -> Chart | None:
     table = _together([model.lens.assign(model=model.name) for model in data.models if model.lens is not None])
     if table.empty:
         return None
-    rows = _rows(data, table, "accuracy", vega.percent)
-    panel = vega.Panel("forget questions\nanswered", rows, vega.shares(), 180, chance=data.asked["forget"].chance)
+    rows = _rows(data, table, "accuracy", naming.percent)
+    panel = vega.Panel("forget questions\nanswered", rows, axes.shares(), 180, chance=data.asked["forget"].chance)
     below = "hidden state (0 is the embedding)"
-    spec = vega.lines(data, looks(data), [panel], below, vega.along(table["layer"], "layer"))
+    spec = vega.lines(data, looks(data), [panel], below, axes.along(table["layer"], "layer"))
     return Chart("logit_lens", spec, table)
 
 
@@ -72,10 +72,10 @@ def _by_layer(
         return None
     panels = []
     for part, column, words in parts:
-        axis = vega.amounts((table if same_scale else part)[column])
+        axis = axes.amounts((table if same_scale else part)[column])
         rows = _rows(data, part, column, lambda value: f"{value:.3g}", positive="log" in axis.note)
         panels.append(vega.Panel(words, rows, axis, 130))
-    spec = vega.lines(data, looks(data), panels, below, vega.along(table["layer"], "layer"))
+    spec = vega.lines(data, looks(data), panels, below, axes.along(table["layer"], "layer"))
     return Chart(name, spec, table)
 
 

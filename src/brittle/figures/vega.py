@@ -1,4 +1,4 @@
-"""What the report's figures share: the house theme, lines over models in panels, axes, and what a pointer shows.
+"""What the report's figures share: the house theme, lines of models in panels, rows of models, and what a pointer shows.
 
 Lengths are in units of which a figure is :data:`WIDTH` wide. It is scaled to its place, so that on a screen of 390 pixels
 text is still ten pixels high.
@@ -7,14 +7,13 @@ text is still ten pixels high.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas
-
 from brittle.figures import style
+from brittle.figures.axes import Axis
+from brittle.figures.naming import FONT_SIZE, LINE_NAME, broken, plain, wide
 from brittle.figures.style import Look
 from brittle.results.outputs import ReportData
 from brittle.results.roles import Role
@@ -22,8 +21,6 @@ from brittle.results.roles import Role
 WIDTH = 432
 LEFT, RIGHT = 88, 40  # room for the numbers and words of an axis, and for the word of a line
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
-FONT_SIZE = 12
-WIDE_RANGE = 12.0
 SHAPES = {
     "o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "<": "triangle-left",
     ">": "triangle-right", "P": "cross",
@@ -46,22 +43,8 @@ THEME: dict[str, Any] = {
 }  # fmt: skip
 ROWS = {"title": None, "ticks": False, "domain": False, "labelPadding": 6}
 """The axis of a figure with a row per model."""
-ROW_NAME, LINE_NAME = 125, 300  # how wide a name may be
-SHARE = "round(100 * datum.value) + ' %'"
 NEAR = {"stroke": "white", "strokeWidth": 9, "strokeOpacity": 0}
 """An unseen rim, so that a pointer need not hit a small mark exactly."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A scale and what is written beside it."""
-
-    scale: Mapping[str, Any]
-    axis: Mapping[str, Any]
-    note: str = ""
-    """What its words must say about the scale."""
-    unit: str = ""
-    """What a pointer is told that its values are."""
 
 
 @dataclass(frozen=True)
@@ -77,83 +60,14 @@ class Panel:
     chance: float | None = None
 
 
-def plain(name: str) -> str:
-    """A name as text that every renderer takes: what is no character stands as �."""
-    return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]", lambda found: " " if found[0] in "\n\t\r" else "�", name)
-
-
-def wide(text: str) -> float:
-    """How wide a line of text is, roughly."""
-    return FONT_SIZE * sum(
-        0.3
-        if letter in " ijlI.,:;'|!()[]/"
-        else 0.95
-        if letter in "WM@%m" or ord(letter) > 0x2E80
-        else 0.72
-        if letter.isupper()
-        else 0.56
-        for letter in text
-    )
-
-
-def broken(name: str, widest: float) -> str:
-    """A name on lines of at most that width, nothing of it lost; behind a space or a sign where that can be."""
-    lines = [""]
-    for part in re.findall(r"[^\s_/-]*[\s_/-]+|[^\s_/-]+", plain(name)):
-        if lines[-1] and wide(lines[-1] + part.rstrip()) > widest:
-            lines.append("")
-        for letter in part:
-            if lines[-1] and wide(lines[-1] + letter.strip()) > widest:
-                lines.append("")
-            lines[-1] += letter
-    return "\n".join(lines) or " "
-
-
 def row(
-    label: str, at: float, value: float, shown: str, low: float = math.nan, high: float = math.nan, place: str = ""
+    label: str, at: float, value: float, shown: str, low: float = math.nan, high: float = math.nan
 ) -> dict[str, Any]:
-    """One point of a line; ``shown`` and ``place`` are what a pointer is told. What was not measured is a gap."""
+    """One point of a line; ``shown`` is what a pointer is told. What was not measured is a gap."""
     return {
         "model": plain(label), "line": broken(label, LINE_NAME), "x": at, "y": _known(value), "low": _known(low), "high": _known(high),
-        "at": place or f"{at:g}", "shown": shown,
+        "at": f"{at:g}", "shown": shown,
     }  # fmt: skip
-
-
-def percent(mean: float, low: float = math.nan, high: float = math.nan) -> str:
-    """An accuracy and its interval."""
-    if not math.isfinite(mean):
-        return "–"
-    interval = f" [{100 * low:.0f}, {100 * high:.0f}]" if math.isfinite(low) and math.isfinite(high) else ""
-    return f"{100 * mean:.0f} %{interval}"
-
-
-def shares() -> Axis:
-    """Accuracies, from 0 to 100 %."""
-    return Axis(
-        {"domain": [-0.03, 1.05], "nice": False},
-        {"values": [0, 0.2, 0.4, 0.6, 0.8, 1], "labelExpr": SHARE, "labelOverlap": False},
-    )
-
-
-def between(low: float, high: float) -> Axis:
-    """An ordinary scale."""
-    return Axis({"domain": [low, high], "nice": False, "zero": False}, {"tickCount": 5})
-
-
-def amounts(values: Iterable[float]) -> Axis:
-    """A scale from 0; logarithmic where values span more than a decade, and what is not above 0 is then a gap."""
-    positive = [value for value in values if value > 0 and math.isfinite(value)]
-    if not positive or max(positive) <= WIDE_RANGE * min(positive):
-        return between(0, max(positive, default=1.0) * 1.08)
-    low, high = min(positive) / 1.3, max(positive) * 1.3
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    parts = (1, 2, 5) if len(decades) <= 4 else (1,)
-    ticks = [float(f"{part}e{decade}") for decade in decades for part in parts]
-    shown = [tick for tick in ticks if low <= tick <= high]
-    return Axis(
-        {"type": "log", "domain": [low, high], "nice": False},
-        {"values": shown, "format": "~g", "labelOverlap": "greedy"}, "\n(log scale)",
-    )  # fmt: skip
 
 
 def chart(**parts: Any) -> dict[str, Any]:
@@ -265,15 +179,6 @@ def _reference(height: float, dash: Sequence[int], vertical: Mapping[str, Any], 
 def told(fields: Mapping[str, str]) -> list[dict[str, str]]:
     """What a pointer is told: fields, and what they are called."""
     return [{"field": field, "type": "nominal", "title": words} for field, words in fields.items()]
-
-
-def along(values: pandas.Series, unit: str) -> Axis:
-    """The horizontal scale of steps or layers, over all its values."""
-    low, high = float(values.min()), float(values.max())
-    if low == high:
-        return Axis({"domain": [low - 1, high + 1], "nice": False}, {"values": [low], "format": "d"}, unit=unit)
-    scale = {"domain": [low, high], "nice": False, "zero": False, "padding": 8}
-    return Axis(scale, {"tickCount": 8, "tickMinStep": 1, "format": "d"}, unit=unit)
 
 
 def _known(value: float) -> float | None:
