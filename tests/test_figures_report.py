@@ -110,7 +110,9 @@ def test_names_are_text_and_never_markup_or_code(outputs: Path, tmp_path: Path) 
     assert {*NAMES[:2]} <= {model.label for model in data.models}
     for each in charts(data).values():
         assert "<" not in each.json() and json.loads(each.json()) == json.loads(json.dumps(each.spec))
-        words = [unescape(found) for found in re.findall(r"<text[^>]*>([^<]*)</text>", each.svg())]
+        words = [
+            unescape(re.sub("<[^>]*>", "", found)) for found in re.findall("<text[^>]*>(.*?)</text>", each.svg(), re.S)
+        ]
         shown = re.sub(r"\s", "", "".join(words))
         assert all(re.sub(r"\s", "", name) in shown for name in NAMES[:2]), each.name
         assert "<b>" not in each.svg() and "<script" not in each.svg()

@@ -45,7 +45,7 @@ def amounts(values: Iterable[float]) -> Axis:
         return between(0, max(positive, default=1.0) * 1.08)
     low, high = min(positive) / 1.3, max(positive) * 1.3
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    parts = (1, 2, 5) if len(decades) <= 4 else (1,)
+    parts = (1, 2, 5) if high < 3000 * low else (1,)
     ticks = [float(f"{part}e{decade}") for decade in decades for part in parts]
     shown = [tick for tick in ticks if low <= tick <= high]
     return Axis(
