@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from html import unescape
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 import reports_tree
 
 from brittle.command_line import main
-from brittle.figures import declared, labels, of_models, style
+from brittle.figures import axes, declared, labels, of_models, style
+from brittle.figures.chart import Chart
 from brittle.results.excess import excess_recovery
 from brittle.results.outputs import gather
 from brittle.results.questions import Asked
@@ -28,7 +30,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brittle.views.html.svg_address", lambda _drawing: "data:,")
+    monkeypatch.setattr(Chart, "address", lambda _chart: "data:,")
 
 
 @pytest.fixture
@@ -99,9 +101,12 @@ def test_chance_is_that_of_the_questions(outputs: Path) -> None:
     pandas.read_csv(path).assign(choices=two, choice_predicted=0, choice_correct=1).to_csv(path, index=False)
     data = gather(outputs)
     assert data.asked["v"].chance == data.asked["forget"].chance == 0.5
-    drawing = of_models.lens_figure(data)
-    assert drawing is not None
-    assert any(set(map(float, line.get_ydata())) == {0.5} for line in drawing.axes[0].get_lines())  # type: ignore[arg-type]
+    chart = of_models.lens_figure(data)
+    assert chart is not None
+    marks = [
+        (layer["mark"]["type"], layer["encoding"]["y"].get("datum")) for layer in chart.spec["vconcat"][0]["layer"]
+    ]
+    assert {("rule", 0.5), ("text", 0.5)} <= set(marks) and ">guess<" in chart.svg()
     assert Asked(100, 0.5).p_of(0.6) == pytest.approx(0.0284, abs=1e-3) and Asked(100).p_of(0.6) is None
 
 
@@ -160,9 +165,20 @@ def test_every_declared_column_has_words() -> None:
             assert {figure.x, *figure.y} <= set(labels.COLUMNS), figure.name
 
 
-def test_zeros_on_a_log_axis_are_gaps() -> None:
-    with declared.canvas(1) as (_, (axis,)):
-        axis.plot([0, 1, 2], [0.0, 1.0, 100.0])
-        of_models.amount_axis(axis, [0.0, 1.0, 100.0])
-    heights = [float(value) for value in axis.get_lines()[0].get_ydata()]  # type: ignore[union-attr, arg-type]
-    assert heights[0] != heights[0] and heights[1:] == [1.0, 100.0]
+def test_zeros_on_a_log_axis_are_gaps(outputs: Path) -> None:
+    axis = axes.amounts([0.0, 1.0, 100.0])
+    assert axis.scale["type"] == "log" and axis.note and axis.axis["values"] == [1, 2, 5, 10, 20, 50, 100]
+    assert "type" not in axes.amounts([0.0, 1.0, 2.0]).scale
+    folder = next(outputs.glob("*__to__laboratory_filtered")) / "weight_comparison"
+    table = pandas.read_csv(folder / "per_layer.csv")
+    table.loc[table["layer"] == 1, "dW_fro_layer"] = 0.0
+    table.to_csv(folder / "per_layer.csv", index=False)
+    chart = of_models.movement_figure(gather(outputs))
+    assert chart is not None
+    panel = chart.spec["vconcat"][0]
+    heights = [row["y"] for row in panel["data"]["values"] if row["model"] == "filtered"]
+    assert heights == pytest.approx([0.92, None, 0.736, 0.644])
+    (line,) = re.findall(
+        r'<path [^>]*d="([^"]*)"[^>]*stroke="#009E73" stroke-width="3.4"', chart.svg().split("stable rank")[0]
+    )
+    assert line.count("M") == 2  # it begins anew behind the gap

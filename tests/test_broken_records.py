@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from brittle.command_line import main
+from brittle.figures.chart import Chart
 from brittle.results import signature
 from brittle.results.outputs import gather
 from brittle.runs import attack, attack_tables
@@ -40,7 +41,7 @@ def outputs(finished: Path, tmp_path: Path) -> Path:
 def no_drawings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are left out where the test is not about them: they take most of the time."""
     if "name" not in request.fixturenames:
-        monkeypatch.setattr("brittle.views.html.svg_address", lambda _drawing: "data:,")
+        monkeypatch.setattr(Chart, "address", lambda _chart: "data:,")
 
 
 class Balanced(HTMLParser):
@@ -49,11 +50,13 @@ class Balanced(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.open: list[str] = []
-        self.scripts = 0
+        self.scripts: list[list[tuple[str, str | None]]] = []
+        self.figures = 0
         self.words: list[str] = []
 
-    def handle_starttag(self, tag, _attributes) -> None:
-        self.scripts += tag == "script"
+    def handle_starttag(self, tag, attributes) -> None:
+        self.scripts += [attributes] * (tag == "script")
+        self.figures += tag == "figure"
         if tag not in VOID:
             self.open.append(tag)
 
@@ -61,7 +64,8 @@ class Balanced(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data) -> None:
-        self.words.append(data)
+        if self.open[-1:] != ["script"]:
+            self.words.append(data)
 
 
 def shown(outputs: Path) -> str:
@@ -69,7 +73,10 @@ def shown(outputs: Path) -> str:
     reader = Balanced()
     reader.feed(write_report(outputs).read_text(encoding="utf-8"))
     reader.close()
-    assert not reader.open and reader.scripts == 1
+    running, given = [each for each in reader.scripts if not each], [each for each in reader.scripts if each]
+    assert not reader.open and len(running) == 1 + bool(reader.figures)
+    assert given.count([("type", "application/json"), ("class", "specification")]) == reader.figures
+    assert len(given) == reader.figures + bool(reader.figures)  # what draws them
     return " ".join(" ".join(reader.words).split())
 
 

@@ -5,9 +5,7 @@ No pyplot: each figure is an object of its own, so drawing is safe in threads an
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import io
 import os
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -195,16 +193,3 @@ def write_png(drawing: Canvas, path: Path) -> Path:
     with replacing(path) as temporary:
         drawing.savefig(temporary, format="png", dpi=style.PARAMETERS["savefig.dpi"], metadata={"Software": "brittle"})
     return path
-
-
-def svg_bytes(drawing: Canvas) -> bytes:
-    """The figure as SVG; equal figures give equal bytes."""
-    buffer = io.BytesIO()
-    with matplotlib.rc_context(style.PARAMETERS):
-        drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "brittle"})
-    return buffer.getvalue().replace(b"'DejaVu Sans'", b"'DejaVu Sans', Verdana, Arial, sans-serif")
-
-
-def svg_address(drawing: Canvas) -> str:
-    """The figure as a ``data:`` address for an image on a page."""
-    return "data:image/svg+xml;base64," + base64.b64encode(svg_bytes(drawing)).decode()

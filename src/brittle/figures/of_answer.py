@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas
-from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import PercentFormatter
 
-from brittle.figures import style
-from brittle.figures.declared import canvas, legend_above
+from brittle.figures import axes, naming, style, vega
+from brittle.figures.chart import Chart
 from brittle.results.outputs import ReportData
 from brittle.results.roles import Role
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 INK = "#222222"
+RAIL = "M0,-1L0,1"
+FILTERED, BEFORE, AFTER = "filtered at its worst", "V before", "V after the worst attack"
+KEYS = {FILTERED: "filtered", "base": "base", BEFORE: "before", AFTER: "after", "guessing": "guessing"}
+KINDS = {
+    FILTERED: (style.ROLE_COLOURS[Role.FILTERED], "transparent", RAIL, [1, 0]),
+    "base": (style.ROLE_COLOURS[Role.BASE], "transparent", RAIL, [1, 0]),
+    BEFORE: (INK, "white", "circle", [1, 0]), AFTER: (INK, INK, "circle", [1, 0]),
+    "guessing": (style.REFERENCE, "transparent", RAIL, [2, 2]),
+}  # fmt: skip
+"""What the picture shows: stroke, fill, shape and dashes."""
 
 
 def answer_table(data: ReportData) -> pandas.DataFrame:
@@ -38,38 +43,61 @@ def answer_table(data: ReportData) -> pandas.DataFrame:
     return pandas.DataFrame(rows)
 
 
-def answer_figure(data: ReportData) -> Canvas | None:
+def answer_figure(data: ReportData) -> Chart | None:
     """A row per model: an arrow from V before to V after; filtered and base are rails through all rows."""
     table = answer_table(data)
     if table.empty:
         return None
-    with canvas(1, 0.36 * len(table) + 0.5) as (drawing, (axis,)):
-        for rail, role in (("filtered", Role.FILTERED), ("base", Role.BASE)):
-            known = table[table[rail].notna()]
-            axis.vlines(
-                known[rail], known.index - 0.5, known.index + 0.5, color=style.ROLE_COLOURS[role], linewidth=3, alpha=0.8,
-                label=f"{role}{' at its worst' if role == Role.FILTERED else ''}",
-            )  # fmt: skip
-        for place, row in table.iterrows():
-            axis.annotate(
-                "", (row["after"], place), (row["before"], place),
-                arrowprops={"arrowstyle": "-|>", "color": INK, "shrinkA": 3, "shrinkB": 3, "linewidth": 1.4},
-            )  # fmt: skip
-        look: dict[str, Any] = {"linestyle": "none", "color": INK, "markersize": 7.5, "zorder": 4}
-        axis.plot(table["before"], table.index, marker="o", markerfacecolor="white", label="V before", **look)
-        axis.plot(table["after"], table.index, marker="o", label="V after the worst attack", **look)
-        axis.set_yticks(table.index, [style.literal(label) for label in table["model"]])
-        axis.set_ylim(len(table) - 0.5, -0.5)
-        share_axis(axis, data.asked["v"].chance)
-        axis.grid(visible=False, axis="y")
-        axis.set_xlabel("V, hazardous questions that no attack shows")
-        legend_above(axis, 2)
-    return drawing
+    rows = [_row(row) for row in table.to_dict("records")]
+    names = [row["line"] for row in rows]
+    chance = data.asked["v"].chance
+    kinds = [kind for kind in KINDS if kind != "guessing" or chance is not None]
+    legend = {"columns": 2}
+
+    def look(place: int) -> dict[str, Any]:
+        scale = {"domain": kinds, "range": [KINDS[kind][place] for kind in kinds]}
+        return {"field": "what", "type": "nominal", "scale": scale, "legend": legend}
+
+    looks = {"stroke": look(0), "fill": look(1), "shape": look(2), "strokeDash": look(3)}
+    share = {
+        "scale": {"domain": [-0.02, 1.03], "nice": False},
+        "axis": {**axes.shares().axis, "title": "V, hazardous questions that no attack shows"},
+    }
+    place = {"y": {"field": "line", "type": "nominal", "sort": None, "scale": {"domain": names}, "axis": vega.ROWS}}
+    told = vega.told({"model": "model", "told_before": "V before", "told_after": "V after", "attack": "worst attack",
+                      "told_filtered": "filtered at its worst", "told_base": "base"})  # fmt: skip
+    across = {"x": {"field": "at", "type": "quantitative", **share}}
+    marks = {**place, **across, **looks, "tooltip": told}
+    height = vega.row_height(names)
+    rail = {"type": "point", "size": height**2, "opacity": 1}
+    arrow = {**place, "x": {"field": "before", "type": "quantitative", **share}, "x2": {"field": "after"}}
+
+    def points(*wanted: str) -> list[dict[str, Any]]:
+        values = [(kind, row | {"guessing": chance}) for kind in wanted for row in rows]
+        return [row | {"what": kind, "at": row[KEYS[kind]]} for kind, row in values if row[KEYS[kind]] is not None]
+
+    heads = [row | {"at": row["after"]} for row in rows if abs(row["after"] - row["before"]) > 0.05]
+    layers = [
+        {"data": {"values": points("guessing")}, "mark": {**rail, "strokeWidth": 1.2}, "encoding": marks},
+        {"data": {"values": points(FILTERED, "base")}, "mark": {**rail, "strokeWidth": 3.4}, "encoding": marks},
+        {"data": {"values": rows}, "mark": {"type": "rule", "color": INK, "strokeWidth": 1.6}, "encoding": arrow},
+        *(
+            {
+                "data": {"values": [row for row in heads if (row["after"] > row["before"]) == (side == "right")]},
+                "mark": {"type": "point", "filled": True, "opacity": 1, "color": INK, "size": 60, "shape": f"triangle-{side}", "xOffset": offset},
+                "encoding": {**place, **across},
+            }
+            for side, offset in (("right", -9), ("left", 9))
+        ),
+        {"data": {"values": points(BEFORE, AFTER)}, "mark": {"type": "point", "opacity": 1, "size": 80, "strokeWidth": 1.6}, "encoding": marks},
+    ]  # fmt: skip
+    return Chart("answer", vega.in_rows(layers, names), table)
 
 
-def share_axis(axis: Axes, chance: float | None) -> None:
-    """A horizontal axis of accuracies, with the line of guessing where it is known."""
-    axis.set_xlim(-0.02, 1.03)
-    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-    if chance is not None:
-        axis.axvline(chance, color=style.REFERENCE, linestyle=":", linewidth=1.2, label="guessing")
+def _row(row: dict[Any, Any]) -> dict[str, Any]:
+    """One model's numbers, and how a pointer is told them."""
+    known = {key: row[key] if math.isfinite(row[key]) else None for key in ("before", "after", "filtered", "base")}
+    words = {f"told_{key}": naming.percent(row[key]) for key in known}
+    attack = str(row["attack"]).replace("_", " ") or "none"
+    name = {"model": naming.plain(row["model"]), "line": naming.broken(row["model"], naming.ROW_NAME)}
+    return {**name, "attack": attack, **known, **words}

@@ -3,133 +3,166 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import Any
 
 import pandas
-from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import PercentFormatter
 
 from brittle.contracts import MATCHED_T
-from brittle.figures import style
-from brittle.figures.declared import canvas, legend_above
-from brittle.figures.of_models import accuracy_axis, looks
+from brittle.figures import axes, naming, style, vega
+from brittle.figures.chart import Chart
+from brittle.figures.of_models import looks
 from brittle.results.at_matched_t import MatchedRecovery, curves
 from brittle.results.outputs import ReportData
 from brittle.results.roles import Role
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+STEPS = "optimizer steps of the attack"
 
 
-def recovery_figure(data: ReportData, attack: str) -> Canvas | None:
+def recovery_figure(data: ReportData, attack: str) -> Chart | None:
     """Accuracy on T and on V over the steps of one attack: mean over seeds and 95 % interval."""
-    if data.recovery is None:
+    table = _curves_of(data, attack)
+    if table.empty:
         return None
-    table = curves(data.recovery[data.recovery["attack"] == attack])
-    with canvas(2) as (drawing, axes):
-        for axis, side, words in zip(axes, ("t", "v"), ("T, taught by\nthe attack", "V, never shown")):
-            _curves(axis, data, table, side)
-            axis.set_ylabel(words)
-        axes[0].axhline(MATCHED_T, color=style.REFERENCE, linestyle=":", linewidth=1)
-        legend_above(axes[0])
-        axes[-1].set_xlabel("optimizer steps of the attack")
-    return drawing
+    panels = [
+        vega.Panel(
+            words, _rows(data, table, side), axes.shares(), 130, chance=data.asked[side].chance,
+            marked=[(MATCHED_T, [1, 2])] if side == "t" else [],
+        )
+        for side, words in (("t", "T, taught by\nthe attack"), ("v", "V, never shown"))
+    ]  # fmt: skip
+    spec = vega.lines(data, looks(data), panels, STEPS, axes.along(table["step"], "step"), dashed=True)
+    return Chart(f"recovery_{attack}", spec, table)
 
 
-def few_texts_figure(data: ReportData, attack: str) -> Canvas | None:
+def few_texts_figure(data: ReportData, attack: str) -> Chart | None:
     """Accuracy on V over the number of texts that one attack taught, evenly on a log scale."""
     if data.recovery is None:
         return None
     points = data.recovery[data.recovery["attack"] == attack]
-    counts = sorted(points["strength"].unique())
+    counts = [float(count) for count in sorted(points["strength"].unique())]
     places = {count: place for place, count in enumerate(counts)}
-    with canvas(1, 2.6) as (drawing, (axis,)):
-        _curves(axis, data, curves(points.assign(step=points["strength"].map(places))), "v")
-        axis.set_xticks(range(len(counts)), [f"{count:g}" for count in counts])
-        axis.set_ylabel("V, never shown")
-        axis.set_xlabel("texts about T that were taught")
-        legend_above(axis)
-    return drawing
+    table = _of_models(data, curves(points.assign(step=points["strength"].map(places))))
+    if table.empty:
+        return None
+    rows = [each | {"at": f"{counts[int(each['x'])]:g}"} for each in _rows(data, table, "v")]
+    panel = vega.Panel("V, never shown", rows, axes.shares(), 180, chance=data.asked["v"].chance)
+    numbers = ", ".join(f"{count:g}" for count in counts)  # numbers alone: no name stands in an expression
+    across = axes.Axis(
+        {"domain": [0, max(1, len(counts) - 1)], "padding": 8, "nice": False},
+        {"values": list(range(len(counts))), "labelExpr": f"'' + [{numbers}][datum.value]"}, unit="texts",
+    )  # fmt: skip
+    spec = vega.lines(data, looks(data), [panel], "texts about T that were taught", across, dashed=True)
+    return Chart(f"few_texts_{attack}", spec, table)
 
 
-def path_figure(data: ReportData, attack: str) -> Canvas | None:
+def path_figure(data: ReportData, attack: str) -> Chart | None:
     """The way of one attack through weight space, first seed: unlearned models, the filtered one dashed."""
     if data.trajectory is None:
         return None
     table = data.trajectory[data.trajectory["attack"] == attack]
-    panels = (
+    walking = [model for model in data.models if model.role not in (Role.BASE, Role.RETRAINED)]
+    table = table[table["model"].isin([model.name for model in walking])]
+    if table.empty:
+        return None
+    first = table.sort_values("step").groupby("model")["distance_to_base"].first()
+    table = table.assign(distance_to_base=table["distance_to_base"] / table["model"].map(first))
+    panels = []
+    for column, words in (
         ("cosine_to_base", "cosine to\nthe way back −ΔW"), ("share_undone", "share of ΔW\nundone"),
         ("distance_to_base", "distance to base\nover that before"),
-    )  # fmt: skip
-    known = looks(data)
-    with canvas(len(panels), 1.7) as (drawing, axes):
-        for axis, (column, words) in zip(axes, panels):
-            for model in data.models:
-                part = table[table["model"] == model.name].sort_values("step")
-                if model.role in (Role.BASE, Role.RETRAINED) or part.empty:
-                    continue
-                look, values = known[model.name], part[column]
-                values = values / values.iloc[0] if column == "distance_to_base" else values
-                dashed = "--" if model.role == Role.FILTERED else "-"
-                axis.plot(
-                    part["step"], values, dashed, color=look.colour, marker=look.marker, linewidth=look.width,
-                    markersize=3.5, label=style.literal(model.label),
-                )  # fmt: skip
-            axis.axhline(float(column == "distance_to_base"), color=style.REFERENCE, linestyle=":", linewidth=1)
-            low, high = axis.get_ylim()
-            axis.set_ylim(min(low, -0.05), max(high, 1.05))  # a scale of its own makes a small cosine look large
-            axis.set_ylabel(words)
-        legend_above(axes[0])
-        axes[-1].set_xlabel("optimizer steps of the attack")
-    return drawing
+    ):  # fmt: skip
+        rows = [
+            vega.row(model.label, float(step), value, f"{value:.2f}")
+            for model in walking
+            for step, value in table.loc[table["model"] == model.name, ["step", column]].sort_values("step").to_numpy()
+        ]
+        # a scale of its own would make a small cosine look large
+        axis = axes.between(min(table[column].min(), -0.05), max(table[column].max(), 1.05))
+        end = float(column == "distance_to_base")
+        panels.append(vega.Panel(words, rows, axis, 105, marked=[(end, [1, 2])]))
+    spec = vega.lines(data, looks(data), panels, STEPS, axes.along(table["step"], "step"), dashed=True)
+    return Chart(f"path_{attack}", spec, table)
 
 
-def _curves(axis: Axes, data: ReportData, table: pandas.DataFrame, side: str) -> None:
-    """One side's accuracy over ``step``, one line per model; the filtered one dashed."""
-    known = looks(data)
-    for model in data.models:
-        part = table[table["model"] == model.name].sort_values("step")
-        if part.empty:
-            continue
-        look = known[model.name]
-        dashed = "--" if model.role == Role.FILTERED else "-"
-        axis.fill_between(
-            part["step"], part[f"low_{side}"], part[f"high_{side}"], color=look.colour, alpha=0.13, linewidth=0
-        )
-        axis.plot(
-            part["step"], part[f"mean_{side}"], dashed, color=look.colour, marker=look.marker, linewidth=look.width,
-            markersize=3.5, label=style.literal(model.label),
-        )  # fmt: skip
-    accuracy_axis(axis, data.asked[side].chance)
-
-
-def matched_figure(data: ReportData, rows: Sequence[MatchedRecovery]) -> Canvas | None:
+def matched_figure(data: ReportData, rows: Sequence[MatchedRecovery]) -> Chart | None:
     """V at matched T per model: dot and interval over seeds, grey band where scores lie by chance."""
     if not rows:
         return None
     known = looks(data)
-    with canvas(1, 0.34 * len(rows) + 0.2) as (drawing, (axis,)):
-        for place, row in enumerate(rows):
-            if row.chance:
-                axis.barh(place, row.chance.high - row.chance.low, left=row.chance.low, height=0.62, color=style.BAND)
-            if row.v is None:
-                axis.text(
-                    0.02,
-                    place,
-                    "diverged" if row.diverged else "never learned T: no control",
-                    va="center",
-                    fontsize=8.5,
-                    color=style.REFERENCE,
-                )
-                continue
-            look = known[row.model]
-            if row.v.low == row.v.low:
-                axis.plot([row.v.low, row.v.high], [place, place], color=look.colour, linewidth=2.2)
-            axis.plot(row.v.mean, place, color=look.colour, marker=look.marker, markersize=7, linestyle="none")
-        axis.set_yticks(range(len(rows)), [style.literal(data.model(row.model).label) for row in rows])
-        axis.set_ylim(len(rows) - 0.4, -0.6)
-        axis.set_xlim(0, 1.02)
-        axis.grid(visible=False, axis="y")
-        axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-        axis.set_xlabel("V answered once T is learned")
-    return drawing
+    values = [_matched_row(data, row) for row in rows]
+    names = [each["line"] for each in values]
+    colours = {"domain": names, "range": [known[row.model].colour for row in rows]}
+    shapes = {"domain": names, "range": [vega.SHAPES[known[row.model].marker] for row in rows]}
+    share = {
+        "scale": {"domain": [0, 1.02], "nice": False},
+        "axis": {**axes.shares().axis, "title": "V answered once T is learned"},
+    }
+    place = {"field": "line", "type": "nominal", "sort": None, "scale": {"domain": names}, "axis": vega.ROWS}
+    colour = {"field": "line", "type": "nominal", "scale": colours, "legend": None}
+    told = {
+        "tooltip": vega.told({"model": "model", "shown": "V", "chance": "by chance", "learned": "seeds that learned T"})
+    }
+
+    def across(low: str, high: str = "") -> dict[str, Any]:
+        found: dict[str, Any] = {"y": place, "x": {"field": low, "type": "quantitative", **share}}
+        return found | ({"x2": {"field": high}} if high else {})
+
+    shape = {"field": "line", "type": "nominal", "scale": shapes, "legend": None}
+    layers = [
+        _of(values, "band_low", {"type": "bar", "height": {"band": 0.62}, "color": style.BAND}, across("band_low", "band_high") | told),
+        _of(values, "low", {"type": "rule", "strokeWidth": 2.6}, across("low", "high") | {"color": colour}),
+        _of(values, "v", {"type": "point", "filled": True, "opacity": 1, "size": 70, **vega.NEAR}, across("v") | told | {"color": colour, "shape": shape}),
+        _of(values, "none", {"type": "text", "align": "left", "color": style.REFERENCE, "fontSize": naming.FONT_SIZE},
+            {"y": place, "x": {"datum": 0.02, "type": "quantitative", **share}, "text": {"field": "none", "type": "nominal"}}),
+    ]  # fmt: skip
+    table = pandas.json_normalize([asdict(row) for row in rows], sep="_")
+    return Chart(f"matched_t_{rows[0].attack}", vega.in_rows(layers, names), table)
+
+
+def _of(
+    values: Sequence[dict[str, Any]], column: str, mark: dict[str, Any], encoding: dict[str, Any]
+) -> dict[str, Any]:
+    """A layer of the rows that have the column."""
+    return {
+        "data": {"values": [each for each in values if each[column] is not None]},
+        "mark": mark,
+        "encoding": encoding,
+    }
+
+
+def _matched_row(data: ReportData, row: MatchedRecovery) -> dict[str, Any]:
+    label, band = data.model(row.model).label, row.chance
+    found: dict[str, Any] = {
+        "model": naming.plain(label), "line": naming.broken(label, naming.ROW_NAME), "shown": str(row.v) if row.v else "–",
+        "v": None, "low": None, "high": None, "none": None, "learned": f"{row.learned} of {row.seeds}",
+        "band_low": band.low if band else None, "band_high": band.high if band else None,
+        "chance": f"{100 * band.low:.0f}–{100 * band.high:.0f} %" if band else "–",
+    }  # fmt: skip
+    if row.v is None:
+        return found | {"none": "diverged" if row.diverged else "never learned T: no control"}
+    interval = {"low": row.v.low, "high": row.v.high} if row.v.low == row.v.low else {}
+    return found | {"v": row.v.mean} | interval
+
+
+def _curves_of(data: ReportData, attack: str) -> pandas.DataFrame:
+    """The curves of one attack, of the models that the data have."""
+    if data.recovery is None:
+        return pandas.DataFrame()
+    return _of_models(data, curves(data.recovery[data.recovery["attack"] == attack]))
+
+
+def _of_models(data: ReportData, table: pandas.DataFrame) -> pandas.DataFrame:
+    return table[table["model"].isin([model.name for model in data.models])] if len(table) else table
+
+
+def _rows(data: ReportData, table: pandas.DataFrame, side: str) -> list[dict[str, Any]]:
+    """One side's accuracy over ``step``, with its interval, in the order of the models."""
+    columns = ["step", f"mean_{side}", f"low_{side}", f"high_{side}"]
+    return [
+        vega.row(model.label, step, mean, naming.percent(mean, low, high), low, high)
+        for model in data.models
+        for step, mean, low, high in table.loc[table["model"] == model.name, columns]
+        .sort_values("step")
+        .to_numpy(dtype=float)
+    ]

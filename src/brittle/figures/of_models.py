@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Callable, Sequence
 
-import numpy
 import pandas
-from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
-from brittle.figures import style
-from brittle.figures.declared import canvas, legend_above
+from brittle.figures import axes, naming, style, vega
+from brittle.figures.chart import Chart
 from brittle.figures.style import Look
 from brittle.results.measures import activation_change, movement_by_layer
-from brittle.results.outputs import ReportData
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-WIDE_RANGE = 12.0
+from brittle.results.outputs import ComparisonResult, ReportData
 
 
 def looks(data: ReportData) -> dict[str, Look]:
@@ -37,93 +29,75 @@ def groups(data: ReportData) -> list[ReportData]:
     return [data.only([*references, *unlearned[start : start + style.MOST]]) for start in starts]
 
 
-def movement_figure(data: ReportData) -> Canvas | None:
+def movement_figure(data: ReportData) -> Chart | None:
     """Relative update and stable rank by layer, one line per comparison from the base."""
-    lines = [(comparison.b, movement_by_layer(comparison)) for comparison in data.from_base()]
+    table = _from_base(data, movement_by_layer)
     panels = (("relative_frobenius_norm", "relative update\n‖ΔW‖/‖W‖"), ("stable_rank", "stable rank of ΔW"))
-    return _by_layer(
-        data, [(name, [table, table]) for name, table in lines if table is not None], panels, "layer (0 is the first)"
-    )
+    parts = [(table, column, words) for column, words in panels]
+    return _by_layer(data, "movement_by_layer", table, parts, "layer (0 is the first)")
 
 
-def activation_figure(data: ReportData) -> Canvas | None:
+def activation_figure(data: ReportData) -> Chart | None:
     """Relative change of hidden states by layer on forget texts and on retain texts."""
-    lines = []
-    for comparison in data.from_base():
-        table = activation_change(comparison)
-        if table is not None:
-            lines.append((comparison.b, [table[table["split"] == split] for split in ("forget", "retain")]))
-    panels = (("change", "forget texts\n‖Δh‖/‖h‖"), ("change", "retain texts\n‖Δh‖/‖h‖"))
-    return _by_layer(data, lines, panels, "hidden state (0 is the embedding)", same_scale=True)
+    table = _from_base(data, activation_change)
+    if table.empty:
+        return None
+    parts = [(table[table["split"] == split], "change", f"{split} texts\n‖Δh‖/‖h‖") for split in ("forget", "retain")]
+    below = "hidden state (0 is the embedding)"
+    return _by_layer(data, "hidden_states_by_layer", table, parts, below, same_scale=True)
 
 
-def lens_figure(data: ReportData) -> Canvas | None:
+def lens_figure(data: ReportData) -> Chart | None:
     """Accuracy on forget questions read from each layer, one line per model."""
-    lines = [(model.name, [model.lens]) for model in data.models if model.lens is not None]
-    drawing = _by_layer(
-        data, lines, (("accuracy", "forget questions\nanswered"),), "hidden state (0 is the embedding)", 2.6
-    )
-    if drawing:
-        accuracy_axis(drawing.axes[0], data.asked["forget"].chance)
-    return drawing
+    table = _together([model.lens.assign(model=model.name) for model in data.models if model.lens is not None])
+    if table.empty:
+        return None
+    rows = _rows(data, table, "accuracy", naming.percent)
+    panel = vega.Panel("forget questions\nanswered", rows, axes.shares(), 180, chance=data.asked["forget"].chance)
+    below = "hidden state (0 is the embedding)"
+    spec = vega.lines(data, looks(data), [panel], below, axes.along(table["layer"], "layer"))
+    return Chart("logit_lens", spec, table)
 
 
 def _by_layer(
     data: ReportData,
-    lines: Sequence[tuple[str, list[pandas.DataFrame]]],
-    panels: Sequence[tuple[str, str]],
+    name: str,
+    table: pandas.DataFrame,
+    parts: Sequence[tuple[pandas.DataFrame, str, str]],
     below: str,
-    height: float = 2.0,
     same_scale: bool = False,
-) -> Canvas | None:
-    """Lines over layers, one table per line and panel; a logarithmic scale where values span more than a decade."""
-    if not lines:
+) -> Chart | None:
+    """Lines over layers, a panel per (rows, column, words)."""
+    if table.empty:
         return None
-    known = looks(data)
-    with canvas(len(panels), height) as (drawing, axes):
-        for place, (axis, (column, words)) in enumerate(zip(axes, panels)):
-            for name, tables in lines:
-                look, table = known[name], tables[place].sort_values("layer")
-                axis.plot(
-                    table["layer"], table[column], color=look.colour, marker=look.marker, linewidth=look.width,
-                    label=style.literal(data.model(name).label),
-                )  # fmt: skip
-            if column != "accuracy":
-                shown = [table for _, tables in lines for table in (tables if same_scale else [tables[place]])]
-                words += amount_axis(axis, pandas.concat([table[column] for table in shown]).dropna().tolist())
-            axis.set_ylabel(words)
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        legend_above(axes[0])
-        axes[-1].set_xlabel(below)
-    return drawing
+    panels = []
+    for part, column, words in parts:
+        axis = axes.amounts((table if same_scale else part)[column])
+        rows = _rows(data, part, column, lambda value: f"{value:.3g}", positive="log" in axis.note)
+        panels.append(vega.Panel(words, rows, axis, 130))
+    spec = vega.lines(data, looks(data), panels, below, axes.along(table["layer"], "layer"))
+    return Chart(name, spec, table)
 
 
-def amount_axis(axis: Axes, values: Sequence[float]) -> str:
-    """Scale an axis of amounts; returns what its label must say about the scale.
-
-    On a logarithmic scale a line has a gap where its value is not above 0.
-    """
-    positive = [value for value in values if value > 0]
-    if not positive or max(positive) <= WIDE_RANGE * min(positive):
-        axis.set_ylim(0, max(positive, default=1.0) * 1.08)
-        return ""
-    for line in axis.get_lines():
-        heights = numpy.asarray(line.get_ydata(), dtype=float)
-        line.set_ydata(numpy.where(heights > 0, heights, numpy.nan))
-    axis.set_yscale("log")
-    axis.set_ylim(min(positive) / 1.3, max(positive) * 1.3)
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.yaxis.set_minor_formatter(NullFormatter())
-    return "\n(log scale)"
+def _rows(
+    data: ReportData, table: pandas.DataFrame, column: str, words: Callable[[float], str], positive: bool = False
+) -> list[dict[str, object]]:
+    """The points of every model's line, in the order of the models; with ``positive``, what is not above 0 is a gap."""
+    found = []
+    for model in data.models:
+        for layer, value in (
+            table.loc[table["model"] == model.name, ["layer", column]].sort_values("layer").itertuples(index=False)
+        ):
+            value = math.nan if positive and not value > 0 else value
+            found.append(vega.row(model.label, float(layer), value, words(value)))
+    return found
 
 
-def accuracy_axis(axis: Axes, chance: float | None) -> None:
-    """A vertical axis of accuracies, with the line of guessing where it is known."""
-    axis.set_ylim(-0.03, 1.05)
-    axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-    if chance is None:
-        return
-    axis.axhline(chance, color=style.REFERENCE, linestyle="--", linewidth=1)
-    place = axis.get_yaxis_transform()
-    axis.text(1.01, chance, "guess", transform=place, va="center", fontsize=8, color=style.REFERENCE)
+def _from_base(data: ReportData, read: Callable[[ComparisonResult], pandas.DataFrame | None]) -> pandas.DataFrame:
+    """What was read of each comparison from the base, with the column ``model``."""
+    parts = [(pair.b, read(pair)) for pair in data.from_base()]
+    return _together([table.assign(model=name) for name, table in parts if table is not None])
+
+
+def _together(tables: Sequence[pandas.DataFrame]) -> pandas.DataFrame:
+    return pandas.concat(tables, ignore_index=True) if tables else pandas.DataFrame()

@@ -47,8 +47,6 @@ PARAMETERS: dict[Any, Any] = {  # matplotlib types its keys as literals
     "axes.axisbelow": True,
     "lines.linewidth": 1.8,
     "lines.markersize": 5,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "brittle",
     "figure.dpi": 100,
     "savefig.dpi": 180,
 }

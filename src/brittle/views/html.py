@@ -12,10 +12,9 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup
-from matplotlib.figure import Figure as Canvas
 
 from brittle.figures import of_models
-from brittle.figures.declared import svg_address
+from brittle.figures.chart import Chart
 from brittle.results.outputs import ReportData
 from brittle.views.words import NOT_MEASURED
 
@@ -126,14 +125,17 @@ def _cell(cell: Cell, place: int, label: str, words: Sequence[int]) -> dict[str,
     return {"content": shown, "kind": kind, "label": label, "order": order}
 
 
-def figure(drawing: Canvas | None, title: str, reading: str) -> str:
-    """A figure with its title and one sentence on how to read it; a line instead where nothing was measured."""
-    if drawing is None:
+def figure(chart: Chart | None, title: str, reading: str) -> str:
+    """A figure with its title and one sentence on how to read it; a line instead where nothing was measured.
+
+    The page has the picture, and beside it the specification from which ``template/charts.js`` makes it answer a pointer.
+    """
+    if chart is None:
         return paragraph(f"{title}: {NOT_MEASURED}.", "note")
-    return piece("figure", svg_address(drawing), title, reading)
+    return piece("figure", chart.address(), Markup(chart.json()), title, reading)
 
 
-def figures(data: ReportData, draw: Callable[[ReportData], Canvas | None], title: str, reading: str) -> str:
+def figures(data: ReportData, draw: Callable[[ReportData], Chart | None], title: str, reading: str) -> str:
     """The figure; several below each other where there are more models than colours."""
     parts = of_models.groups(data)
     if len(parts) == 1:

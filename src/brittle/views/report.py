@@ -1,7 +1,8 @@
 """The report: one self-contained HTML page, made only from records and tables.
 
-The answer stands on top, with one picture, then ten lines; the rest is folded below a table of contents. The page needs no network, prints
-to paper (all of it) and reads on a phone. Equal outputs give equal pages: its date is that of the newest record, not of its
+The answer stands on top, with one picture, then ten lines; the rest is folded below a table of contents. The page needs no network,
+prints to paper (all of it) and reads on a phone. A figure is a picture; where scripts run, the same figure answers a pointer.
+Equal outputs give equal pages: its date is that of the newest record, not of its
 writing.
 """
 
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from brittle.figures import chart
 from brittle.records import check_file, write_text
 from brittle.results.outputs import ReportData, gather
 from brittle.results.recovery_speed import write_numbers
@@ -38,6 +40,8 @@ PARTS = (
     changes_by_layer.weights, changes_by_layer.activations, changes_by_layer.lens, models.limits, models.records,
 )  # fmt: skip
 """The sections below the answer, in order: each gives one, several, or an empty text."""
+INTERACTIVE = 'class="specification"'
+"""Stands only where a page has a figure that answers a pointer; quotes within names are escaped."""
 
 
 def write_report(outputs: Path) -> Path:
@@ -56,6 +60,8 @@ def page(data: ReportData) -> str:
     compared = [model.label for model in data.judged()] or [model.label for model in data.models]
     made = [part(data) for part in PARTS]
     sections = [each for part in made for each in (part if isinstance(part, list) else [part])]
+    answer = answer_on_top(data)
+    drawn = any(INTERACTIVE in piece for piece in (answer, *sections))
     return (
         environment()
         .get_template("page.html")
@@ -63,7 +69,9 @@ def page(data: ReportData) -> str:
             title=f"Brittle report: {several(compared) or 'no models'}",
             style=Markup((TEMPLATE / "style.css").read_text(encoding="utf-8")),
             script=Markup((TEMPLATE / "page.js").read_text(encoding="utf-8")),
-            answer=answer_on_top(data),
+            library=Markup(chart.library()) if drawn else "",
+            charts=Markup((TEMPLATE / "charts.js").read_text(encoding="utf-8")),
+            answer=answer,
             sections=[each for each in sections if isinstance(each, Section)],
         )
     )
