@@ -6,6 +6,7 @@ import html as entities
 import json
 import math
 import re
+from pathlib import Path
 
 import pytest
 import reports_tree
@@ -175,3 +176,8 @@ def test_the_terminal_shows_the_reports_numbers_in_columns(data: ReportData, pag
     assert re.split(r" {2,}", head.strip()) == ["model", "V before", "V at matched T", "after steps", "excess recovery"]
     for row, own in zip(rows, rows_of_page(page, attack_tables.MATCHED[:2])[1:]):
         assert [re.split(r" {2,}", row.strip())[place] for place in (0, 2, 3, 4)] == [own[0], own[3], own[2], own[6]]
+
+
+def test_a_page_without_measures_says_so(tmp_path: Path) -> None:
+    shown = laboratory_pages.of_measures(gather(reports_tree.build(tmp_path / "outputs")))
+    assert "Measures of base, filtered, retrained, cb_lat and wt_dist: not measured." in shown and "|" not in shown

@@ -8,6 +8,7 @@ from brittle.views import attack_tables
 from brittle.views.sentences import control_sentences, sensitivity_sentence, telling_sentence
 from brittle.views.signature import measured
 from brittle.views.tables import in_markdown, markdown
+from brittle.views.words import NOT_MEASURED, several
 
 MATCHED = ("model", "attack", "V at matched T", "excess recovery", *attack_tables.STEPS)
 HOW_FAST = (
@@ -47,6 +48,7 @@ def of_measures(data: ReportData) -> str:
         "# What the diagnostics say in the laboratory",
         "Written by `uv run brittle signature OUTPUTS --page FILE` from records; nothing here is typed by hand.",
         in_markdown(" ".join((telling_sentence(data), sensitivity_sentence(data), *control_sentences(data)))),
-        markdown(measured(data)),
+        markdown(measured(data))
+        or in_markdown(f"Measures of {several([model.label for model in data.models])}: {NOT_MEASURED}."),
     ]
-    return "\n\n".join(filter(None, parts)) + "\n"
+    return "\n\n".join(parts) + "\n"
