@@ -9,7 +9,8 @@ from brittle.figures import of_attacks
 from brittle.results.attack_paths import Path, lead, paths
 from brittle.results.outputs import ReportData
 from brittle.results.roles import Role
-from brittle.views.html import Cell, figures, model_name, paragraph, section, side_by_side, table
+from brittle.views.html import figures, named, paragraph, section, side_by_side, table
+from brittle.views.tables import Cell, Content, Share, Table
 from brittle.views.words import WAYS, percent
 
 
@@ -53,19 +54,19 @@ def trajectory(data: ReportData) -> str:
 
 def _ends(data: ReportData, found: list[Path]) -> str:
     order = [model.name for model in data.models]
-    body: list[list[Cell]] = [
+    body: list[list[Cell | Content]] = [
         [
-            model_name(data, path.model), path.attack.replace("_", " "), f"{path.step}", path.cosine, _share(path.undone),
-            percent(path.distance),
+            named(data, path.model), path.attack.replace("_", " "), f"{path.step}", path.cosine, _share(path.undone),
+            Share(path.distance),
         ]
         for path in sorted(found, key=lambda path: order.index(path.model))
     ]  # fmt: skip
-    return table(
-        ["model", "attack", "steps", "cosine to −ΔW", "ΔW undone", "distance to base"], body,
+    return table(Table(
+        ("model", "attack", "steps", "cosine to −ΔW", "ΔW undone", "distance to base"), body,
         "Where each attack ended (first seed): cosine between the attack's update and the way back −ΔW, share of ΔW undone, "
         "and distance to the base as a share of that before the attack.",
         words=(0, 1), cards=True,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _diagnostics(data: ReportData, attack: str) -> str:
@@ -74,17 +75,17 @@ def _diagnostics(data: ReportData, attack: str) -> str:
     names = {column: words for column, words in _headlines().items() if column in data.trajectory}
     rows = data.trajectory[data.trajectory["attack"] == attack]
     rows = rows.dropna(subset=list(names), how="all") if names else rows[:0]
-    body: list[list[Cell]] = []
+    body: list[list[Cell | Content]] = []
     for model in data.models:
         for _, row in rows[rows["model"] == model.name].sort_values("step").iterrows():
-            cells: list[Cell] = [f"{row[column]:.3g}" if row[column] == row[column] else None for column in names]
-            body.append([model_name(data, model.name), f"{row['step']:.0f}", _v_at(data, row), *cells])
-    return table(
-        ["model", "step", "V then", *names.values()], body,
+            cells: list[Content] = [f"{row[column]:.3g}" if row[column] == row[column] else None for column in names]
+            body.append([named(data, model.name), f"{row['step']:.0f}", _v_at(data, row), *cells])
+    return table(Table(
+        ("model", "step", "V then", *names.values()), body,
         f"Diagnostics between the base and the model under {attack.replace('_', ' ')}, at chosen steps of the first seed. Where V returns "
         "and these stay, they do not see what the attack brings back.",
         cards=True,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _headlines() -> dict[str, str]:
@@ -96,13 +97,13 @@ def _headlines() -> dict[str, str]:
     return found
 
 
-def _v_at(data: ReportData, row: pandas.Series) -> str | None:
+def _v_at(data: ReportData, row: pandas.Series) -> Share | None:
     if data.recovery is None:
         return None
     same = data.recovery
     for column in ("model", "attack", "seed", "step"):
         same = same[same[column] == row[column]]
-    return percent(same["accuracy_v"].iloc[0]) if len(same) and same["accuracy_v"].notna().all() else None
+    return Share(same["accuracy_v"].iloc[0]) if len(same) and same["accuracy_v"].notna().all() else None
 
 
 def _share(value: float) -> str:

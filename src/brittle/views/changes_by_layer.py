@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+import math
+
 from brittle.figures import of_models
 from brittle.results.measures import activation_change, movement, movement_by_layer
 from brittle.results.outputs import ReportData
-from brittle.views.html import Cell, figures, model_name, paragraph, section, side_by_side, table, together
+from brittle.views.html import figures, named, paragraph, section, side_by_side, table, together
 from brittle.views.sentences import control_sentences
-from brittle.views.words import percent
+from brittle.views.tables import Cell, Content, Share, Table
 
 
 def weights(data: ReportData) -> str:
     """Relative update and stable rank, overall and by layer, with what the retrained control makes of them."""
-    rows: list[list[Cell]] = []
+    rows: list[list[Cell | Content]] = []
     for comparison in data.from_base():
         moved, layers = movement(comparison), movement_by_layer(comparison)
-        groups: list[Cell] = [None, None]
+        groups: list[Content] = [None, None]
         if layers is not None:
             groups = [float(layers[group].mean()) if group in layers else None for group in ("attn", "mlp")]
-        numbers: list[Cell] = (
-            [moved.relative_frobenius_norm_all_parameters, f"{moved.mean_stable_rank:.1f}"] if moved else [None, None]
+        numbers: list[Cell | Content] = (
+            [moved.relative_frobenius_norm_all_parameters, Cell(moved.mean_stable_rank, decimals=1)]
+            if moved
+            else [None, None]
         )
-        rows.append([model_name(data, comparison.b), *numbers, *groups])
+        rows.append([named(data, comparison.b), *numbers, *groups])
     return section(
         "What changed where: weights",
         paragraph(" ".join(control_sentences(data)), "meaning"),
-        table(
-            ["base →", "relative update", "stable rank", "attention", "MLP"], rows,
+        table(Table(
+            ("base →", "relative update", "stable rank", "attention", "MLP"), rows,
             "Relative update ‖ΔW‖/‖W‖ over all matrices; stable rank ‖ΔW‖²/σ₁(ΔW)², mean over matrices; relative "
             "update of attention and of MLP, mean over layers.",
-        ),
+        )),
         side_by_side(
             figures(
                 data, of_models.movement_figure, "Weight change by layer",
@@ -47,23 +51,23 @@ def weights(data: ReportData) -> str:
 def _layers_of_weights(data: ReportData, column: str, caption: str, decimals: int) -> str:
     tables = [(comparison.b, movement_by_layer(comparison)) for comparison in data.from_base()]
     measured = [(name, part.set_index("layer")[column]) for name, part in tables if part is not None]
-    rows: list[list[Cell]] = []
+    rows: list[list[Cell | Content]] = []
     for layer in sorted({layer for _, part in measured for layer in part.index}):
-        cells = [f"{part[layer]:.{decimals}f}" if layer in part.index else None for _, part in measured]
+        cells = [Cell(float(part.get(layer, math.nan)), decimals) for _, part in measured]
         rows.append([str(layer), *cells])
-    header: list[Cell] = ["layer", *(data.model(name).label for name, _ in measured)]
-    return table(header, rows, caption, words=())
+    header = ("layer", *(data.model(name).label for name, _ in measured))
+    return table(Table(header, rows, caption, words=()))
 
 
 def activations(data: ReportData) -> str:
     """How far hidden states moved, by layer and split."""
-    rows: list[list[Cell]] = []
+    rows: list[list[Cell | Content]] = []
     for comparison in data.from_base():
         change = activation_change(comparison)
         if change is not None:
             mean = change.groupby("split")["change"].mean()
-            forget, retain = (float(mean.get(split, float("nan"))) for split in ("forget", "retain"))
-            rows.append([model_name(data, comparison.b), forget, retain, forget / retain if retain else None])
+            forget, retain = (float(mean.get(split, math.nan)) for split in ("forget", "retain"))
+            rows.append([named(data, comparison.b), forget, retain, forget / retain if retain else None])
     return section(
         "What changed where: hidden states",
         side_by_side(
@@ -72,10 +76,10 @@ def activations(data: ReportData) -> str:
                 "A line that is high on forget texts and low on retain texts belongs to a targeted change; high on "
                 "both, to a model that computes differently on everything.",
             ),
-            table(
-                ["base →", "forget texts", "retain texts", "forget / retain"], rows,
+            table(Table(
+                ("base →", "forget texts", "retain texts", "forget / retain"), rows,
                 "Mean over layers of ‖Δh‖₂/‖h‖₂ per token.",
-            ),
+            )),
         ),
     )  # fmt: skip
 
@@ -83,12 +87,10 @@ def activations(data: ReportData) -> str:
 def lens(data: ReportData) -> str:
     """At which layer each model's own output head reads the answer."""
     measured = [(model, model.lens.set_index("layer")["accuracy"]) for model in data.models if model.lens is not None]
-    rows: list[list[Cell]] = []
+    rows: list[list[Cell | Content]] = []
     for layer in sorted({layer for _, part in measured for layer in part.index}):
-        rows.append(
-            [str(layer), *(percent(float(part[layer])) if layer in part.index else None for _, part in measured)]
-        )
-    header: list[Cell] = ["layer", *(model.label for model, _ in measured)]
+        rows.append([str(layer), *(Share(part.get(layer)) for _, part in measured)])
+    header = ("layer", *(model.label for model, _ in measured))
     return section(
         "Where the answer can be read: logit lens",
         side_by_side(
@@ -97,6 +99,6 @@ def lens(data: ReportData) -> str:
                 "A line above guessing at any layer means the answer can be read there; a line at guessing does not "
                 "mean that the knowledge is gone, only that this lens does not see it.",
             ),
-            table(header, rows, "The same in numbers.", words=()),
+            table(Table(header, rows, "The same in numbers.", words=())),
         ),
     )  # fmt: skip

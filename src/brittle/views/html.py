@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,20 +14,10 @@ from markupsafe import Markup
 from brittle.figures import of_models
 from brittle.figures.chart import Chart
 from brittle.results.outputs import ReportData
+from brittle.views.tables import Cell, Table
 from brittle.views.words import NOT_MEASURED
 
 TEMPLATE = Path(__file__).parent / "template"
-
-
-@dataclass(frozen=True)
-class Ordered:
-    """A cell that a sortable table puts by another number than the one it begins with."""
-
-    content: str
-    order: float
-
-
-Cell = str | float | int | Ordered | None
 
 
 class Section(str):
@@ -56,73 +44,33 @@ def piece(name: str, *content: Any) -> Markup:
     return Markup(getattr(environment().get_template("pieces.html").module, name)(*content).strip())
 
 
-def text(content: Cell, decimals: int = 2) -> str:
-    """A cell's content; nothing and NaN are named as not measured."""
-    if isinstance(content, Ordered):
-        content = content.content
-    if content is None or (isinstance(content, float) and math.isnan(content)):
-        return NOT_MEASURED
-    return (
-        f"{content:.{decimals}f}"
-        if isinstance(content, float)
-        else content
-        if isinstance(content, str)
-        else str(content)
-    )
-
-
-def in_markdown(words: str) -> str:
-    """Text as one cell of a Markdown table: on one line, with nothing that ends a cell or begins markup."""
-    for sign, instead in (("\\", "\\\\"), ("|", "\\|"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("`", "\\`")):
-        words = words.replace(sign, instead)
-    return " ".join(words.split())
-
-
 def model_name(data: ReportData, name: str) -> Markup:
     """A model's label with a swatch of its colour."""
     return piece("model", data.model(name).label, of_models.looks(data)[name].colour)
 
 
-def with_small(words: str, small: str, kind: str = "control") -> Markup:
-    """Words with a smaller remark beside them."""
-    return piece("with_small", words, small, kind)
+def named(data: ReportData, name: str) -> Cell:
+    """A model's label as a cell, with its colour."""
+    return Cell(data.model(name).label, colour=of_models.looks(data)[name].colour)
 
 
-def with_settings(words: str, settings: str) -> Markup:
-    """Words with settings folded below."""
-    return piece("with_settings", words, settings)
-
-
-def table(
-    header: Sequence[Cell],
-    rows: Sequence[Sequence[Cell]],
-    caption: str = "",
-    words: Sequence[int] = (0,),
-    cards: bool = False,
-    sortable: bool = False,
-) -> str:
-    """A table, or nothing without rows.
-
-    Args:
-        words: the columns of text; the others are numbers.
-        cards: each row becomes a card on a narrow screen.
-        sortable: ``template/page.js`` makes buttons of the column names.
-    """
-    if not rows:
+def table(shown: Table) -> str:
+    """The table, or nothing without rows."""
+    if not shown.rows:
         return ""
-    labels = [text(cell) for cell in header]
-    heads = [{"content": label, "kind": "text" if place in words else ""} for place, label in enumerate(labels)]
-    body = [[_cell(cell, place, labels[place], words) for place, cell in enumerate(row)] for row in rows]
-    kinds = " ".join(name for name, wanted in (("cards", cards), ("sortable", sortable)) if wanted)
-    return piece("table", kinds, caption, heads, body)
+    heads = [
+        {"content": name, "kind": "text" if place in shown.words else ""} for place, name in enumerate(shown.header)
+    ]
+    body = [[_cell(cell, place, shown) for place, cell in enumerate(row)] for row in shown.cells()]
+    kinds = " ".join(name for name, wanted in (("cards", shown.cards), ("sortable", shown.sortable)) if wanted)
+    return piece("table", kinds, shown.caption, heads, body)
 
 
-def _cell(cell: Cell, place: int, label: str, words: Sequence[int]) -> dict[str, str]:
-    shown = text(cell)
-    kinds = {"text": place in words, "heading": place == 0, "none": shown == NOT_MEASURED}
-    order = str(cell.order).replace("inf", "Infinity") if isinstance(cell, Ordered) else ""
+def _cell(cell: Cell, place: int, shown: Table) -> dict[str, Any]:
+    kinds = {"text": place in shown.words, "heading": place == 0, "none": cell.words == NOT_MEASURED}
+    order = "" if cell.order is None else str(cell.order).replace("inf", "Infinity")
     kind = " ".join(name for name, wanted in kinds.items() if wanted)
-    return {"content": shown, "kind": kind, "label": label, "order": order}
+    return {"cell": cell, "kind": kind, "label": shown.header[place], "order": order}
 
 
 def figure(chart: Chart | None, title: str, reading: str) -> str:

@@ -9,9 +9,10 @@ from brittle.results.measures import knowledge
 from brittle.results.outputs import ModelResult, ReportData, attacks
 from brittle.results.reader import number
 from brittle.results.roles import Role
-from brittle.views.html import Cell, definitions, listing, model_name, paragraph, section, table, with_settings
+from brittle.views.html import definitions, listing, named, paragraph, section, table
 from brittle.views.sentences import guessing, summary_lines
-from brittle.views.words import NOT_MEASURED, percent, several
+from brittle.views.tables import Cell, Content, Share, Table
+from brittle.views.words import NOT_MEASURED, several
 
 
 def summary(data: ReportData) -> str:
@@ -22,15 +23,15 @@ def summary(data: ReportData) -> str:
 def models(data: ReportData) -> str:
     """What each model is and what it knows before any attack."""
     header = ["model", "role", "forget T", "forget V", "retain", "NLL forget", "NLL retain", "reference and settings"]
-    rows: list[list[Cell]] = []
+    rows: list[list[Cell | Content]] = []
     for model in data.models:
         known = knowledge(data, model)
         settings = ", ".join(f"{key} {value}" for key, value in model.settings.items())
-        accuracies = [percent(value) for value in (known.forget_t, known.forget_v, known.retain)]
-        made = with_settings(model.reference or model.name, settings)
+        accuracies = [Share(value) for value in (known.forget_t, known.forget_v, known.retain)]
+        made = Cell(model.reference or model.name, remark=settings, placed="folded")
         rows.append(
             [
-                model_name(data, model.name),
+                named(data, model.name),
                 model.role,
                 *accuracies,
                 known.nll_forget,
@@ -38,17 +39,16 @@ def models(data: ReportData) -> str:
                 made,
             ]
         )
-    lacking = [place for place in (5, 6) if all(row[place] is None for row in rows)]
-    shown = [place for place in range(len(header)) if place not in lacking]
+    lacking = [header[place] for place in (5, 6) if all(row[place] is None for row in rows)]
     return section(
         "The models before any attack",
-        table(
-            [header[place] for place in shown], [[row[place] for place in shown] for row in rows],
+        table(Table(
+            header, rows,
             f"Accuracy{guessing(data)}. T is the half of the hazardous facts that the attack "
             "will teach, V the half it never shows; NLL is the negative log-likelihood in nats per token.",
-            words=(0, 1, len(shown) - 1), cards=True,
-        ),
-        paragraph(f"Not measured: {several([header[place] for place in lacking])}.", "note") if lacking else "",
+            words=(0, 1, len(header) - 1), cards=True,
+        ).only(*(name for name in header if name not in lacking))),
+        paragraph(f"Not measured: {several(lacking)}.", "note") if lacking else "",
     )  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def limits(data: ReportData) -> str:
 
 def records(data: ReportData) -> str:
     """The records behind the page."""
-    rows: list[list[Cell]] = [
+    rows: list[list[Content]] = [
         [
             folder,
             record.get("fingerprint", ""),
@@ -81,7 +81,7 @@ def records(data: ReportData) -> str:
         ]
         for folder, record in data.records.items()
     ]
-    listed = table(["folder", "fingerprint", "started", "seconds"], rows, words=(0, 1, 2), cards=True)
+    listed = table(Table(("folder", "fingerprint", "started", "seconds"), rows, words=(0, 1, 2), cards=True))
     return section("Records behind this page", provenance(data), paragraph(f"{len(rows)} records."), listed)
 
 

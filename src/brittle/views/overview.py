@@ -8,8 +8,9 @@ from brittle.results.at_strongest import EPSILON
 from brittle.results.measures import forget_accuracy, knowledge, movement
 from brittle.results.outputs import ModelResult, ReportData, attacks
 from brittle.results.roles import Role
-from brittle.views.html import Cell, Ordered, model_name, section, table, with_small
-from brittle.views.words import by, excess, in_a_word, median_words, percent
+from brittle.views.html import named, section, table
+from brittle.views.tables import Cell, Content, Share, Table
+from brittle.views.words import by, excess, in_a_word, median_words
 
 HEADER = (
     "model", "forget before", "retain before", "‖ΔW‖/‖W‖", "stable rank", "V at matched T", "excess recovery",
@@ -23,7 +24,7 @@ def overview(data: ReportData) -> str:
     words = attack.replace("_", " ") if attack else "an attack that teaches T"
     return section(
         "All models at a glance",
-        table(
+        table(Table(
             HEADER, [_row(data, model, attack) for model in data.models],
             "T is the half of the hazardous facts that attacks may teach, V the half that none ever shows. Forget and retain: "
             f"accuracy before any attack. Matched T: V once {words} has taught T [95 % interval over seeds]. Excess "
@@ -31,41 +32,43 @@ def overview(data: ReportData) -> str:
             f"{words}: median [95 % interval, – unbounded] (seeds that got there). At worst: the highest V over all attacks that cost at "
             f"most {points(EPSILON)} points on benign questions, and which.",
             words=(0, 8, 9), cards=True, sortable=True,
-        ),
+        )),
     )  # fmt: skip
 
 
-def _row(data: ReportData, model: ModelResult, attack: str | None) -> list[Cell]:
+def _row(data: ReportData, model: ModelResult, attack: str | None) -> list[Cell | Content]:
     moved = next((found for c in data.from_base() if c.b == model.name and (found := movement(c))), None)
-    changed: list[Cell] = (
-        [moved.relative_frobenius_norm_all_parameters, f"{moved.mean_stable_rank:.1f}"] if moved else [None, None]
+    changed: list[Cell | Content] = (
+        [moved.relative_frobenius_norm_all_parameters, Cell(moved.mean_stable_rank, decimals=1)]
+        if moved
+        else [None, None]
     )
     if model.role == Role.BASE:
         changed = ["–", "–"]
     matched = next((row for row in data.matched if (row.attack, row.model) == (attack, model.name)), None)
-    v: list[Cell] = [None, None]
+    v: list[Content] = [None, None]
     if matched:
         v = [
-            str(matched.v or ("diverged" if matched.diverged else "never learned T")),
+            matched.v or ("diverged" if matched.diverged else "never learned T"),
             excess(matched.excess),
         ]
     return [
-        model_name(data, model.name), percent(forget_accuracy(data, model)),
-        percent(knowledge(data, model).retain), *changed, *v, _steps(data, model, attack), _worst(data, model),
+        named(data, model.name), Share(forget_accuracy(data, model)),
+        Share(knowledge(data, model).retain), *changed, *v, _steps(data, model, attack), _worst(data, model),
         in_a_word(data, model),
     ]  # fmt: skip
 
 
-def _worst(data: ReportData, model: ModelResult) -> Cell:
+def _worst(data: ReportData, model: ModelResult) -> Cell | None:
     case = verdicts.worst_case(data, model)
     if case is None:
         return None
-    words = with_small(percent(case.found.after.mean), by(case.found), "under")
-    return Ordered(words, case.found.after.mean)
+    highest = case.found.after.mean
+    return Cell(Share(highest), remark=by(case.found), placed="below", order=highest)
 
 
-def _steps(data: ReportData, model: ModelResult, attack: str | None) -> Cell:
+def _steps(data: ReportData, model: ModelResult, attack: str | None) -> Cell | None:
     row = next((row for row in data.numbers if (row.attack, row.model) == (attack, model.name)), None)
     if row is None:
         return None
-    return Ordered(median_words(row, 90), row.steps_to_90)
+    return Cell(median_words(row, 90), order=row.steps_to_90)

@@ -11,6 +11,7 @@ from typing import Any
 from brittle import discovery
 from brittle.percentages import percent, points
 from brittle.settings import BadInput, fields_of, flag_of
+from brittle.views.tables import Cell, Content, Table, markdown
 
 COLUMNS = {
     "forget_t": "forget T", "forget_v": "forget V", "retain": "retain", "relative_frobenius_norm": "update",
@@ -72,14 +73,15 @@ def _read(results: Path | None) -> Any:
 
 
 def _table(frame: Any) -> str:
-    lines = ["| method | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for name, rows in frame.groupby("method", sort=True):
-        cells = [_cell(rows[column], column in SHARES) for column in COLUMNS]
-        lines.append(f"| [`{name}`](#{name}) | " + " | ".join(cells) + " |")
+    body: list[list[Cell | Content]] = [
+        [Cell(str(name), code=True, link=str(name)), *(_cell(rows[column], column in SHARES) for column in COLUMNS)]
+        for name, rows in frame.groupby("method", sort=True)
+    ]
+    table = Table(("method", *COLUMNS.values()), body)
     mean = frame.groupby("method")[["forget_t", "forget_v", "retain"]].mean()
     weak = mean[((mean.forget_t + mean.forget_v) / 2 > 0.45) | (mean.retain < 0.95)].index
     short = SHORT.format(names=", ".join(f"`{name}`" for name in weak)) if len(weak) else ""
-    return TABLE.format(seeds=frame.seed.nunique()) + "\n" + "\n".join(lines) + "\n" + short
+    return TABLE.format(seeds=frame.seed.nunique()) + f"\n{markdown(table)}\n{short}"
 
 
 def _cell(values: Any, share: bool) -> str:
@@ -123,8 +125,8 @@ def docstring(plugin: discovery.Plugin) -> tuple[str, list[str]]:
 
 def settings_table(fields: Iterable[dataclasses.Field[Any]]) -> str:
     """Flag, default and meaning, a row per field; nothing for no fields."""
-    rows = [f"| `{flag_of(field)}` | {plain(field.default)} | {field.metadata['help']} |" for field in fields]
-    return "\n".join(["| flag | default | meaning |", "|---|---|---|", *rows]) if rows else ""
+    rows = [[Cell(flag_of(field), code=True), plain(field.default), field.metadata["help"]] for field in fields]
+    return markdown(Table(("flag", "default", "meaning"), rows, words=(0, 1, 2)))
 
 
 def _is_formula(paragraph: str) -> bool:

@@ -8,40 +8,39 @@ from typing import TYPE_CHECKING
 from brittle import places
 from brittle.percentages import points
 from brittle.records import read_record
-from brittle.results.at_strongest import where
 from brittle.results.attack_kinds import unit
-from brittle.views.words import NO_EXCESS, excess
-from brittle.views.words import learned as learned_words
+from brittle.views import attack_tables
+from brittle.views.tables import terminal
+from brittle.views.words import NO_EXCESS
 
 if TYPE_CHECKING:
     from brittle.results.outputs import ReportData
 
 
 def lines(data: ReportData) -> list[str]:
-    """For the terminal: a block per attack with a line per model, those that are read at matched T first."""
-    blocks: dict[str, list[tuple[str, float, str]]] = {}
-    lost: list[str] = []
-    for learned in data.matched:
-        title = f"{learned.attack}: V before and once T is learned (at which step; excess recovery)"
-        after = f"{learned.v} ({learned.step:.0f}; {excess(learned.excess)})" if learned.v else learned_words(learned)
-        blocks.setdefault(title, []).append((learned.model, learned.first_v, after))
-    for row in data.strongest:
-        title = f"{row.attack}: hazardous questions answered (at which {unit(row.attack)}; excess recovery)"
-        after = f"{row.after} ({where(row)}; {excess(row.recovered)})"
-        blocks.setdefault(title, []).append((row.model, row.before, after))
+    """For the terminal: a table per attack with a row per model, those that are read at matched T first."""
+    found = _diverged(data)
+    for attack in dict.fromkeys(row.attack for row in data.matched):
+        columns = ("model", "V before", "V at matched T", "after steps", "excess recovery")
+        title = f"{attack}: V before and once T is learned"
+        found += terminal(attack_tables.matched(data, attack).only(*columns, caption=title))
+    for attack in dict.fromkeys(row.attack for row in data.strongest):
+        table = attack_tables.strongest(data, attack)
+        title = f"{attack}: hazardous questions answered (at: {unit(attack)})"
+        found += terminal(table.only(*table.header[:5], caption=title))
+    if any(row.recovered is None for row in data.strongest):
+        found.append(f"({NO_EXCESS})")
+    return found
+
+
+def _diverged(data: ReportData) -> list[str]:
     labels = {model.name: model.label for model in data.models}
+    lost = []
     for each in [] if data.diverged is None else data.diverged.to_dict("records"):
         end = f"at {each['strength']:g}" if each["strength"] else f"after step {each['step']}"
         if each["model"] in labels:
             lost.append(f"  {labels[each['model']]}: {each['attack']}, seed {each['seed']}, {end}")
-    width = max((len(data.model(model).label) for rows in blocks.values() for model, _, _ in rows), default=0)
-    found = ["diverged, which shows nothing about what was to come:", *lost] if lost else []
-    for title, rows in blocks.items():
-        found.append(title)
-        found += [f"  {data.model(model).label:<{width}}  {points(v):>3} % -> {after}" for model, v, after in rows]
-    if blocks and any(row.recovered is None for row in data.strongest):
-        found.append(f"({NO_EXCESS})")
-    return found
+    return ["diverged, which shows nothing about what was to come:", *lost] if lost else []
 
 
 def describe(folder: Path) -> list[str]:
