@@ -274,6 +274,6 @@ def test_no_excess_recovery_is_shown_where_nothing_came_back(data: ReportData) -
     for case in data.worst:
         assert (case.recovered is not None) == (case.found.after.mean > case.found.before and case.excess is not None)
     told = lines(data)
-    assert any(line.endswith("; –)") for line in told) and told[-1] == f"({NO_EXCESS})"
+    assert any(line.endswith("  –") for line in told) and told[-1] == f"({NO_EXCESS})"
     shown = attacks_at_strongest.worst(data)
     assert NO_EXCESS[1:] in shown and shown.count(">–</td>") >= len(silent)

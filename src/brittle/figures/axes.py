@@ -29,7 +29,11 @@ def shares() -> Axis:
     """Accuracies, from 0 to 100 %."""
     return Axis(
         {"domain": [-0.03, 1.05], "nice": False},
-        {"values": [0, 0.2, 0.4, 0.6, 0.8, 1], "labelExpr": "round(100 * datum.value) + ' %'", "labelOverlap": False},
+        {
+            "values": [0, 0.2, 0.4, 0.6, 0.8, 1],
+            "labelExpr": "replace(format(datum.value, '.0%'), '%', ' %')",
+            "labelOverlap": False,
+        },
     )
 
 

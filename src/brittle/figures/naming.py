@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+from brittle import percentages
+
 FONT_SIZE = 12
 ROW_NAME, LINE_NAME = 125, 300
 """How wide a name beside a row and above the lines may be."""
@@ -40,5 +42,9 @@ def percent(mean: float, low: float = math.nan, high: float = math.nan) -> str:
     """An accuracy and its interval."""
     if not math.isfinite(mean):
         return "–"
-    interval = f" [{100 * low:.0f}, {100 * high:.0f}]" if math.isfinite(low) and math.isfinite(high) else ""
-    return f"{100 * mean:.0f} %{interval}"
+    interval = (
+        f" [{percentages.points(low)}, {percentages.points(high)}]"
+        if math.isfinite(low) and math.isfinite(high)
+        else ""
+    )
+    return f"{percentages.percent(mean)}{interval}"

@@ -12,6 +12,7 @@ from brittle.contracts import MATCHED_T
 from brittle.figures import axes, naming, style, vega
 from brittle.figures.chart import Chart
 from brittle.figures.of_models import looks
+from brittle.percentages import percent, points
 from brittle.results.at_matched_t import MatchedRecovery, curves
 from brittle.results.outputs import ReportData
 from brittle.results.roles import Role
@@ -137,7 +138,7 @@ def _matched_row(data: ReportData, row: MatchedRecovery) -> dict[str, Any]:
         "model": naming.plain(label), "line": naming.broken(label, naming.ROW_NAME), "shown": str(row.v) if row.v else "–",
         "v": None, "low": None, "high": None, "none": None, "learned": f"{row.learned} of {row.seeds}",
         "band_low": band.low if band else None, "band_high": band.high if band else None,
-        "chance": f"{100 * band.low:.0f}–{100 * band.high:.0f} %" if band else "–",
+        "chance": f"{points(band.low)}–{percent(band.high)}" if band else "–",
     }  # fmt: skip
     if row.v is None:
         return found | {"none": "diverged" if row.diverged else "never learned T: no control"}

@@ -66,7 +66,7 @@ def row(
     """One point of a line; ``shown`` is what a pointer is told. What was not measured is a gap."""
     return {
         "model": plain(label), "line": broken(label, LINE_NAME), "x": at, "y": _known(value), "low": _known(low), "high": _known(high),
-        "at": f"{at:g}", "shown": shown,
+        "at": f"{at:g}", "shown": shown if math.isfinite(value) else "–",
     }  # fmt: skip
 
 
