@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-WHOLE = (["tests", "-n", "2", "--dist", "loadfile", "-m", "not alone"], ["tests", "-m", "alone"])
+WHOLE = (["tests", "-n", "2", "--dist", "loadfile", "-m", "not alone", "--durations", "40"], ["tests", "-m", "alone"])
 
 
 def main() -> int:
