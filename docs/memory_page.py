@@ -166,7 +166,7 @@ def _measured() -> str:
     trainings = [
         [
             r["size"], r["method"], r["weights"], r["options"] and f"`{r['options']}`", f"{r['peak_gib']:.1f}", f"{r['planned_gib']:.1f}",
-            f"{100 * (r['planned_gib'] / r['peak_gib'] - 1):+.0f} %", f"{r['seconds_per_step']:.3f}",
+            f"{round(100 * (r['planned_gib'] / r['peak_gib'] - 1)) or 0:+d} %".replace("+0", "0"), f"{r['seconds_per_step']:.3f}",
             f"{r['tokens_per_second']:,}",
         ]
         for r in rows if r["what"] == "training" and "failed" not in r
