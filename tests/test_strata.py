@@ -88,6 +88,11 @@ def test_only_models_imports_transformers(path: Path) -> None:
 def test_no_drawer_for_everything_and_no_long_file() -> None:
     assert not [path for path in FILES if path.stem in ("utils", "common", "helpers")]
     assert not [path for path in FILES if len(path.read_text().splitlines()) > 300]
+    functions = (
+        (path.name, each.name, (each.end_lineno or 0) - each.lineno + 1)
+        for path in FILES for each in ast.walk(ast.parse(path.read_text())) if isinstance(each, ast.FunctionDef)
+    )  # fmt: skip
+    assert not [each for each in functions if each[2] > 60]
 
 
 def test_help_of_every_command_needs_no_torch() -> None:

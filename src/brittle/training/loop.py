@@ -168,10 +168,7 @@ def train(
         torch.use_deterministic_algorithms(True)
     accelerator = accelerator_for(device, settings.mixed_precision)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    make = OPTIMIZERS[settings.optimizer]
-    optimizers = optimizers_of(
-        model, lambda of: make(of, settings.lr, settings.betas, settings.weight_decay), settings.seed
-    )
+    optimizers = _optimizers(model, settings)
     without_dropout(model.train())
     sharded = is_sharded(accelerator)
     if sharded:
@@ -180,10 +177,7 @@ def train(
     else:
         if not is_spread(model):
             model.to(accelerator.device)
-        optimizers = [
-            accelerator.prepare_optimizer(each) if isinstance(each, torch.optim.Optimizer) else each
-            for each in optimizers
-        ]
+        optimizers = [_prepared(each, accelerator) for each in optimizers]
     history, first = History(), 0
     checkpoints = None if sharded else checkpoints
     if checkpoints is not None:
@@ -193,22 +187,7 @@ def train(
         for group, peak in groups:
             group["lr"] = peak * learning_rate_factor(number, settings)
         micro_batches = [{k: b.to(accelerator.device) for k, b in batches.items()} for batches in supply(number)]
-        totals = totals_of(micro_batches, accelerator)
-        step_terms: dict[str, float] = {}
-        shared: dict[str, Any] = {}
-        for batches in micro_batches:
-            step = Step(
-                model, batches, totals, number=number, steps=settings.steps, seed=settings.seed,
-                share=1 / (len(micro_batches) * accelerator.num_processes), ends_early=not sharded,
-                whole=micro_batches, shared=shared, **step_details,
-            )  # fmt: skip
-            with accelerator.autocast():
-                terms = objective(step)
-            loss = torch.stack(list(terms.values())).sum()
-            _check_finite(loss, number, step_terms)
-            accelerator.backward(loss * accelerator.num_processes if sharded else loss)  # sharding takes the mean
-            for name, value in terms.items():
-                step_terms[name] = step_terms.get(name, 0.0) + float(value.detach())
+        step_terms = _gradients(model, micro_batches, objective, number, settings, accelerator, step_details)
         add_up_gradients(parameters, accelerator)
         norm = accelerator.clip_grad_norm_(parameters, settings.grad_clip or math.inf)
         if accelerator.scaler is None:  # in float16 the scaler skips steps whose gradients overflow
@@ -227,6 +206,40 @@ def train(
     if sharded:
         history.weights = accelerator.get_state_dict(model)
     return history
+
+
+def _optimizers(model: nn.Module, settings: LoopSettings) -> list[Any]:
+    make = OPTIMIZERS[settings.optimizer]
+    return optimizers_of(model, lambda of: make(of, settings.lr, settings.betas, settings.weight_decay), settings.seed)
+
+
+def _prepared(optimizer: Any, accelerator: Accelerator) -> Any:
+    return accelerator.prepare_optimizer(optimizer) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
+
+
+def _gradients(
+    model: nn.Module, micro_batches: list[dict[str, Batch]], objective: Objective, number: int, settings: LoopSettings,
+    accelerator: Accelerator, step_details: dict[str, Any],
+) -> dict[str, float]:  # fmt: skip
+    """Forward and backward passes of one optimizer step over its micro-batches; returns the loss by term."""
+    sharded = is_sharded(accelerator)
+    totals = totals_of(micro_batches, accelerator)
+    step_terms: dict[str, float] = {}
+    shared: dict[str, Any] = {}
+    for batches in micro_batches:
+        step = Step(
+            model, batches, totals, number=number, steps=settings.steps, seed=settings.seed,
+            share=1 / (len(micro_batches) * accelerator.num_processes), ends_early=not sharded,
+            whole=micro_batches, shared=shared, **step_details,
+        )  # fmt: skip
+        with accelerator.autocast():
+            terms = objective(step)
+        loss = torch.stack(list(terms.values())).sum()
+        _check_finite(loss, number, step_terms)
+        accelerator.backward(loss * accelerator.num_processes if sharded else loss)  # sharding takes the mean
+        for name, value in terms.items():
+            step_terms[name] = step_terms.get(name, 0.0) + float(value.detach())
+    return step_terms
 
 
 def _check_finite(value: Tensor | None, number: int, terms: dict[str, float]) -> None:
