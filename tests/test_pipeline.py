@@ -111,7 +111,7 @@ def test_changed_text_makes_the_activation_step_stale_and_leaves_the_weight_step
 @pytest.mark.end_to_end
 def test_steps_that_fail_are_listed_and_stop_no_other(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     settings = settings_for(tmp_path, "gpt_neox")
-    (tmp_path / "retain.txt").write_text((tmp_path / "forget.txt").read_text())
+    (tmp_path / "retain.txt").write_text((tmp_path / "forget.txt").read_text() + "One text of its own.\n")
     given = ("base", "unlearned", "forget_text", "retain_text", "forget_questions", "retain_questions", "outroot")
     flags = [part for name in given for part in (f"--{name.replace('_', '-')}", str(getattr(settings, name)))]
     with pytest.raises(SystemExit) as end:
