@@ -9,6 +9,7 @@ import pandas
 import pytest
 from test_jobs import place, session_in  # noqa: F401 (place is a fixture)
 
+from brittle.models import devices
 from brittle.models.references import Located, locate
 from brittle.runs import comparisons
 from brittle.runs.diagnosis import Comparison
@@ -71,7 +72,7 @@ def test_memory_bounds_how_many_run_at_once(place: Path, monkeypatch: pytest.Mon
     session = session_in(place)
     monkeypatch.setattr(comparisons.os, "cpu_count", lambda: 4)
     for room, expected in ((0.5, 1), (1.5, 1), (2.5, 2), (100, 4)):
-        monkeypatch.setattr(comparisons, "free_memory", lambda _, room=room: room * comparisons.ROOM * size)
+        monkeypatch.setattr(devices, "free_memory", lambda _, room=room: room * comparisons.ROOM * size)
         assert comparisons.side_by_side(session, [(base, unlearned), (base,)]) == expected
     session.param_device = "cuda:0"
     assert comparisons.side_by_side(session, [(base, unlearned)]) == 1

@@ -111,3 +111,13 @@ print("heavy:", heavy)
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip().endswith("heavy: []")
+
+
+def test_what_a_command_refuses_needs_no_torch() -> None:
+    """The modules of all commands, which a refused flag or file never goes beyond."""
+    names = [f"brittle.commands.{path.stem}" for path in sorted((PACKAGE / "commands").glob("*.py"))]
+    program = (
+        f"import importlib, sys; [importlib.import_module(name) for name in {names}]; print('torch' in sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (shown.stdout.strip(), shown.stderr) == ("False", "")

@@ -12,7 +12,7 @@ from brittle.commands.diagnose import DiagnoseSettings
 from brittle.commands.options import Environment, Given, SettingsTypes, next_step, of_plugins, shared
 from brittle.data.corpora import read_texts, text_column
 from brittle.data.multiple_choice import answers_from
-from brittle.data.overlap import check_apart
+from brittle.data.overlap import check_files_apart
 from brittle.evaluation.question_forms import question_template
 from brittle.runs import attack, attack_checks, laboratory_models, roles
 from brittle.runs.attack_material import prepare
@@ -150,10 +150,7 @@ def _texts(settings: AttackSettings, reference: str) -> dict[str, Sequence[str]]
         found.pop("texts", None)
     named = {"texts": settings.forget_text, "retain": settings.retain_text, "benign": settings.benign_text}
     read = {part: read_texts(path, settings.text_column) for part, path in named.items() if path}
-    if "texts" in read:
-        check_apart(
-            {str(named["texts"]): read["texts"]}, {str(named[part]): read[part] for part in read if part != "texts"}
-        )
+    check_files_apart(read, named, forget="texts")
     return found | read
 
 

@@ -11,7 +11,7 @@ from brittle.commands.options import Environment, Given, SettingsTypes, next_ste
 from brittle.data.corpora import read_texts, text_column, write_texts
 from brittle.data.files import DOCUMENTED_TEXTS
 from brittle.data.multiple_choice import write_questions
-from brittle.data.overlap import check_apart
+from brittle.data.overlap import check_files_apart
 from brittle.records import check_file
 from brittle.settings import BadInput, resolve, setting
 from brittle.suites.laboratory import PREFIX, Laboratory
@@ -114,11 +114,7 @@ def _texts(settings: DatasetSettings, due: Mapping[str, Path], folder: Path) -> 
     """The texts of the splits that are due, as far as there are any; every local file that was named is read."""
     local = {"forget": settings.forget, "retain": settings.retain, "benign": settings.benign}
     found = {split: read_texts(path, settings.text_column) for split, path in local.items() if path}
-    if "forget" in found:
-        check_apart(
-            {str(local["forget"]): found["forget"]},
-            {str(local[split]): found[split] for split in found if split != "forget"},
-        )
+    check_files_apart(found, local)
     if settings.laboratory:
         found = Laboratory(settings.size, settings.world).texts() | found
     for split, source in (("forget", hub_forget_texts), ("retain", hub_retain_texts)):

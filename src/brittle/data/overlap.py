@@ -39,5 +39,12 @@ def check_apart(
             )
 
 
+def check_files_apart(texts: Mapping[str, Sequence[str]], files: Mapping[str, object], forget: str = "forget") -> None:
+    """:func:`check_apart` for texts by split and the files they were read from: those of ``forget`` against all others."""
+    if forget in texts:
+        others = {str(files[split]): texts[split] for split in texts if split != forget}
+        check_apart({str(files[forget]): texts[forget]}, others)
+
+
 def _key(item: str | Question) -> str:
     return " ".join((item if isinstance(item, str) else item.question).split())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from brittle import percentages
+from brittle.results.at_matched_t import Estimate
 
 FONT_SIZE = 12
 ROW_NAME, LINE_NAME = 125, 300
@@ -42,9 +42,4 @@ def percent(mean: float, low: float = math.nan, high: float = math.nan) -> str:
     """An accuracy and its interval."""
     if not math.isfinite(mean):
         return "–"
-    interval = (
-        f" [{percentages.points(low)}, {percentages.points(high)}]"
-        if math.isfinite(low) and math.isfinite(high)
-        else ""
-    )
-    return f"{percentages.percent(mean)}{interval}"
+    return str(Estimate(mean, low, high))

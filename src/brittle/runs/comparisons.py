@@ -9,10 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-import torch
-
 from brittle import progress
-from brittle.models.devices import free_memory
 from brittle.models.references import Located
 from brittle.models.weight_files import weight_files
 from brittle.runs import executor
@@ -46,6 +43,10 @@ def carry_out(session: Comparison, parts: Sequence[Part]) -> None:
 
 def side_by_side(session: Comparison, parts: Sequence[Part]) -> int:
     """How many parts may run at once: as many as there are cores and room in memory; one where a GPU is used."""
+    import torch
+
+    from brittle.models.devices import free_memory
+
     if session.ran["device"] != "cpu" or session.param_device not in ("auto", "cpu") or torch.cuda.is_available():
         return 1
     largest = max((sum(map(_size, part)) for part in parts), default=1)

@@ -11,7 +11,7 @@ from typing import Any
 from brittle.data.corpora import read_texts
 from brittle.data.files import DOCUMENTED_TEXTS
 from brittle.data.multiple_choice import HUB_QUESTIONS, Question, load_questions
-from brittle.data.overlap import check_apart
+from brittle.data.overlap import check_apart, check_files_apart
 from brittle.data.splits import split_by_entity
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.evaluation.question_forms import BARE, form_of, template_of, worded
@@ -79,11 +79,7 @@ def texts_of(
     if benign or Path(usual["benign"]).is_file():
         named["benign"] = benign or usual["benign"]
     found = {split: read_texts(path, column) for split, path in named.items()}
-    by_file = [(split, str(named[split]), found[split]) for split in found]
-    check_apart(
-        {file: texts for split, file, texts in by_file if split == "forget"},
-        {file: texts for split, file, texts in by_file if split != "forget"},
-    )
+    check_files_apart(found, named)
     return found
 
 
