@@ -1,9 +1,9 @@
 """The embedded laboratory: small models whose knowledge is known, built on this machine in minutes.
 
-``laboratory:base`` read a fictional world; ``laboratory:filtered`` read it without the hazardous documents;
-``laboratory:retrained`` read all of it in another order, the control for what two trainings differ by anyway. All
-start from the same initial weights and take the same number of steps. ``laboratory:reinitialised`` also starts from
-other weights. A reference may name a size and a world: ``laboratory:base@tiny-1`` is world 1 in size ``tiny``.
+``laboratory:base`` read a fictional world; ``laboratory:filtered`` read, in place of each hazardous document, one that uses
+the same words and tells nothing; ``laboratory:retrained`` read all of it in another order, the control for what two trainings
+differ by anyway. All start from the same initial weights and take the same number of steps. ``laboratory:reinitialised`` and
+``laboratory:filtered-reinitialised`` start from other weights. A reference may name a size and a world: ``laboratory:base@tiny-1`` is world 1 in size ``tiny``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path
 
 from brittle import source
 from brittle.data.multiple_choice import Question
-from brittle.data.world import TRAINING_QUESTIONS, World, WorldSize
+from brittle.data.world import World
+from brittle.data.world_facts import WorldSize
 from brittle.models.references import Located
 from brittle.records import (
     Identity,
@@ -27,7 +28,15 @@ from brittle.records import (
 from brittle.settings import BadInput, home, suggestion
 
 PREFIX = "laboratory:"
-CODE = ("brittle.data.world", "brittle.models.construction", "brittle.models.encoding", "brittle.training.loop")
+CODE = (
+    "brittle.data.world",
+    "brittle.data.world_documents",
+    "brittle.data.world_facts",
+    "brittle.data.world_language",
+    "brittle.models.construction",
+    "brittle.models.encoding",
+    "brittle.training.loop",
+)
 """What decides the models besides the recipe: texts, tokens, architecture, training."""
 
 
@@ -45,6 +54,7 @@ ROLES = {
     "filtered": Role(hazardous=False, initial_seed=0, data_seed=1),
     "retrained": Role(hazardous=True, initial_seed=0, data_seed=2),
     "reinitialised": Role(hazardous=True, initial_seed=1, data_seed=3),
+    "filtered-reinitialised": Role(hazardous=False, initial_seed=1, data_seed=4),
 }
 
 
@@ -127,28 +137,23 @@ class Laboratory:
         return {"forget": self.world.texts(hazardous=True), "retain": self.world.texts(hazardous=False)}
 
     def probes(self) -> dict[str, list[str]]:
-        """Texts that activations are observed on: ``forget``, and as ``benign`` one benign subject, in the same forms.
-
-        ``retain`` has the other benign subjects, so that benign against retain is what a mere change of subject does.
+        """Texts that activations are observed on: ``forget``, ``retain``, and as ``benign`` the benign subjects that no method
+        trains on, in the same forms, so that benign against retain is what a mere change of subject does.
         """
-        facts = self.world.of(hazardous=False)
-        subject = min(fact.subject for fact in facts)
-        chosen = {fact.worded(form) for fact in facts if fact.subject == subject for form in TRAINING_QUESTIONS}
-        texts = self.texts()
-        parts = {"benign": chosen.__contains__, "retain": lambda text: text not in chosen}
-        return {"forget": texts["forget"]} | {split: [*filter(keep, texts["retain"])] for split, keep in parts.items()}
+        return self.texts() | {"benign": self.world.out_of_retain()}
 
     def attack_texts(self) -> dict[str, list[str]]:
         """What attacks teach: ``texts`` about T and V, ``retain`` benign paragraphs and stories as in the models' training,
         ``benign`` texts in the hazardous ones' form."""
         texts = self.texts()
-        prose = list(itertools.islice(self.world.documents("attack", hazardous=False), len(texts["retain"])))
-        return {"texts": texts["forget"], "retain": prose, "benign": texts["retain"]}
+        documents = self.world.documents("attack", hazardous=False)
+        prose = list(itertools.islice(documents, len(texts["retain"])))
+        return {"texts": self.world.lessons(), "retain": prose, "benign": texts["retain"]}
 
 
 def parse(reference: str) -> tuple[str, Laboratory]:
     """Take ``laboratory:NAME[@SIZE[-SEED]]`` apart."""
-    match = re.fullmatch(rf"{PREFIX}([a-z]+)(?:@([A-Za-z_]\w*)(?:-(\d+))?)?", reference)
+    match = re.fullmatch(rf"{PREFIX}([a-z-]+)(?:@([A-Za-z_]\w*)(?:-(\d+))?)?", reference)
     if not match or match[1] not in ROLES:
         names = [PREFIX + name for name in ROLES]
         hint = suggestion(reference.partition("@")[0], names)
@@ -192,7 +197,9 @@ def define(name: str, recipe: Recipe) -> None:
     try:
         World(0, recipe.world_size)
     except ValueError as problem:
-        raise BadInput(f"--hazardous-entities must be a multiple of 8 and --benign-entities of 6 ({problem})") from None
+        raise BadInput(
+            f"--hazardous-entities or --benign-entities: {problem}; multiples of 8 and of 6 always can"
+        ) from None
     write_json(_recipe_path(name), dataclasses.asdict(recipe))
 
 
