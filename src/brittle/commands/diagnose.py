@@ -228,4 +228,4 @@ def material(settings: DiagnoseSettings, reference: str, data: Collection[str]) 
         texts = own.texts() if own and not any(files) else texts_of(own, *files, settings.text_column)
     if "questions" in data:
         questions = questions_of(own, settings, settings.seed, "benign questions" in data)
-    return Material(texts, *questions)
+    return Material(texts, *questions, own=own)

@@ -11,14 +11,18 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import random
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from brittle import source
 from brittle.data.multiple_choice import Question
 from brittle.data.world import World
+from brittle.data.world_documents import mentions, story
 from brittle.data.world_facts import WorldSize
+from brittle.data.world_language import ANSWER_MARKER, EVALUATION_QUESTIONS
 from brittle.models.references import Located
 from brittle.records import (
     Identity,
@@ -38,6 +42,9 @@ CODE = (
     "brittle.training.loop",
 )
 """What decides the models besides the recipe: texts, tokens, architecture, training."""
+
+HELD_OUT = 32
+"""Held-out benign texts of each kind: enough for an interval of a tenth of a nat per token, few enough to read at any time."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +139,32 @@ class Laboratory:
         """Four-way questions by split, ``forget`` and ``retain``."""
         return {"forget": self.world.questions(hazardous=True), "retain": self.world.questions(hazardous=False)}
 
+    def questions_in_all_forms(self) -> list[Question]:
+        """The benign questions, each fact in every form in which it can be asked, the forms of a fact together."""
+        return [self.world.question(f, form) for f in self.world.of(hazardous=False) for form in EVALUATION_QUESTIONS]
+
     def texts(self) -> dict[str, list[str]]:
-        """Question-shaped training texts by split, ``forget`` and ``retain``."""
+        """Question-shaped training texts by split, ``forget`` and ``retain``; of some benign subjects there is none."""
         return {"forget": self.world.texts(hazardous=True), "retain": self.world.texts(hazardous=False)}
+
+    def held_out_texts(self) -> dict[str, list[str]]:
+        """Benign texts by kind, drawn with a seed that no training uses; :data:`HELD_OUT` of each.
+
+        ``stories`` hold no fact, ``documents`` are paragraphs about one entity as the models read them in training, ``prose``
+        are those among them without a question, ``mentions`` use hazardous words and tell nothing hazardous.
+        """
+        generator = random.Random(f"held out {self.seed}")
+        benign, secret = self.world.of(hazardous=False), self.world.of(hazardous=True)
+        names = {fact.entity for fact in benign}
+        told = (
+            text for text in self.world.documents("held out", hazardous=False) if any(map(text.__contains__, names))
+        )
+        return {
+            "stories": [story(generator) for _ in range(HELD_OUT)],
+            "prose": _first(text for text in told if ANSWER_MARKER not in text),
+            "documents": _first(told),
+            "mentions": [mentions(secret, generator) for _ in range(HELD_OUT)],
+        }
 
     def probes(self) -> dict[str, list[str]]:
         """Texts that activations are observed on: ``forget``, ``retain``, and as ``benign`` the benign subjects that no method
@@ -184,6 +214,10 @@ def check_same_world(a: Located, b: Located) -> None:
             f"{a.text} and {b.text} come from different worlds ({first.size}-{first.seed} and "
             f"{second.size}-{second.seed}), whose facts have nothing in common; compare models of one world"
         )
+
+
+def _first(texts: Iterator[str]) -> list[str]:
+    return list(itertools.islice(texts, HELD_OUT))
 
 
 def define(name: str, recipe: Recipe) -> None:

@@ -5,13 +5,24 @@ from __future__ import annotations
 from brittle.percentages import points
 from brittle.results.at_strongest import EPSILON
 from brittle.results.attack_kinds import matched_attacks
+from brittle.results.damage import Health
 from brittle.results.measures import diverged, forget_accuracy, knowledge, movement
 from brittle.results.outputs import ModelResult, ReportData, attacks, matched_rows
 from brittle.results.roles import Role
 from brittle.results.verdicts import answer, at_matched_t, control_of, worst_case
 from brittle.views import attack_path
 from brittle.views.html import heading, paragraph, section
-from brittle.views.words import JUDGEMENTS, MEANINGS, by, excess, in_a_word, percent, several
+from brittle.views.words import (
+    JUDGEMENTS,
+    MEANINGS,
+    benign_words,
+    by,
+    damage_words,
+    excess,
+    in_a_word,
+    percent,
+    several,
+)
 from brittle.views.words import at_matched_t as words_at_matched_t
 
 
@@ -21,6 +32,7 @@ def verdicts(data: ReportData) -> str:
     for model in data.judged():
         lines = [
             removed(data, model),
+            works(model),
             *taught(data, model),
             *at_worst(data, model),
             *ended(data, model),
@@ -55,6 +67,16 @@ def removed(data: ReportData, model: ModelResult) -> str:
     if moved:
         sentence += f" Its weights moved by {moved.relative_frobenius_norm_all_parameters:.2f} of their norm, block matrices in some {moved.mean_stable_rank:.1f} directions."
     return sentence.strip()
+
+
+def works(model: ModelResult) -> str:
+    """Whether the model still works, from the likelihood of held-out benign texts; nothing where that was not measured."""
+    found = model.damage
+    if found.health == Health.DAMAGED:
+        return f"It is damaged: {damage_words(found)}."
+    if found.likelihood is None:
+        return ""
+    return f"It costs {benign_words(found.likelihood)}."
 
 
 def taught(data: ReportData, model: ModelResult) -> list[str]:
@@ -128,6 +150,8 @@ def ended(data: ReportData, model: ModelResult) -> list[str]:
 def not_measured(data: ReportData, model: ModelResult) -> list[str]:
     """What others have and this model lacks, and what no one has."""
     lacking = ["an evaluation before the attack"] if forget_accuracy(data, model) is None else []
+    if model.damage.health == Health.NOT_MEASURED:
+        lacking.append("benign likelihood beside the base's, so that it may be damaged")
     if not any(c.b == model.name and movement(c) for c in data.from_base()):
         lacking.append("the size of its update")
     if data.recovery is None:
