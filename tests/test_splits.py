@@ -86,14 +86,14 @@ def test_another_seed_is_another_split(by) -> None:
 
 
 def test_questions_of_one_group_stay_together_when_entities_are_halved() -> None:
-    questions = [question(f"{entity}/use", entity, group) for group in "abcd" for entity in (group + "1", group + "2")]
+    questions = [grouped(f"{entity}/use", entity, group) for group in "abcd" for entity in (group + "1", group + "2")]
     split = split_by_entity(questions, 0)
     assert len(split.t) == len(split.v) == 4
     assert {q.group for q in split.t}.isdisjoint({q.group for q in split.v})
     assert len({split_by_entity(questions, seed).t for seed in range(10)}) > 2
 
 
-def question(fact: str, entity: str, group: str) -> Question:
+def grouped(fact: str, entity: str, group: str) -> Question:
     return Question(f"{fact}?", ("one", "two"), 0, "subject", fact, entity, group)
 
 

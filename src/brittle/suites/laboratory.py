@@ -20,7 +20,7 @@ from pathlib import Path
 from brittle import source
 from brittle.data.multiple_choice import Question
 from brittle.data.world import World
-from brittle.data.world_documents import mentions, story
+from brittle.data.world_documents import story
 from brittle.data.world_facts import WorldSize
 from brittle.data.world_language import ANSWER_MARKER, EVALUATION_QUESTIONS
 from brittle.models.references import Located
@@ -151,11 +151,10 @@ class Laboratory:
         """Benign texts by kind, drawn with a seed that no training uses; :data:`HELD_OUT` of each.
 
         ``stories`` hold no fact, ``documents`` are paragraphs about one entity as the models read them in training, ``prose``
-        are those among them without a question, ``mentions`` use hazardous words and tell nothing hazardous.
+        are those among them without a question.
         """
         generator = random.Random(f"held out {self.seed}")
-        benign, secret = self.world.of(hazardous=False), self.world.of(hazardous=True)
-        names = {fact.entity for fact in benign}
+        names = {fact.entity for fact in self.world.of(hazardous=False)}
         told = (
             text for text in self.world.documents("held out", hazardous=False) if any(map(text.__contains__, names))
         )
@@ -163,7 +162,6 @@ class Laboratory:
             "stories": [story(generator) for _ in range(HELD_OUT)],
             "prose": _first(text for text in told if ANSWER_MARKER not in text),
             "documents": _first(told),
-            "mentions": [mentions(secret, generator) for _ in range(HELD_OUT)],
         }
 
     def probes(self) -> dict[str, list[str]]:
