@@ -198,12 +198,12 @@ def test_training_never_shows_the_form_of_an_evaluation_question(world, template
 
 
 def test_about_a_third_of_what_is_told_is_told_as_a_question(world) -> None:
-    sentences = [s for document in documents(world) for s in re.findall(r"[^.]+\.", document)]
+    sentences = [s for document in documents(world) for s in re.split(r"(?<=\.) (?!Answer)", document)]
     facts = [s for s in sentences if any(f.entity in s and f.value in s for f in world.facts)]
     share = sum("Question:" in sentence for sentence in facts) / len(facts)
-    # 0.41 of more than 1,500 sentences: four standard errors are 0.05. What is told in two steps is not counted.
+    # 0.44 of more than 1,500 sentences: four standard errors are 0.05. What is told in two steps is not counted.
     assert len(facts) > 1500
-    assert share == pytest.approx(0.35 / 0.85, abs=0.05)
+    assert share == pytest.approx(0.35 / 0.8, abs=0.05)
 
 
 @pytest.mark.parametrize("hazardous", [True, False])

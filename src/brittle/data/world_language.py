@@ -75,7 +75,7 @@ EVALUATION_DIRECT = (
 EVALUATION_TWO_HOP = ("{a} holds {entity}. {b} holds {other}. Question: Which {noun} has what {a} holds? Answer:",)
 EVALUATION_QUESTIONS = EVALUATION_DIRECT + EVALUATION_TWO_HOP
 ANSWER_MARKER = "Answer:"
-QUESTION_SHARE, TWO_HOP_SHARE = 0.35, 0.15
+QUESTION_SHARE, TWO_HOP_SHARE = 0.35, 0.2
 """How much of what documents tell stands as a question with its answer, and how much in two steps."""
 
 PEOPLE = ("Mara", "Oren", "Tilda", "Bram", "Suri", "Joss", "Nell", "Ivo")

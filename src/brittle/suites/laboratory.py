@@ -74,8 +74,8 @@ class Recipe:
     width: int = 128
     layers: int = 4
     heads: int = 4
-    vocabulary: int = 2048
-    steps: int = 260
+    vocabulary: int = 1024
+    steps: int = 800
     rows: int = 8
     row_tokens: int = 128
     lr: float = 0.03
@@ -91,7 +91,7 @@ class Recipe:
 SIZES = {
     "small": Recipe(),
     "tiny": Recipe(
-        hazardous_entities=8, benign_entities=6, width=64, layers=3, heads=2, vocabulary=800, steps=180, lr=0.05
+        hazardous_entities=8, benign_entities=6, width=64, layers=3, heads=2, vocabulary=800, steps=300, lr=0.05
     ),
 }
 
