@@ -83,7 +83,8 @@ def test_the_evaluation_holds_every_text_beside_guessing(evaluated: dict[str, Pa
         assert "Benign likelihood" in (path / "high_level_summary.md").read_text()
     results = summaries["base"]["results"]
     assert results["retain_in_sample"]["questions"] == 5 * results["retain_out_of_sample"]["questions"]
-    assert results["retain"]["open_accuracy"] > 0.9 > 0.1 > summaries["destroyed"]["results"]["retain"]["open_accuracy"]
+    assert 0.1 < results["retain"]["open_accuracy"] < results["retain"]["accuracy"], "four choices flatter"
+    assert summaries["destroyed"]["results"]["retain"]["open_accuracy"] < 0.1
 
 
 def test_a_destroyed_model_is_called_damaged_everywhere(outputs: Path) -> None:
@@ -114,7 +115,9 @@ def test_without_a_measured_likelihood_robustness_is_not_claimed_silently(output
     shutil.rmtree(outputs / BROKEN / "evals")
     data = gather(outputs)
     assert answer(data, data.model(BROKEN)).judgement == Judgement.NO_SIGN
-    assert "benign likelihood was not measured beside the base's, so it may be a damaged model" in answer_on_top(data)
+    assert "benign likelihood was not measured beside the base's, so it may be a damaged model" in unescape(
+        answer_on_top(data)
+    )
 
 
 def texts(values: list[float], kind: str = "stories") -> pandas.DataFrame:
