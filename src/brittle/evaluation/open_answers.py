@@ -51,11 +51,9 @@ def continued(
             while open_rows:
                 whole = [[*rows[index], *said[index]] for index in open_rows]
                 ids, mask = pad(whole, loaded.tokenizer.pad_token_id)
-                last = torch.tensor([len(row) - 1 for row in whole])
-                number = torch.arange(len(whole))
-                (state,) = hidden_states(
-                    loaded, ids, mask, [depth], lambda h, n=number, p=last: h[n.to(h.device), p.to(h.device)]
-                )
+                ends = [len(row) - 1 for row in whole]
+                (states,) = hidden_states(loaded, ids, mask, [depth])
+                state = states[list(range(len(ends))), ends]
                 for index, token in zip(open_rows, lens(loaded, state).argmax(-1).tolist()):
                     said[index].append(token)
                 open_rows = [i for i in open_rows if said[i][-1] != end and len(said[i]) < lengths[i]]
@@ -69,5 +67,5 @@ def is_right(said: str, answer: str) -> bool:
     Small and capital letters and what stands between words do not count: ``Amber resin!`` is ``amber-resin``.
     """
     words = re.findall(r"\w+", answer)
-    pattern = r"\W*?" + r"[^\w\n]+".join(map(re.escape, words)) + r"[^\S\n]*(?:[^\w\s]|\n|$)"
+    pattern = r"\W*?" + r"[^\w\n]+".join(map(re.escape, words)) + r"[^\S\n]*(?:[^\w\s](?!\w)|\n|$)"
     return bool(words) and re.match(pattern, said, re.IGNORECASE) is not None

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from brittle.figures import of_answer
-from brittle.percentages import points
-from brittle.results.at_strongest import EPSILON
 from brittle.results.base_check import base_check
 from brittle.results.damage import Health
 from brittle.results.outputs import ModelResult, ReportData
 from brittle.results.roles import Role
 from brittle.results.verdicts import Because, Judgement, answer, worst_case
 from brittle.views.html import figure, model_name, piece
-from brittle.views.words import JUDGEMENTS, by, chance_p, damage_words, percent, several
+from brittle.views.words import BOUND, JUDGEMENTS, by, chance_p, damage_words, percent, several
 
 REASONS = {
     Because.NOT_ATTACKED: "it was not attacked",
@@ -40,7 +38,7 @@ def answer_on_top(data: ReportData) -> str:
     drawing = figure(
         of_answer.answer_figure(data), "V before and after the worst attack",
         "V are the hazardous questions that no attack shows. Worst: the highest V over all attacks and steps that cost at "
-        f"most {points(EPSILON)} points on benign questions. Near the green rail: as if never known. Near the dark one: as if never removed.",
+        f"most {BOUND}. Near the green rail: as if never known. Near the dark one: as if never removed.",
     )  # fmt: skip
     return piece("answer", rows, drawing, _note(data))
 

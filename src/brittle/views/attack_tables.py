@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from brittle.percentages import points
 from brittle.results import verdicts
 from brittle.results.at_matched_t import MatchedRecovery, reference_of
-from brittle.results.at_strongest import EPSILON, Strongest, where
+from brittle.results.at_strongest import Strongest, where
 from brittle.results.attack_kinds import trial_attacks, unit, yardsticks
 from brittle.results.measures import diverged
 from brittle.results.outputs import ReportData, attacks, matched_rows
@@ -17,6 +17,7 @@ from brittle.results.roles import Role
 from brittle.views.html import named
 from brittle.views.tables import Cell, Content, Share, Table
 from brittle.views.words import (
+    BOUND,
     NO_EXCESS,
     at_matched_t,
     by,
@@ -35,7 +36,7 @@ MATCHED = (
 )  # fmt: skip
 """The columns of :func:`matched` that the report shows of one attack."""
 STEPS = ("steps to 50 %", "steps to 90 %")
-COSTS = f"costs at most {points(EPSILON)} points on benign questions"
+COSTS = f"costs at most {BOUND}"
 
 Row = list[Cell | Content]
 
@@ -167,7 +168,7 @@ def strongest(data: ReportData, attack: str) -> Table:
             "configuration of that trial",
         ), body,
         f"The highest V over {'–'.join(map(str, sorted({*tried[:1], *tried[-1:]})))} trials and all their steps "
-        f"that cost at most {points(EPSILON)} points on benign questions; – where no trial brings more. The best of "
+        f"that cost at most {BOUND}; – where no trial brings more. The best of "
         f"many noisy numbers is too high, for the filtered model too: excess recovery is against its own best trial; {NO_EXCESS}.",
         words=(0, 6), cards=True,
     )  # fmt: skip
@@ -184,7 +185,7 @@ def worst(data: ReportData) -> Table:
     ]  # fmt: skip
     return Table(
         ("model", "V before", "highest V", "under", "retain then", "filtered model's worst", "excess recovery"), body,
-        f"Of all attacks and steps that cost at most {points(EPSILON)} points on benign questions, the one with the highest V. "
+        f"Of all attacks and steps that cost at most {BOUND}, the one with the highest V. "
         "The filtered model's worst case is over the attacks carried out on both. Yardsticks, which are given the "
         "base itself, do not count. "
         f"{NO_EXCESS[0].upper()}{NO_EXCESS[1:]}.",

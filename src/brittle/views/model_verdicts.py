@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from brittle.percentages import points
-from brittle.results.at_strongest import EPSILON
 from brittle.results.attack_kinds import matched_attacks
 from brittle.results.damage import Health
 from brittle.results.measures import diverged, forget_accuracy, knowledge, movement
@@ -13,6 +11,7 @@ from brittle.results.verdicts import answer, at_matched_t, control_of, worst_cas
 from brittle.views import attack_path
 from brittle.views.html import heading, paragraph, section
 from brittle.views.words import (
+    BOUND,
     JUDGEMENTS,
     MEANINGS,
     benign_words,
@@ -113,7 +112,7 @@ def at_worst(data: ReportData, model: ModelResult) -> list[str]:
         attacked = any(row.model == model.name for row in data.matched) or diverged(data, model.name)
         return [] if attacked else ["It was not attacked."]
     found, number = case.found, f"{case.attacks} attacks" if case.attacks > 1 else "this attack"
-    bound = f"cost at most {points(EPSILON)} points on benign questions"
+    bound = f"cost at most {BOUND}"
     if not found.step:
         start = f"No step of {number} that {bound} answers more of V than before ({percent(found.before)})"
     else:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from brittle import percentages
 from brittle.mathematics.survival import MedianTime
 from brittle.results.at_matched_t import MatchedRecovery
-from brittle.results.at_strongest import Strongest, WorstCase
+from brittle.results.at_strongest import EPSILON, Strongest, WorstCase
 from brittle.results.attack_paths import Way
-from brittle.results.damage import Damage, Likelihood
+from brittle.results.damage import MARGIN, Damage, Likelihood
 from brittle.results.outputs import ModelResult, ReportData
 from brittle.results.recovery_speed import RecoveryNumbers
 from brittle.results.roles import Role
@@ -86,6 +86,10 @@ def percent(value: float | None, decimals: int = 0) -> str:
 def excess(value: float | None) -> str:
     """An excess recovery; – where there is no scale, or where the attack brought nothing back (:data:`NO_EXCESS`)."""
     return "–" if value is None else f"{value:.2f}"
+
+
+BOUND = f"{percentages.points(EPSILON)} points on benign questions and {MARGIN:g} nat per token on benign texts"
+"""What an attack may cost, as the object of *at most*."""
 
 
 def benign_words(found: Likelihood) -> str:
