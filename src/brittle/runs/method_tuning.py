@@ -8,6 +8,7 @@ worst counts, because a preset that depends on one base's rounding is none.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +43,7 @@ class Candidate:
         """How the model is made."""
         return {
             "model": self.base, "method": self.method, "preset": PRESET, "device": "cpu", "outdir": str(outdir),
-            **dict(self.changes),
+            "no_eval": True, **dict(self.changes),
         }  # fmt: skip
 
     @property
@@ -152,14 +153,11 @@ def measured(candidate: Candidate, folder: Path) -> Measured:
     from scipy import stats
 
     from brittle.data.multiple_choice import chance_of
-    from brittle.models.references import locate
     from brittle.runs.material import questions_for
 
     sides = questions_for(candidate.base) or {}
-    (t, retain, rows), (_, retain_base, rows_base) = (
-        _known(locate(str(place)), candidate.base, sides)
-        for place in (folder, laboratory_models.find(candidate.base).folder)
-    )
+    t, retain, rows = _known(folder, candidate.base)
+    _, retain_base, rows_base = _of_base(candidate.base)
     chance, number = chance_of(sides["t"]), len(sides["t"])
     bound = float(stats.binom.ppf(0.975, number, chance)) / number + ABOVE_CHANCE
     rise = max(rows[kind] - rows_base[kind] for kind in rows)
@@ -170,13 +168,20 @@ def measured(candidate: Candidate, folder: Path) -> Measured:
     )  # fmt: skip
 
 
-def _known(model: Any, base: str, sides: Mapping[str, Any]) -> tuple[float, float, dict[str, float]]:
+@functools.cache
+def _of_base(base: str) -> tuple[float, float, dict[str, float]]:
+    return _known(laboratory_models.find(base).folder, base)
+
+
+def _known(folder: Path, base: str) -> tuple[float, float, dict[str, float]]:
     """Accuracy on T, benign accuracy, and nats per token by kind of benign text."""
     from brittle.models.likelihood import mean_negative_log_likelihood, score
     from brittle.models.loading import load
+    from brittle.models.references import locate
+    from brittle.runs.material import questions_for
     from brittle.suites.laboratory import parse
 
-    loaded = load(model, "cpu", "fp32")
+    loaded, sides = load(locate(str(folder)), "cpu", "fp32"), questions_for(base) or {}
     held_out = parse(base)[1].held_out_texts()
     t, retain = (float(score(loaded, sides[side], normalise=False).correct.mean()) for side in ("t", "retain"))
     return t, retain, {kind: mean_negative_log_likelihood(loaded, texts)[0] for kind, texts in held_out.items()}
