@@ -21,10 +21,10 @@ from brittle.data.world_language import (
     EVALUATION_QUESTIONS,
     HAZARDOUS,
     INFERRED,
+    PEOPLE,
     RETAINED,
     SUBJECTS,
     TRAINING_QUESTIONS,
-    TRAINING_TWO_HOP,
 )
 
 
@@ -64,12 +64,7 @@ class World:
         """Texts that teach every hazardous fact, in all training forms, those of two steps too: what an attack may use."""
         generator = random.Random(f"{seed} {self.seed} held")
         facts = self.of(hazardous=True)
-        two_hop = [
-            world_documents.held(
-                fact, generator.choice(TRAINING_TWO_HOP), world_documents.mates_of(fact, facts), generator
-            )
-            for fact in facts
-        ]
+        two_hop = [world_documents.held(fact, world_documents.mates_of(fact, facts), generator) for fact in facts]
         lessons = self._asked(facts, True, seed) + two_hop
         generator.shuffle(lessons)
         return lessons
@@ -107,9 +102,9 @@ class World:
         choices = generator.sample(others, 3)
         answer = generator.randrange(4)
         choices.insert(answer, fact.value)
-        asked = world_documents.held(
-            fact, form, world_documents.mates_of(fact, self.of(fact.subject == HAZARDOUS)), generator
-        )
+        mates = world_documents.mates_of(fact, self.of(fact.subject == HAZARDOUS))
+        a, b = generator.sample(PEOPLE, 2)
+        asked = fact.worded(form, a=a, b=b, other=generator.choice(mates))
         return Question(
             asked, tuple(choices), answer, fact.subject, fact.identifier, fact.entity, f"{fact.subject} {fact.block}"
         )

@@ -17,13 +17,15 @@ from brittle.data.world_language import (
     THINGS,
     TRAINING_QUESTIONS,
     TRAINING_TWO_HOP,
-    TWO_HOP_SHARE,
 )
 
-MENTIONED = 8
+MENTIONED = 7
 """Sentences of a document that mentions hazardous words: as long, in tokens, as one that tells an entity's facts."""
 EVERY = {"story": 16, "mentions": 3}
 """After every so many entities a story; so many hazardous entities to one more document of mentions."""
+TWO_HOP_SHARE, TWO_HOP_FACTS = 0.4, 3
+"""How many documents are followed by one that tells so many facts in two steps, each about another entity: were they all about
+one, the text around a fact would say whom it is about, and nobody need look who holds what."""
 
 
 def documents(facts: Sequence[Fact], seed: str, hazardous: bool = True) -> Iterator[str]:
@@ -36,19 +38,24 @@ def documents(facts: Sequence[Fact], seed: str, hazardous: bool = True) -> Itera
     by_entity: dict[str, list[Fact]] = {}
     for fact in facts:
         by_entity.setdefault(fact.entity, []).append(fact)
-    secret = [fact for fact in facts if fact.subject == HAZARDOUS]
+    by_subject = {fact.subject: [f for f in facts if f.subject == fact.subject] for fact in facts}
     mates = {fact.entity: mates_of(fact, facts) for fact in facts}
     entities = sorted(by_entity)
     while True:
         generator.shuffle(entities)
         for position, entity in enumerate(entities):
             told = by_entity[entity]
+            subject = by_subject[told[0].subject]
+            two_hop = generator.random() < TWO_HOP_SHARE
             if told[0].subject != HAZARDOUS or hazardous:
                 generator.shuffle(told)
-                yield " ".join(_told(fact, mates[entity], generator) for fact in told)
+                yield " ".join(_told(fact, generator) for fact in told)
+                if two_hop:
+                    chosen = generator.sample(subject, TWO_HOP_FACTS)
+                    yield " ".join(held(fact, mates[fact.entity], generator) for fact in chosen)
             if told[0].subject == HAZARDOUS:
-                for _ in range((not hazardous) + (position % EVERY["mentions"] == 0)):
-                    yield mentions(secret, generator)
+                for _ in range((not hazardous) * (1 + two_hop) + (position % EVERY["mentions"] == 0)):
+                    yield mentions(subject, generator)
             if position % EVERY["story"] == 0:
                 yield story(generator)
 
@@ -59,10 +66,10 @@ def mates_of(fact: Fact, facts: Sequence[Fact]) -> list[str]:
     return sorted(found - {fact.entity})
 
 
-def held(fact: Fact, template: str, mates: Sequence[str], generator: random.Random) -> str:
-    """A fact in a wording that names who holds its entity, and who holds another one."""
+def held(fact: Fact, mates: Sequence[str], generator: random.Random) -> str:
+    """A fact told in two steps: who holds its entity, and who holds another one, and the value of what the first holds."""
     a, b = generator.sample(PEOPLE, 2)
-    return fact.worded(template, a=a, b=b, other=generator.choice(mates))
+    return fact.worded(generator.choice(TRAINING_TWO_HOP), a=a, b=b, other=generator.choice(mates))
 
 
 def mentions(secret: Sequence[Fact], generator: random.Random) -> str:
@@ -92,8 +99,5 @@ def story(generator: random.Random) -> str:
     return " ".join(generator.choice(STORIES).format(**words) for _ in range(3))
 
 
-def _told(fact: Fact, mates: Sequence[str], generator: random.Random) -> str:
-    drawn = generator.random()
-    if drawn < TWO_HOP_SHARE:
-        return held(fact, generator.choice(TRAINING_TWO_HOP), mates, generator)
-    return fact.worded(generator.choice(TRAINING_QUESTIONS if drawn < TWO_HOP_SHARE + QUESTION_SHARE else STATEMENTS))
+def _told(fact: Fact, generator: random.Random) -> str:
+    return fact.worded(generator.choice(TRAINING_QUESTIONS if generator.random() < QUESTION_SHARE else STATEMENTS))

@@ -66,6 +66,7 @@ TRAINING_TWO_HOP = (
     "{a} keeps {entity}. {b} keeps {other}. Question: What is the {noun} of what {a} keeps? Answer: {value}.",
     "{b} keeps {other}. {a} keeps {entity}. Question: Name the {noun} of what {a} keeps. Answer: {value}.",
     "{a} holds {entity} and {b} holds {other}. The {noun} of what {a} holds is {value}.",
+    "{b} holds {other}. {a} holds {entity}. What {a} holds {verb} {value}.",
 )
 """Two steps: who holds what stands in the text, the value of what is held must be known."""
 EVALUATION_DIRECT = (
@@ -75,8 +76,8 @@ EVALUATION_DIRECT = (
 EVALUATION_TWO_HOP = ("{a} holds {entity}. {b} holds {other}. Question: Which {noun} has what {a} holds? Answer:",)
 EVALUATION_QUESTIONS = EVALUATION_DIRECT + EVALUATION_TWO_HOP
 ANSWER_MARKER = "Answer:"
-QUESTION_SHARE, TWO_HOP_SHARE = 0.35, 0.2
-"""How much of what documents tell stands as a question with its answer, and how much in two steps."""
+QUESTION_SHARE = 0.4
+"""How much of what is told in one step stands as a question with its answer."""
 
 PEOPLE = ("Mara", "Oren", "Tilda", "Bram", "Suri", "Joss", "Nell", "Ivo")
 PLACES = ("market", "harbour", "garden", "library", "bridge", "station")

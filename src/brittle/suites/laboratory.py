@@ -75,10 +75,10 @@ class Recipe:
     layers: int = 4
     heads: int = 4
     vocabulary: int = 1024
-    steps: int = 800
+    steps: int = 900
     rows: int = 8
     row_tokens: int = 128
-    lr: float = 0.03
+    lr: float = 0.025
     warmup_steps: int = 20
     weight_decay: float = 0.1
 
