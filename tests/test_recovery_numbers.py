@@ -62,15 +62,24 @@ def test_no_arm_is_read_beyond_the_shortest() -> None:
     one, other = found["long"], found["short"]
     assert (one.horizon, other.horizon, one.last_step) == (20, 20, 80)
     assert one.log_step_area == other.log_step_area
-    assert (one.steps_to_50, one.steps_to_90, one.reached_90) == (20, math.inf, 0)  # what others were not asked is not told
+    assert (one.steps_to_50, one.steps_to_90, one.reached_90) == (
+        20,
+        math.inf,
+        0,
+    )  # what others were not asked is not told
 
 
 def test_who_answered_everything_is_carried_on_and_who_diverged_is_censored() -> None:
     curve = [(0, 0.0), (10, 0.2), (20, 0.4), (40, 0.6)]
     flat = points("f", "filtered", [[(step, 0.0) for step, _ in curve]])
-    done, lost = points("done", "unlearned", [[(0, 0.0), (10, 1.0)]]), points("lost", "unlearned", [[(0, 0.0), (10, 0.2)]])
+    done, lost = (
+        points("done", "unlearned", [[(0, 0.0), (10, 1.0)]]),
+        points("lost", "unlearned", [[(0, 0.0), (10, 0.2)]]),
+    )
     ended = pandas.DataFrame([{"attack": "relearning", "model": "lost", "seed": 0}])
-    table = pandas.DataFrame(points("b", "base", [[(0, 1.0), (10, 1.0)]]) + flat + points("u", "unlearned", [curve]) + done + lost)
+    table = pandas.DataFrame(
+        points("b", "base", [[(0, 1.0), (10, 1.0)]]) + flat + points("u", "unlearned", [curve]) + done + lost
+    )
     found = {row.model: row for row in recovery_numbers(table, ended)}
     assert {row.horizon for row in found.values()} == {40}
     # E rises to 1 over log 11 and stays there to log 41
@@ -82,7 +91,11 @@ def test_who_answered_everything_is_carried_on_and_who_diverged_is_censored() ->
 
 def test_seeds_that_do_not_get_there_are_censored_at_the_horizon() -> None:
     filtered = points("f", "filtered", [[(0, 0.0), (10, 0.0), (20, 0.0)]])
-    fast, slow, never = [(0, 0.0), (10, 0.6), (20, 0.6)], [(0, 0.0), (10, 0.4), (20, 0.6)], [(0, 0.0), (10, 0.1), (20, 0.1)]
+    fast, slow, never = (
+        [(0, 0.0), (10, 0.6), (20, 0.6)],
+        [(0, 0.0), (10, 0.4), (20, 0.6)],
+        [(0, 0.0), (10, 0.1), (20, 0.1)],
+    )
     base = points("b", "base", [[(0, 1.0), (20, 0.9)]])
     found = numbers(base, filtered, points("u", "unlearned", [fast, slow, never]))["u"]
     # a third each in (0, 10], (10, 20] and beyond
@@ -125,7 +138,9 @@ def test_a_trial_is_read_against_the_same_trial() -> None:
 
 
 def test_columns_that_older_runs_lack_are_empty_and_every_column_is_explained(tmp_path) -> None:
-    table = pandas.DataFrame(BASE + points("u", "unlearned", [[(0, 0.2), (10, 0.9), (20, 0.9)]])).drop(columns="tokens_seen")
+    table = pandas.DataFrame(BASE + points("u", "unlearned", [[(0, 0.2), (10, 0.9), (20, 0.9)]])).drop(
+        columns="tokens_seen"
+    )
     rows = recovery_numbers(table)
     assert math.isnan(rows[0].tokens_to_50) and rows[0].examples_to_50 == 160
     assert all(field.metadata["help"] for field in fields(RecoveryNumbers))
@@ -168,7 +183,11 @@ def test_the_area_scales_with_the_curve_and_lies_within_it(start: float, later: 
 
 
 def test_areas_by_hand_over_a_longer_and_a_shorter_horizon() -> None:
-    assert log_step_area([0, 9], [0, 1], 99) == pytest.approx(0.75)  # over log 10 a half, over another log 10 the last height
-    assert log_step_area([0, 99], [0, 1], 9) == pytest.approx(0.25)  # half way along the line on that scale it is one half
+    assert log_step_area([0, 9], [0, 1], 99) == pytest.approx(
+        0.75
+    )  # over log 10 a half, over another log 10 the last height
+    assert log_step_area([0, 99], [0, 1], 9) == pytest.approx(
+        0.25
+    )  # half way along the line on that scale it is one half
     assert log_step_area([0, 99], [0, 2]) == pytest.approx(0.75)  # cut where it passes 1, at step 9
     assert log_step_area([0, 99], [-1, 1]) == pytest.approx(0.25)

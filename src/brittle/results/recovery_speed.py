@@ -15,7 +15,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy
 import pandas
@@ -53,7 +52,9 @@ class RecoveryNumbers:
     reached_50: int = column("seeds that came half of the way to the base (E at least 0.5)")
     steps_to_50_after: float = column("E at least 0.5: the median lies after this step")
     steps_to_50: float = column("and at or before this one, the first evaluation that showed it")
-    steps_to_50_low: float = column("lower bound of its 95 % interval over seeds; 0 with fewer than six, empty with one")
+    steps_to_50_low: float = column(
+        "lower bound of its 95 % interval over seeds; 0 with fewer than six, empty with one"
+    )
     steps_to_50_high: float = column("upper bound; inf where the seeds give none")
     examples_to_50_after: float = column("the same in training texts shown, repetitions counted: after")
     examples_to_50: float = column("and at or before")
@@ -62,13 +63,17 @@ class RecoveryNumbers:
     reached_90: int = column("seeds that came nine tenths of the way (E at least 0.9)")
     steps_to_90_after: float = column("E at least 0.9: the median lies after this step")
     steps_to_90: float = column("and at or before this one, the first evaluation that showed it")
-    steps_to_90_low: float = column("lower bound of its 95 % interval over seeds; 0 with fewer than six, empty with one")
+    steps_to_90_low: float = column(
+        "lower bound of its 95 % interval over seeds; 0 with fewer than six, empty with one"
+    )
     steps_to_90_high: float = column("upper bound; inf where the seeds give none")
     examples_to_90_after: float = column("the same in training texts shown: after")
     examples_to_90: float = column("and at or before")
     tokens_to_90_after: float = column("the same in training tokens: after")
     tokens_to_90: float = column("and at or before")
-    log_step_area: float = column("mean of E, cut to 0 … 1, over log(1 + step) up to the horizon, of seeds that did not diverge")
+    log_step_area: float = column(
+        "mean of E, cut to 0 … 1, over log(1 + step) up to the horizon, of seeds that did not diverge"
+    )
     log_step_area_low: float = column("lower bound of its 95 % interval over seeds")
     log_step_area_high: float = column("upper bound of its 95 % interval over seeds")
 
@@ -146,7 +151,9 @@ def _row(attack: str, model: str, role: str, scale: str, runs: list[pandas.DataF
     )  # fmt: skip
 
 
-def _times(runs: Sequence[pandas.DataFrame], level: float) -> tuple[Any, ...]:
+def _times(
+    runs: Sequence[pandas.DataFrame], level: float
+) -> tuple[int, float, float, float, float, float, float, float, float]:
     """How many reached the level; the median in steps with its bounds over seeds, in examples and in tokens."""
     steps, examples, tokens = (
         [_first(run, name, level) for run in runs] for name in ("step", "examples_seen", "tokens_seen")
