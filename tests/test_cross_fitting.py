@@ -96,8 +96,8 @@ def test_the_scale_is_between_base_and_the_filtered_models_own_cross_fitted_wors
 def test_without_the_answers_of_every_run_it_is_the_plain_maximum_and_says_so() -> None:
     points, answers = tables("u", "unlearned", lambda attack, step: 0.25, 1, ["relearning", "weight_noise"])
     lost = answers[(answers["attack"] != "weight_noise") | (answers["seed"] != 1)]
-    broken = answers.assign(right_at="[0, 10")
-    for known in (None, answers.drop(columns="right_at"), lost, broken):
+    broken, other = answers.assign(right_at="[0, 10"), answers.assign(right_at="[10]")
+    for known in (None, answers.drop(columns="right_at"), lost, broken, other):
         (case,) = worst_cases(points, answers=known)
         assert not case.cross_fitted and case.found == case.plain
     (case,) = worst_cases(points, answers=answers)

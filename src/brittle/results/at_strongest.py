@@ -24,7 +24,7 @@ from brittle import discovery
 from brittle.contracts import BENIGN_COST
 from brittle.results.at_matched_t import Estimate, estimate
 from brittle.results.attack_kinds import Reading, reading, yardsticks
-from brittle.results.cross_fitting import Tried, cross_fitted
+from brittle.results.cross_fitting import Right, Tried, cross_fitted
 from brittle.results.excess import excess_recovery
 from brittle.results.roles import Role
 
@@ -250,15 +250,20 @@ class _Halved:
     ) -> tuple[Tried, list[pandas.DataFrame]] | None:
         kind = reading(discovery.find("attacks", attack).constants)
         tables = [rows for run in _runs(part, kind) if (rows := _allowed(run, epsilon)) is not None]
-        runs, units = [], set()
+        runs: list[Right] = []
+        units: set[tuple[str, ...]] = set()
         for rows in tables:
             seeds = [self.known.get((attack, model, int(seed))) for seed in rows["seed"].unique()]
             if not all(seeds):
                 return None
             units |= {about for about, _ in filter(None, seeds)}
             steps = rows["step"].unique()
-            right = [[[step in at for at in sets] for _, sets in filter(None, seeds)] for step in steps]
-            runs.append(numpy.array(right, dtype=float))
+            told = [[[step in at for at in sets] for _, sets in filter(None, seeds)] for step in steps]
+            right = numpy.array(told, dtype=float)
+            known = rows["counted"].to_numpy().reshape(right.shape[:2])  # rows are sorted by step, then seed
+            if not numpy.allclose(right.mean(axis=2), known, rtol=0, atol=1 / right.shape[2]):
+                return None  # the tables contradict each other
+            runs.append(right)
         if not runs or len(units) != 1:
             return None  # seeds were asked different questions
         return Tried(tuple(runs), units.pop(), kind == Reading.TRIALS), tables

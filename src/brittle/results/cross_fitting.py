@@ -102,11 +102,15 @@ def _weights(generator: numpy.random.Generator, number: int) -> NDArray[numpy.fl
 
 
 def _best(tried: Tried, choosing: NDArray[numpy.bool_]) -> tuple[float, dict[int, int]]:
-    """The best of an attack on the questions that choose: its accuracy there, and the alternative in each run that counts."""
+    """The best of an attack on the questions that choose: its accuracy there, and the alternative in each run that counts.
+
+    Of several that are equally good the last, which tried hardest; none where not to attack is as good.
+    """
     if not choosing.any():
         return 0.0, dict.fromkeys([0] if tried.best_run else range(len(tried.runs)), 0)
     scores = [run[:, :, choosing].mean(axis=(1, 2)) for run in tried.runs]
-    best = {number: int(each.argmax()) for number, each in enumerate(scores)}
+    best = {number: int(numpy.flatnonzero(each == each.max())[-1]) for number, each in enumerate(scores)}
+    best = {number: place if scores[number][place] > scores[number][0] else 0 for number, place in best.items()}
     highest = [float(each.max()) for each in scores]
     if tried.best_run:
         number = int(numpy.argmax(highest))
