@@ -175,7 +175,10 @@ def test_the_overview_is_sortable_and_says_who_got_there(data: ReportData) -> No
     row = next(row for row in data.numbers if row.model.endswith("a100.0_ly1-2") and row.attack == "relearning_search")
     # excess of the trials at the end: 0.3, 0.6, 0.9 (which benign answers play no part in)
     assert median_words(row, 50) == "between 10 and 20 (2 of 3)" and row.reached_90 == 1
-    assert median_words(replace(row, steps_to_50_low=5.0, steps_to_50_high=math.inf), 50) == "between 10 and 20 [5, –] (2 of 3)"
+    assert (
+        median_words(replace(row, steps_to_50_low=5.0, steps_to_50_high=math.inf), 50)
+        == "between 10 and 20 [5, –] (2 of 3)"
+    )
 
 
 def test_without_a_filtered_model_no_verdict_is_given(finished: Path, tmp_path: Path) -> None:

@@ -85,7 +85,9 @@ def cross_fitted(tried: Sequence[Tried]) -> CrossFitted | None:
         with numpy.errstate(invalid="ignore"):  # no question was left in a draw
             values.append((weights * (seeds @ answers)).sum(axis=1) / seeds.sum(axis=1) / weights.sum(axis=1))
         choices.append(Choice(attack, alternatives))
-    by_draw = numpy.nanmean(values, axis=0)
+    there = numpy.isfinite(values)
+    with numpy.errstate(invalid="ignore"):  # nor in any half
+        by_draw = numpy.where(there, values, 0).sum(axis=0) / there.sum(axis=0)
     low, high = numpy.nanquantile(by_draw[1:], [0.025, 0.975])
     return CrossFitted(float(by_draw[0]), float(low), float(high), tuple(choices))
 
