@@ -36,7 +36,7 @@ def test_accuracy_overall_and_by_subject():
     assert summary["correct"] == scores.correct[-1].sum()
     assert summary["chance"] == pytest.approx((4 / 4 + 1 / 3) / 5)
     assert list(summary["subjects"]) == ["foxes", "models", "rivers"]
-    assert summary["subjects"] == accuracy_by_subject(scores, QUESTIONS)
+    assert summary["subjects"] == accuracy_by_subject(scores.correct[-1].tolist(), QUESTIONS)
     foxes = [bool(correct) for asked, correct in zip(QUESTIONS, scores.correct[-1]) if asked.subject == "foxes"]
     assert (summary["subjects"]["foxes"]["correct"], summary["subjects"]["foxes"]["questions"]) == (sum(foxes), 2)
     assert sum(part["questions"] for part in summary["subjects"].values()) == 5

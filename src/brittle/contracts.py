@@ -26,6 +26,7 @@ leaves the attack out. An optional ``check(settings, facts)`` refuses, from :cla
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -137,6 +138,8 @@ class Evaluation:
     """How hard the attack tries here, in its own unit (``STRENGTH``); 0 for one that counts steps."""
     tokens_seen: int = 0
     """Training tokens shown so far, repetitions counted, padding not."""
+    benign: Mapping[str, float] = field(default_factory=dict)
+    """Nats per token on held-out benign texts, by kind; empty where there are none."""
     asked: Mapping[str, Sequence[Any]] | None = None
     """The questions behind the predictions, where they are not the target's own."""
 
@@ -229,3 +232,10 @@ class RecoveryPoint:
     tokens_seen: int = field(default=0, metadata={"help": "training tokens shown so far, repetitions counted"})
     compute: str = field(default="fp32", metadata={"help": "number type of the attack's arithmetic; weights are fp32"})
     configuration: str = field(default="", metadata={"help": "of a search's trial: how it was configured"})
+    benign_likelihood: float = field(
+        default=math.nan, metadata={"help": "nats per token on held-out benign texts; empty where there are none"}
+    )
+    benign_rise: float = field(
+        default=math.nan,
+        metadata={"help": "its rise over before the attack, on the kind of texts where that is largest"},
+    )

@@ -79,4 +79,6 @@ def _together(by_fold: Sequence[Evaluation], questions: Sequence[Any], fold_of: 
     right = {side: [p == q.answer for p, q in zip(shown[side], questions)] for side in ("t", "v")}
     accuracy = {side: sum(hits) / len(hits) for side, hits in right.items()}
     accuracy["retain"] = sum(each.accuracy["retain"] for each in by_fold) / len(by_fold)
-    return replace(by_fold[0], predictions=shown, accuracy=accuracy, asked={"t": questions, "v": questions})
+    benign = {kind: sum(each.benign[kind] for each in by_fold) / len(by_fold) for kind in by_fold[0].benign}
+    asked = {"t": questions, "v": questions}
+    return replace(by_fold[0], predictions=shown, accuracy=accuracy, benign=benign, asked=asked)

@@ -113,8 +113,10 @@ def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
     there = {text: laboratory_models.find(text) for text, _ in parts if not text.startswith(laboratory.PREFIX)}
     reference = base_named or parts[-1][0]
     asked = DiagnoseSettings(**{name: getattr(settings, name) for name in ASKED})
-    shown = Material({}, *questions_of(laboratory.behind(reference), asked, asked.seed))
-    field = prepare(shown.worded, **_texts(settings, reference))
+    behind, texts = laboratory.behind(reference), _texts(settings, reference)
+    benign = {"retain": texts["retain"]} if "retain" in texts else {}
+    shown = Material(benign, *questions_of(behind, asked, asked.seed), behind)
+    field = prepare(shown.under_attack, held_out=shown.held_out, **texts)
     if settings.forget_text or settings.retain_text or settings.benign_text:
         for note in field.notes:
             progress.say(note, once=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -228,4 +228,4 @@ def material(settings: DiagnoseSettings, reference: str, data: Collection[str]) 
         texts = own.texts() if own and not any(files) else texts_of(own, *files, settings.text_column)
     if "questions" in data:
         questions = questions_of(own, settings, settings.seed, "benign questions" in data)
-    return Material(texts, *questions)
+    return replace(Material(texts, *questions), own=own)

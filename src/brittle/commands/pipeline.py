@@ -108,7 +108,7 @@ def run(
     )  # fmt: skip
     pairs = _pairs(settings, arms)
     session.check([*pairs, *((arm.located,) for arm in arms)])
-    field = prepare(material.worded, **attack_texts) if attacked else None
+    field = prepare(material.under_attack, held_out=material.held_out, **attack_texts) if attacked else None
     ready = {name: discovery.find("attacks", name).load().Settings() for name in attacks}
     if relearning.NAME in ready:
         ready[relearning.NAME] = attack_settings
@@ -182,7 +182,7 @@ def _laboratory(
     left = [model for model in models if settings.force or not stages.finished(model.plan)]
     job.carry_out(left, "unlearning: " + ", ".join(model.plan.make.method for model in left))
     arms += [Arm(locate(str(model.folder)), "unlearned") for model in models]
-    return arms, own.attack_texts(), Material(own.probes(), *questions_of(own, settings))
+    return arms, own.attack_texts(), Material(own.probes(), *questions_of(own, settings), own)
 
 
 def _models(
@@ -201,7 +201,7 @@ def _models(
     if sparse:
         material = available.material(settings)
     else:
-        material = Material(texts_of(own, *files, settings.text_column), *questions_of(own, settings))
+        material = Material(texts_of(own, *files, settings.text_column), *questions_of(own, settings), own)
     arms = [Arm(laboratory_models.find(text), role) for text, role in named if text and text != "none"]
     digests = [arm.located.digest for arm in arms]
     if twice := next((arm for number, arm in enumerate(arms) if arm.located.digest in digests[:number]), None):

@@ -20,7 +20,6 @@ from brittle.settings import BadInput
 
 if TYPE_CHECKING:
     from brittle.data.multiple_choice import Question
-    from brittle.models.likelihood import Scores
     from brittle.models.loading import LoadedModel
 
 NAME = "evals"
@@ -40,19 +39,32 @@ def evaluate(
     Keys: model, format (``letters`` or ``continuation``), accuracy, correct, questions, interval_low, interval_high (Wilson, 95 %), chance (the mean of one over
     the number of choices) and subjects, which has the same five numbers for each subject.
     """
+    return summary_of(loaded.name, questions, answered(loaded, questions, batch_size, form), form)
+
+
+def answered(
+    loaded: LoadedModel, questions: Sequence[Question], batch_size: int = 32, form: str = "continuation"
+) -> list[bool]:
+    """Whether the model picks the right choice of each question."""
     from brittle.models import likelihood
 
     scores = likelihood.score(loaded, in_form(questions, form), batch_size=batch_size, normalise=False)
-    overall = accuracy_with_interval(int(scores.correct[-1].sum()), len(questions))
-    subjects = accuracy_by_subject(scores, questions)
-    return {"model": loaded.name, "format": form, **overall, "chance": chance_of(questions), "subjects": subjects}
+    right: list[bool] = scores.correct[-1].tolist()
+    return right
 
 
-def accuracy_by_subject(scores: Scores, questions: Sequence[Question]) -> dict[str, dict[str, float]]:
-    """Accuracy at the last depth with its interval by subject, in alphabetical order."""
+def summary_of(model: str, questions: Sequence[Question], correct: Sequence[bool], form: str) -> dict[str, Any]:
+    """What :func:`evaluate` returns, from the answers."""
+    overall = accuracy_with_interval(sum(correct), len(questions))
+    subjects = accuracy_by_subject(correct, questions)
+    return {"model": model, "format": form, **overall, "chance": chance_of(questions), "subjects": subjects}
+
+
+def accuracy_by_subject(correct: Sequence[bool], questions: Sequence[Question]) -> dict[str, dict[str, float]]:
+    """Accuracy with its interval by subject, in alphabetical order."""
     answers: dict[str, list[bool]] = defaultdict(list)
-    for question, correct in zip(questions, scores.correct[-1], strict=True):
-        answers[question.subject].append(bool(correct))
+    for question, right in zip(questions, correct, strict=True):
+        answers[question.subject].append(bool(right))
     return {
         subject: accuracy_with_interval(sum(answers[subject]), len(answers[subject])) for subject in sorted(answers)
     }

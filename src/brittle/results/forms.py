@@ -14,7 +14,10 @@ MOST_CHOICES = 1000
 RUN = ("model", "attack", "seed", "step")
 RECOVERY = Form(
     ("model", "role", "attack"), ("seed", "step"), ("accuracy_t", "accuracy_v", "accuracy_retain"),
-    optional={"strength": "number", "tokens_seen": "number", "examples_seen": "number"}, key=RUN,
+    optional={
+        "strength": "number", "tokens_seen": "number", "examples_seen": "number", "benign_likelihood": "number",
+        "benign_rise": "number",
+    }, key=RUN,
 )  # fmt: skip
 ANSWERS = Form(
     ("model", "side", "fact"), ("seed", "step", "choice_predicted", "choice_correct"),
@@ -31,6 +34,7 @@ PER_LAYER = Form(
 )  # fmt: skip
 PER_MATRIX = Form(numbers=("dW_fro", "W_fro", "dW_stable_rank"))
 ACTIVATIONS = Form(("layer", "split"), numbers=("model_a_norm_L2", "mean_dh_L2"), key=("layer", "split"))
+BENIGN_LIKELIHOOD = Form(("kind",), ("text",), numbers=("nats_per_token",), key=("kind", "text"))
 LENS = Form(("layer",), shares=("accuracy",), key=("layer",))
 
 

@@ -24,6 +24,10 @@ class Knowledge:
     retain: float | None
     nll_forget: float | None
     nll_retain: float | None
+    retain_out_of_sample: float | None = None
+    """Accuracy on benign facts that no retain text tells."""
+    retain_open: float | None = None
+    """Share of benign questions answered without choices."""
 
 
 def knowledge(data: ReportData, model: ModelResult) -> Knowledge:
@@ -38,6 +42,7 @@ def knowledge(data: ReportData, model: ModelResult) -> Knowledge:
     return Knowledge(
         forget_t, forget_v, value("forget", ACCURACY_KEYS), value("retain", ACCURACY_KEYS, "retain"),
         value("forget", LIKELIHOOD_KEYS), value("retain", LIKELIHOOD_KEYS),
+        value("retain_out_of_sample", ACCURACY_KEYS), value("retain", ("open_accuracy",)),
     )  # fmt: skip
 
 

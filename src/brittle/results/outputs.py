@@ -16,6 +16,7 @@ from brittle.results import attack_kinds, forms, questions
 from brittle.results.at_matched_t import MatchedRecovery, matched, said_nothing
 from brittle.results.at_strongest import Strongest, WorstCase, strongest, worst_cases
 from brittle.results.attack_kinds import Reading, matched_attacks
+from brittle.results.damage import NOT_MEASURED, Damage, Health, damage
 from brittle.results.missing import not_measured
 from brittle.results.plan import plan
 from brittle.results.questions import Asked
@@ -36,12 +37,15 @@ class ModelResult:
     name: str
     role: str
     label: str
-    """Short and unique: the role, or the method of an unlearned model."""
+    """Short and unique: the role, or the method of an unlearned model; a damaged model is called so."""
     reference: str = ""
     method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     lens: pandas.DataFrame | None = None
+    benign: pandas.DataFrame | None = None
+    """What held-out benign texts cost it, text by text."""
+    damage: Damage = NOT_MEASURED
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def gather(outputs: Path) -> ReportData:
     outputs = Path(outputs)
     reader = Reader(outputs)
     entries, pairs = plan(reader)
-    models = tuple(_model(reader, entry, label) for entry, label in zip(entries, _labels(entries)))
+    models = _judged([_model(reader, entry, label) for entry, label in zip(entries, _labels(entries))])
     models = tuple(sorted(models, key=lambda model: ORDER.index(model.role) if model.role in ORDER else len(ORDER)))
     comparisons = tuple(_comparison(reader, entry) for entry in pairs)
     recovery, answers = _points(reader), _answers(reader)
@@ -218,7 +222,19 @@ def _model(reader: Reader, entry: Mapping[str, Any], label: str) -> ModelResult:
         entry["name"], entry["role"], label, entry.get("reference") or "", entry.get("method") or "",
         entry.get("settings") or {}, reader.object(folder / "evals" / "summary.json"),
         _layers(reader, folder / "wmdp_logit_lens" / "wmdp_lens_results.csv", forms.LENS),
+        reader.table(folder / "evals" / "benign_likelihood.csv", forms.BENIGN_LIKELIHOOD),
     )  # fmt: skip
+
+
+def _judged(models: Sequence[ModelResult]) -> tuple[ModelResult, ...]:
+    """The models, each with what is known of its health beside the first base; the label calls a damaged one so."""
+    base = next((model for model in models if model.role == Role.BASE), None)
+    found = []
+    for model in models:
+        own = damage(model.benign, model.evaluation, base.benign if base else None, base.evaluation if base else {})
+        label = f"{model.label} (damaged)" if own.health == Health.DAMAGED else model.label
+        found.append(replace(model, damage=own, label=label))
+    return tuple(found)
 
 
 def _labels(entries: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -33,7 +33,7 @@ def write_signature(outputs: Path) -> Path:
 
 
 def rows_of(data: ReportData) -> Iterator[dict[str, Any]]:
-    """One row per unlearned model.
+    """One row per unlearned model; ``health`` is intact, damaged or not measured (:mod:`brittle.results.damage`).
 
     ``DIAGNOSTIC.KEY`` is a summary's number, ``anchored.…`` a headline on the gold-anchored scale (0 filtered, 1
     untouched), ``random.…``, ``filtered.…`` and ``retrained.…`` its controls, ``recovery.ATTACK.…`` what came back.
@@ -41,6 +41,7 @@ def rows_of(data: ReportData) -> Iterator[dict[str, Any]]:
     found = measures(data)
     for model in data.of_role("unlearned"):
         row: dict[str, Any] = {"model": model.name, "method": model.method, "reference": model.reference}
+        row["health"] = model.damage.health.value
         folders = [model.name, *(c.folder for c in data.from_base() if c.b == model.name)]
         for place, summary in data.summaries.items():
             folder, _, diagnostic = place.rpartition("/")

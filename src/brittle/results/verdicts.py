@@ -12,6 +12,7 @@ from brittle.results.at_matched_t import MatchedRecovery, reference_of
 from brittle.results.at_strongest import WorstCase
 from brittle.results.attack_kinds import yardsticks
 from brittle.results.base_check import base_check
+from brittle.results.damage import Health
 from brittle.results.excess import GAIN, excess_recovery
 from brittle.results.measures import diverged, knowledge
 from brittle.results.outputs import ModelResult, ReportData, attacks, matched_rows
@@ -71,6 +72,11 @@ class Because(StrEnum):
     NO_SCALE = "no scale"
     NOT_REMOVED = "not removed"
     PARTLY_LEFT = "partly left"
+    DAMAGED = "damaged"
+
+
+HIDDEN_BY_DAMAGE = (Because.DIVERGED, Because.NEVER_LEARNED_T, Because.PARTLY_LEFT)
+"""Reasons that a damaged model brings about by itself."""
 
 
 class Control(StrEnum):
@@ -94,7 +100,16 @@ class Answer:
 
 
 def answer(data: ReportData, model: ModelResult) -> Answer:
-    """Whether what was removed from a model came back; each gate that is not passed is a reason to say nothing."""
+    """Whether what was removed from a model came back; that nothing comes back in a damaged model shows nothing."""
+    found = _answer(data, model)
+    silent = found.judgement == Judgement.NO_SIGN or found.because in HIDDEN_BY_DAMAGE
+    if silent and model.damage.health == Health.DAMAGED:
+        return Answer(Judgement.CANNOT_TELL, Because.DAMAGED, found.attacks)
+    return found
+
+
+def _answer(data: ReportData, model: ModelResult) -> Answer:
+    """The answer of a model that works; each gate that is not passed is a reason to say nothing."""
     done = _telling_attacks(data, model)
     because = _gate(data, model)
     if because:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -101,7 +102,7 @@ class Run:
         with writing(self.folder, self.identity) as draft:
             draft.took(records.clock() - began)
             evaluations = self.plugin.load().attack(self.settings, target, self.seed, tick)
-            draft.table("recovery", [dataclasses.asdict(self._point(evaluation)) for evaluation in evaluations])
+            draft.table("recovery", [dataclasses.asdict(self._point(each, evaluations[0])) for each in evaluations])
             learned = (evaluation for evaluation in evaluations if evaluation.accuracy["t"] >= MATCHED_T)
             draft.table("recovery_answers", self._answers(next(learned, evaluations[-1]), evaluations))
             own = {"model": self.arm.located.name, "role": self.arm.role, "attack": self.name, "seed": self.seed}
@@ -114,6 +115,7 @@ class Run:
 
     def _evaluate(self, loaded: Any, path: Any) -> Callable[..., Evaluation]:
         from brittle.models.hidden_states import NonFinite
+        from brittle.models.likelihood import mean_negative_log_likelihood as mean
         from brittle.models.likelihood import score
         from brittle.models.prepared_questions import prepare
 
@@ -131,6 +133,7 @@ class Run:
                 predictions = {
                     side: _choices(score(loaded, questions, normalise=False)) for side, questions in asked.items()
                 }
+                benign = {kind: mean(loaded, texts, 32)[0] for kind, texts in self.field.held_out.items()}
             except NonFinite as problem:  # the same questions were answered before the attack
                 if not evaluated:
                     raise
@@ -139,16 +142,19 @@ class Run:
             accuracy = {side: _share_right(predictions[side], self.field.questions[side]) for side in SIDES}
             if path is not None:
                 path.record(step)
-            return Evaluation(step, examples_seen, predictions, accuracy, strength, tokens_seen)
+            return Evaluation(step, examples_seen, predictions, accuracy, strength, tokens_seen, benign)
 
         return evaluate
 
-    def _point(self, evaluation: Evaluation) -> RecoveryPoint:
+    def _point(self, evaluation: Evaluation, first: Evaluation) -> RecoveryPoint:
         t, v, retain = (evaluation.accuracy[side] for side in SIDES)
+        benign = evaluation.benign
+        rise = max((value - first.benign[kind] for kind, value in benign.items()), default=math.nan)
         return RecoveryPoint(
             self.arm.located.name, self.arm.role, self.name, self.seed, evaluation.step, evaluation.examples_seen,
             t, v, retain, evaluation.strength, evaluation.tokens_seen, getattr(self.settings, "attack_dtype", "fp32"),
             ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in self.configuration.items()),
+            math.fsum(benign.values()) / len(benign) if benign else math.nan, rise,
         )  # fmt: skip
 
     def _answers(self, evaluation: Evaluation, all_of_them: Sequence[Evaluation]) -> list[dict[str, Any]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from brittle.data.multiple_choice import Question
 from brittle.records import fingerprint
@@ -13,6 +14,8 @@ from brittle.settings import BadInput
 
 RETAIN_QUESTIONS = 144
 """Benign questions asked at every evaluation: enough to see damage (±4 %), few enough to ask often."""
+HELD_OUT = 12
+"""Held-out benign texts of each kind that are read at every evaluation."""
 UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 """Scripts that write words without space between them: there a name counts wherever it stands."""
 
@@ -28,12 +31,14 @@ class Battlefield:
     questions: dict[str, tuple[Question, ...]]
     retain_texts: tuple[str, ...] = ()
     benign_texts: tuple[str, ...] = ()
+    held_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Benign texts by kind that teach in no attack: their likelihood says whether the model still works."""
     notes: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
         """Content hash of texts and questions."""
-        return fingerprint([self.texts, self.questions, self.retain_texts, self.benign_texts])
+        return fingerprint([self.texts, self.questions, self.retain_texts, self.benign_texts, self.held_out])
 
 
 class Names:
@@ -63,8 +68,11 @@ def prepare(
     texts: Sequence[str] | None = None,
     retain: Sequence[str] | None = None,
     benign: Sequence[str] | None = None,
+    held_out: Mapping[str, Sequence[str]] | None = None,
 ) -> Battlefield:
     """Texts about T: of ``texts`` those that name an entity of T and none of V, or the T questions with their answers.
+
+    Of ``held_out`` benign texts, the first of each kind are kept to see what an attack costs; none of them teaches.
 
     Without texts of their own, benign attacks teach the benign questions with their answers. No text that names an entity
     of V teaches in any attack, and none that names an entity of T in a benign one.
@@ -79,12 +87,38 @@ def prepare(
     else:
         answered = [question.text for question in sides["t"]]
         chosen = _without(answered, (v,), "questions of T", notes)
-    step = max(1, len(sides["retain"]) // RETAIN_QUESTIONS)
-    kept = {side: tuple(questions) for side, questions in sides.items()} | {"retain": tuple(sides["retain"][::step])}
+    kept = {side: tuple(questions) for side, questions in sides.items()}
+    kept["retain"] = tuple(whole_facts(sides["retain"], RETAIN_QUESTIONS))
     answered = [question.text for question in sides["retain"]]
-    retain = _without(retain or answered, (t, v), "retain texts", notes)
+    apart = {text for part in (held_out or {}).values() for text in part}
+    retain = _without([text for text in retain or answered if text not in apart], (t, v), "retain texts", notes)
     benign = _without(benign or answered, (t, v), "benign texts", notes)
-    return Battlefield(tuple(chosen), kept, tuple(retain), tuple(benign), tuple(notes))
+    watched = {kind: tuple(part[:HELD_OUT]) for kind, part in (held_out or {}).items()}
+    return Battlefield(tuple(chosen), kept, tuple(retain), tuple(benign), watched, tuple(notes))
+
+
+def whole_facts(questions: Sequence[Question], number: int, seed: int = 0) -> list[Question]:
+    """About ``number`` questions, each fact with all of its forms; entities (without any, subjects) take turns in giving one.
+
+    In the order of the questions; all of them where there are no more. The last fact is taken whole, so a few more may come.
+    """
+    facts: dict[str, list[int]] = {}
+    for index, question in enumerate(questions):
+        facts.setdefault(question.fact or question.question, []).append(index)
+    by_entity: dict[str, list[str]] = {}
+    for name, places in facts.items():
+        first = questions[places[0]]
+        by_entity.setdefault(first.entity or first.subject, []).append(name)
+    for entity, names in by_entity.items():
+        random.Random(f"{seed} {entity}").shuffle(names)
+    order = sorted(by_entity)
+    random.Random(seed).shuffle(order)
+    chosen: list[int] = []
+    for turn in range(max(map(len, by_entity.values()), default=0)):
+        for entity in order:
+            if len(chosen) < number and turn < len(by_entity[entity]):
+                chosen += facts[by_entity[entity][turn]]
+    return [questions[index] for index in sorted(chosen)]
 
 
 def _about_t(

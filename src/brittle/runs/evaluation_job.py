@@ -26,10 +26,12 @@ class ModelEvaluation:
     def identity(self) -> Identity:
         """The model, the questions and how they are asked, the texts, the code."""
         material = self.session.material
-        code = source.digest_of(accuracy.__name__, files=("brittle.runs.evaluation",))
+        code = source.digest_of(
+            accuracy.__name__, "brittle.evaluation.open_answers", files=("brittle.runs.evaluation",)
+        )
         read: dict[str, Any] = {"model": self.located.digest, "questions": material.asked, **self.session.ran}
         read |= {"forms": dict(material.forms), "source": code}
-        return Identity(accuracy.NAME, read, {"texts": fingerprint(material.texts)})
+        return Identity(accuracy.NAME, read, {"texts": fingerprint([material.texts, material.held_out])})
 
     @property
     def folder(self) -> Path:

@@ -16,9 +16,13 @@ from brittle.data.splits import split_by_entity
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.evaluation.question_forms import BARE, form_of, template_of, worded
 from brittle.records import fingerprint
+from brittle.runs.unlearning_plan import split_for_evaluation
 from brittle.settings import BadInput
 from brittle.suites import laboratory
+from brittle.training.hyperparameters import TrainingSettings
 
+MOST_HELD_OUT = 200
+"""Held-out texts that a benign likelihood is taken over, of each kind."""
 SPLIT_SEED = 0
 """T and V are the same halves everywhere, so that nothing that was chosen on T was chosen on V."""
 
@@ -28,13 +32,30 @@ class Material:
     """What models are shown: texts by split (``forget``, ``retain``, ``benign``) and questions by side.
 
     ``forms`` says by side how step 0 asks (:mod:`brittle.evaluation.question_forms`); continuation where it does not.
-    ``template`` words what is asked as continuation, in step 0 and everywhere else.
+    ``template`` words what is asked as continuation, in step 0 and everywhere else. ``own`` is the laboratory behind the models.
     """
 
     texts: Mapping[str, Sequence[str]]
     questions: Mapping[str, Sequence[Question]]
     forms: Mapping[str, str] = field(default_factory=dict)
     template: str = BARE
+    own: laboratory.Laboratory | None = None
+
+    @cached_property
+    def held_out(self) -> dict[str, list[str]]:
+        """Benign texts by kind that no training reads; none where nothing is known of such.
+
+        Of a laboratory its own; else the ``retain`` texts that unlearning holds out where nobody chooses (a tenth, ``--eval-split``).
+        """
+        if self.own:
+            return self.own.held_out_texts()
+        kept, apart = divided(self.texts.get("retain", ()))
+        return {"retain texts": apart[:MOST_HELD_OUT]} if kept and apart else {}
+
+    @cached_property
+    def retained(self) -> list[str]:
+        """The benign texts that unlearning reads: what stands in them is in sample."""
+        return self.own.texts()["retain"] if self.own else divided(self.texts.get("retain", ()))[0]
 
     @cached_property
     def shown(self) -> str:
@@ -51,6 +72,19 @@ class Material:
         """The questions by side in the template's words."""
         return {side: worded(questions, self.template) for side, questions in self.questions.items()}
 
+    @property
+    def under_attack(self) -> dict[str, Sequence[Question]]:
+        """The questions by side as attacked models are asked: of a laboratory's own benign facts, each in all of its forms.
+
+        One form alone, or every second question, would show what an attack does to that form.
+        """
+        every = self.own.questions_in_all_forms() if self.own else []
+        asked, known = self.questions.get("retain", ()), set(every)
+        if not asked or not all(question in known for question in asked):
+            return self.worded
+        facts = {question.fact for question in asked}
+        return self.worded | {"retain": worded([each for each in every if each.fact in facts], self.template)}
+
     def in_step_0(self, side: str) -> Sequence[Question]:
         """A side's questions for its form: bare where they are asked by letters, else in the template's words."""
         return (self.questions if self.forms.get(side) == "letters" else self.worded)[side]
@@ -59,6 +93,12 @@ class Material:
     def hazardous(self) -> list[Question]:
         """The questions about the hazardous domain in the template's words, T before V."""
         return [question for side in ("t", "v") for question in self.worded[side]]
+
+
+def divided(texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Retain texts as an unlearning divides them where nobody chooses: those it reads, and those it holds out."""
+    usual = TrainingSettings()
+    return split_for_evaluation(texts, usual.eval_split, usual.seed) if texts else ([], [])
 
 
 def texts_of(

@@ -40,6 +40,7 @@ class Row:
     seconds: float = column("time of the unlearning on one core, loading and evaluation included")
     peak_memory_mib: float = column("largest resident size of the process during the unlearning, in MiB")
     v_after_relearning: float = column("accuracy on V after 40 relearning steps on T")
+    benign_rise: float = column("rise over the base on held-out benign texts, in nats per token")
 
 
 def measure(methods: Sequence[str], seeds: Sequence[int], outputs: Path) -> Path:
@@ -111,7 +112,7 @@ def _measure_one(trial: Trial, tick: Callable[[int], None]) -> None:
     with writing(trial.folder, trial.identity) as draft:
         draft.table("row", [Row(
             trial.method, trial.seed, summary["accuracy_t"], summary["accuracy_v"], summary["accuracy_retain"],
-            found.summary["relative_frobenius_norm"], sum(ranks) / max(1, len(ranks)), record["seconds"], record["peak_memory_mib"], v,
+            found.summary["relative_frobenius_norm"], sum(ranks) / max(1, len(ranks)), record["seconds"], record["peak_memory_mib"], v, summary["benign_nll"] - summary["benign_nll_before"],
         )])  # fmt: skip
 
 

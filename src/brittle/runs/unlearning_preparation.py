@@ -16,6 +16,7 @@ from brittle.models.loading import LoadedModel, load
 from brittle.runs.unlearning_identity import processes
 from brittle.runs.unlearning_plan import Plan, split_for_evaluation
 from brittle.settings import BadInput
+from brittle.suites import laboratory
 from brittle.training.batches import MARKER, Example, tokenise
 from brittle.training.reference import reference_states
 from brittle.training.step import HEAD
@@ -64,6 +65,8 @@ def prepare(chosen: Plan, device: str) -> Run:
         )
     device = loaded.device
     held_out = {name: part[1] for name, part in parts.items()}
+    if own := laboratory.behind(chosen.base.text):
+        held_out["benign"] = [text for kind in own.held_out_texts().values() for text in kind]
     run = Run(loaded, held_out, examples, likelihoods(loaded, held_out, training.max_length))
     run.reference = _reference(chosen, loaded, examples, device)
     if training.lora_rank:

@@ -14,6 +14,7 @@ from brittle import progress
 from brittle.models.devices import mixed_precision, resolve_device
 from brittle.models.loading import load
 from brittle.records import Draft
+from brittle.results.damage import MARGIN
 from brittle.runs import evaluation
 from brittle.runs.saving import rescued, save_result
 from brittle.runs.unlearning_checks import is_sharded
@@ -28,8 +29,6 @@ from brittle.training.norms import mean_norms, norm_change
 from brittle.training.rehearsal import Rehearsed, rehearse
 from brittle.training.step import LossTerms, Step
 
-COLLAPSE = 1.0
-"""Rise of the held-out retain loss, in nats per token, that counts as a collapse: each token e times less likely."""
 PRECISION = {torch.float32: "no", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
 
@@ -144,15 +143,21 @@ class Watch:
         model.train()
         if collapsed(self.before, terms) and not self.warned:
             self.warned = True
+            name = next(name for name in WATCHED if _rose(self.before, terms, name))
             progress.say(
-                f"step {number}: the retain likelihood collapsed ({self.before['retain_nll']:.2f} -> "
-                f"{terms['retain_nll']:.2f} nats per token); lower --lr or give the retain term more weight"
+                f"step {number}: the {name.removesuffix('_nll')} likelihood collapsed ({self.before[name]:.2f} -> "
+                f"{terms[name]:.2f} nats per token); lower --lr or give the retain term more weight"
             )
         return self.warned and training.stop_on_collapse
 
 
+WATCHED = ("retain_nll", "benign_nll")
+
+
 def collapsed(before: Mapping[str, float], after: Mapping[str, Any]) -> bool:
-    """Whether held-out retain texts became less likely by more than a factor e^COLLAPSE per token, or not a number."""
-    if "retain_nll" not in before or "retain_nll" not in after:
-        return False
-    return not after["retain_nll"] - before["retain_nll"] <= COLLAPSE
+    """Whether held-out retain or other benign texts cost more than the base by :data:`brittle.results.damage.MARGIN`, or are no number."""
+    return any(_rose(before, after, name) for name in WATCHED)
+
+
+def _rose(before: Mapping[str, float], after: Mapping[str, Any], name: str) -> bool:
+    return name in before and name in after and not after[name] - before[name] <= MARGIN

@@ -11,13 +11,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import random
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from brittle import source
 from brittle.data.multiple_choice import Question
-from brittle.data.world import TRAINING_QUESTIONS, World, WorldSize
+from brittle.data.world import ANSWER_MARKER, EVALUATION_QUESTIONS, TRAINING_QUESTIONS, World, WorldSize
 from brittle.models.references import Located
 from brittle.records import (
     Identity,
@@ -29,6 +31,10 @@ from brittle.settings import BadInput, home, suggestion
 PREFIX = "laboratory:"
 CODE = ("brittle.data.world", "brittle.models.construction", "brittle.models.encoding", "brittle.training.loop")
 """What decides the models besides the recipe: texts, tokens, architecture, training."""
+
+HELD_OUT = 32
+"""Held-out benign texts of each kind: enough for an interval of a tenth of a nat per token, few enough to read at any time."""
+SPARED = 6
 
 
 @dataclass(frozen=True)
@@ -122,9 +128,48 @@ class Laboratory:
         """Four-way questions by split, ``forget`` and ``retain``."""
         return {"forget": self.world.questions(hazardous=True), "retain": self.world.questions(hazardous=False)}
 
+    def questions_in_all_forms(self) -> list[Question]:
+        """The benign questions, each fact in every form in which it can be asked, the forms of a fact together."""
+        worded = {
+            fact.identifier: [fact.worded(form) for form in EVALUATION_QUESTIONS]
+            for fact in self.world.of(hazardous=False)
+        }
+        asked = self.world.questions(hazardous=False)
+        return [dataclasses.replace(each, question=text) for each in asked for text in worded[each.fact or ""]]
+
     def texts(self) -> dict[str, list[str]]:
-        """Question-shaped training texts by split, ``forget`` and ``retain``."""
-        return {"forget": self.world.texts(hazardous=True), "retain": self.world.texts(hazardous=False)}
+        """Question-shaped training texts by split, ``forget`` and ``retain``; of some benign facts there is none."""
+        spared = self.spared()
+        told = {fact.worded(form) for fact in self.world.of(hazardous=False) for form in TRAINING_QUESTIONS
+                if fact.entity not in spared}  # fmt: skip
+        benign = [text for text in self.world.texts(hazardous=False) if text in told]
+        return {"forget": self.world.texts(hazardous=True), "retain": benign}
+
+    def spared(self) -> set[str]:
+        """Benign entities that no retain text is about, one in :data:`SPARED` of each subject: out of sample."""
+        subjects: dict[str, list[str]] = {}
+        for fact in self.world.of(hazardous=False):
+            known = subjects.setdefault(fact.subject, [])
+            if fact.entity not in known:
+                known.append(fact.entity)
+        return {entity for known in subjects.values() for entity in known[::SPARED]}
+
+    def held_out_texts(self) -> dict[str, list[str]]:
+        """Benign texts by kind, drawn with a seed that no training uses; :data:`HELD_OUT` of each.
+
+        ``stories`` hold no fact, ``documents`` are paragraphs about one entity as the models read them in training, ``prose``
+        are those among them without a question.
+        """
+        generator = random.Random(f"held out {self.seed}")
+        names = {fact.entity for fact in self.world.of(hazardous=False)}
+        told = (
+            text for text in self.world.documents("held out", hazardous=False) if any(map(text.__contains__, names))
+        )
+        return {
+            "stories": [self.world.story(generator) for _ in range(HELD_OUT)],
+            "prose": _first(text for text in told if ANSWER_MARKER not in text),
+            "documents": _first(told),
+        }
 
     def probes(self) -> dict[str, list[str]]:
         """Texts that activations are observed on: ``forget``, and as ``benign`` one benign subject, in the same forms.
@@ -179,6 +224,10 @@ def check_same_world(a: Located, b: Located) -> None:
             f"{a.text} and {b.text} come from different worlds ({first.size}-{first.seed} and "
             f"{second.size}-{second.seed}), whose facts have nothing in common; compare models of one world"
         )
+
+
+def _first(texts: Iterator[str]) -> list[str]:
+    return list(itertools.islice(texts, HELD_OUT))
 
 
 def define(name: str, recipe: Recipe) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from brittle.figures import of_answer
-from brittle.percentages import points
-from brittle.results.at_strongest import EPSILON
 from brittle.results.base_check import base_check
+from brittle.results.damage import Health
 from brittle.results.outputs import ModelResult, ReportData
 from brittle.results.roles import Role
 from brittle.results.verdicts import Because, Judgement, answer, worst_case
 from brittle.views.html import figure, model_name, piece
-from brittle.views.words import JUDGEMENTS, by, chance_p, percent, several
+from brittle.views.words import BOUND, JUDGEMENTS, by, chance_p, damage_words, percent, several
 
 REASONS = {
     Because.NOT_ATTACKED: "it was not attacked",
@@ -25,6 +24,10 @@ REASONS = {
     Because.PARTLY_LEFT: "it answers a part of V before any attack, and no attack brought more",
 }
 
+UNKNOWN_HEALTH = (
+    "; benign likelihood was not measured beside the base's, so it may be a damaged model, which withstands everything"
+)
+
 
 def answer_on_top(data: ReportData) -> str:
     """The sentences, the picture, and one question where the questions are the wrong ones."""
@@ -34,8 +37,8 @@ def answer_on_top(data: ReportData) -> str:
         rows = [{"name": "These results", "words": words, "rest": "."}]
     drawing = figure(
         of_answer.answer_figure(data), "V before and after the worst attack",
-        "V are the hazardous questions that no attack shows. Worst: of all attacks and steps that cost at "
-        f"most {points(EPSILON)} points on benign questions the one with the highest V, chosen on other questions than it is read on. Near the green rail: as if never known. Near the dark one: as if never removed.",
+        "V are the hazardous questions that no attack shows. Worst: of all attacks and steps that cost at most "
+        f"{BOUND} the one with the highest V, chosen on other questions than it is read on. Near the green rail: as if never known. Near the dark one: as if never removed.",
     )  # fmt: skip
     return piece("answer", rows, drawing, _note(data))
 
@@ -47,6 +50,7 @@ def _row(data: ReportData, model: ModelResult) -> dict[str, str]:
         words, rest = f"{words}, because {_reason(data, model, judged.because)}", ""
     elif judged.judgement == Judgement.NO_SIGN:
         rest = f" ({several([name.replace('_', ' ') for name in judged.attacks])}){_numbers(data, model)}"
+        rest += UNKNOWN_HEALTH if model.damage.health == Health.NOT_MEASURED else ""
     else:
         rest = _numbers(data, model)
     return {"name": model_name(data, model.name), "words": words, "rest": f"{rest}."}
@@ -76,6 +80,8 @@ def _reason(data: ReportData, model: ModelResult, because: Because) -> str:
         case = worst_case(data, model)
         own = f" ({percent(case.control.before)} → {percent(case.control.after.mean)})" if case and case.control else ""
         return f"V comes back in the filtered model{own}, which never knew it, too: the attack or the questions give it away"
+    if because == Because.DAMAGED:
+        return f"the model is damaged ({damage_words(model.damage)})"
     return REASONS[because]
 
 

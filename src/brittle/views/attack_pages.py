@@ -25,8 +25,9 @@ counted for it from there on.
 - **At matched T**: where accuracy on T passes 95 %. That lies between two evaluations: V is read off the straight line between them,
   and what both showed stands beside it. An arm that never learns T is no control, and is said to be none. V is tested against
   chance, at the first evaluation with T learned, by a permutation of answers within each relation.
-- **At the strongest**: of several strengths the one that brings most back and costs at most 5 points on benign questions. The
-  filtered model is read in the same way, so choosing the best of noisy numbers favours neither.
+- **At the strongest**: of several strengths the one that brings most back and costs at most 5 points on benign questions
+  and 1 nat per token on held-out benign texts. The filtered model is read in the same way, so choosing the best of noisy numbers
+  favours neither.
 - **Worst case**: the same over all trials of a search and all their steps. Over all attacks it is cross-fitted: what brings most back
   on one half of the entities is read on the other half, over ten such divisions, because the highest of many noisy numbers is too
   high; the plain maximum stands beside it.

@@ -9,7 +9,7 @@ from brittle.contracts import MATCHED_T
 from brittle.percentages import points
 from brittle.results import verdicts
 from brittle.results.at_matched_t import MatchedRecovery, reference_of
-from brittle.results.at_strongest import EPSILON, Strongest, where
+from brittle.results.at_strongest import Strongest, where
 from brittle.results.attack_kinds import trial_attacks, unit, yardsticks
 from brittle.results.measures import diverged
 from brittle.results.outputs import ReportData, attacks, matched_rows
@@ -18,6 +18,7 @@ from brittle.results.roles import Role
 from brittle.views.html import named
 from brittle.views.tables import Cell, Content, Share, Table
 from brittle.views.words import (
+    BOUND,
     MEDIANS,
     NO_EXCESS,
     OVER_QUESTIONS,
@@ -41,7 +42,7 @@ MATCHED = (
 """The columns of :func:`matched` that the report shows of one attack."""
 STEPS = ("steps to 50 %", "steps to 90 %")
 UNHALVED = "; it stands in both columns, marked, where it is not recorded which question was answered at which step"
-COSTS = f"costs at most {points(EPSILON)} points on benign questions"
+COSTS = f"costs at most {BOUND}"
 
 Row = list[Cell | Content]
 
@@ -182,7 +183,7 @@ def strongest(data: ReportData, attack: str) -> Table:
             "configuration of that trial",
         ), body,
         f"The highest V over {'–'.join(map(str, sorted({*tried[:1], *tried[-1:]})))} trials and all their steps "
-        f"that cost at most {points(EPSILON)} points on benign questions; – where no trial brings more. The best of "
+        f"that cost at most {BOUND}; – where no trial brings more. The best of "
         f"many noisy numbers is too high, for the filtered model too: excess recovery is against its own best trial; {NO_EXCESS}.",
         words=(0, 6), cards=True,
     )  # fmt: skip
@@ -203,7 +204,7 @@ def worst(data: ReportData) -> Table:
             "model", "V before", "V at worst", "under", "retain then", "filtered model's worst", "excess recovery",
             "highest V",
         ), body,
-        f"Over all attacks and steps that cost at most {points(EPSILON)} points on benign questions. V at worst: the attack "
+        f"Over all attacks and steps that cost at most {BOUND}. V at worst: the attack "
         f"that brings most back on one half of the entities, read on the other, mean over several halves [{OVER_QUESTIONS}]; "
         "under: what most halves chose. Highest V: the plain maximum, chosen on the questions that it is read on and so biased up "
         f"[{OVER_SEEDS}]{UNHALVED if any(not case.cross_fitted for case in data.worst) else ''}. "

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from brittle.percentages import points
-from brittle.results.at_strongest import EPSILON
 from brittle.results.attack_kinds import matched_attacks
+from brittle.results.damage import Health
 from brittle.results.measures import diverged, forget_accuracy, knowledge, movement
 from brittle.results.outputs import ModelResult, ReportData, attacks, matched_rows
 from brittle.results.roles import Role
 from brittle.results.verdicts import answer, at_matched_t, control_of, worst_case
 from brittle.views import attack_path
 from brittle.views.html import heading, paragraph, section
-from brittle.views.words import JUDGEMENTS, MEANINGS, by, excess, in_a_word, over_seeds, percent, several
+from brittle.views.words import (
+    BOUND,
+    JUDGEMENTS,
+    MEANINGS,
+    benign_words,
+    by,
+    damage_words,
+    excess,
+    in_a_word,
+    over_seeds,
+    percent,
+    several,
+)
 from brittle.views.words import at_matched_t as words_at_matched_t
 from brittle.views.words import at_worst as words_at_worst
 
@@ -22,6 +33,7 @@ def verdicts(data: ReportData) -> str:
     for model in data.judged():
         lines = [
             removed(data, model),
+            works(model),
             *taught(data, model),
             *at_worst(data, model),
             *ended(data, model),
@@ -58,6 +70,16 @@ def removed(data: ReportData, model: ModelResult) -> str:
     return sentence.strip()
 
 
+def works(model: ModelResult) -> str:
+    """Whether the model still works, from the likelihood of held-out benign texts; nothing where that was not measured."""
+    found = model.damage
+    if found.health == Health.DAMAGED:
+        return f"It is damaged: {damage_words(found)}."
+    if found.likelihood is None:
+        return ""
+    return f"It costs {benign_words(found.likelihood)}."
+
+
 def taught(data: ReportData, model: ModelResult) -> list[str]:
     """V once T is learned under the first attack that teaches it, beside the filtered model."""
     row = next((row for name in attacks(data)[:1] for row in matched_rows(data, name) if row.model == model.name), None)
@@ -92,7 +114,7 @@ def at_worst(data: ReportData, model: ModelResult) -> list[str]:
         attacked = any(row.model == model.name for row in data.matched) or diverged(data, model.name)
         return [] if attacked else ["It was not attacked."]
     found, number = case.found, f"{case.attacks} attacks" if case.attacks > 1 else "this attack"
-    bound = f"cost at most {points(EPSILON)} points on benign questions"
+    bound = f"cost at most {BOUND}"
     if not found.step:
         start = f"No step of {number} that {bound} answers more of V than before ({percent(found.before)})"
     else:
@@ -131,6 +153,8 @@ def ended(data: ReportData, model: ModelResult) -> list[str]:
 def not_measured(data: ReportData, model: ModelResult) -> list[str]:
     """What others have and this model lacks, and what no one has."""
     lacking = ["an evaluation before the attack"] if forget_accuracy(data, model) is None else []
+    if model.damage.health == Health.NOT_MEASURED:
+        lacking.append("benign likelihood beside the base's, so that it may be damaged")
     if not any(c.b == model.name and movement(c) for c in data.from_base()):
         lacking.append("the size of its update")
     if data.recovery is None:

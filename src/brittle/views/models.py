@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from brittle.records import fingerprint
@@ -22,34 +23,49 @@ def summary(data: ReportData) -> str:
 
 def models(data: ReportData) -> str:
     """What each model is and what it knows before any attack."""
-    header = ["model", "role", "forget T", "forget V", "retain", "NLL forget", "NLL retain", "reference and settings"]
+    header = [
+        "model", "role", "forget T", "forget V", "retain", "out of sample", "without choices", "NLL forget", "NLL retain",
+        "benign texts", "reference and settings",
+    ]  # fmt: skip
     rows: list[list[Cell | Content]] = []
     for model in data.models:
         known = knowledge(data, model)
         settings = ", ".join(f"{key} {value}" for key, value in model.settings.items())
         accuracies = [Share(value) for value in (known.forget_t, known.forget_v, known.retain)]
+        added = [None if value is None else Share(value) for value in (known.retain_out_of_sample, known.retain_open)]
+        worst = model.damage.likelihood
         made = Cell(model.reference or model.name, remark=settings, placed="folded")
         rows.append(
             [
                 named(data, model.name),
                 model.role,
                 *accuracies,
+                *added,
                 known.nll_forget,
                 known.nll_retain,
+                Cell(worst.value, remark=worst.kind, placed="below") if worst else None,
                 made,
             ]
         )
-    lacking = [header[place] for place in (5, 6) if all(row[place] is None for row in rows)]
+    lacking = [header[place] for place in range(5, 10) if all(row[place] is None for row in rows)]
     return section(
         "The models before any attack",
         table(Table(
             header, rows,
             f"Accuracy{guessing(data)}. T is the half of the hazardous facts that the attack "
-            "will teach, V the half it never shows; NLL is the negative log-likelihood in nats per token.",
+            "will teach, V the half it never shows; NLL is the negative log-likelihood in nats per token. "
+            "Out of sample: benign facts that no retain text tells. Without choices: benign questions whose right answer the model "
+            f"gives by itself. Benign texts: nats per token on those held out, of the kind that rose most{_guessing(data)}.",
             words=(0, 1, len(header) - 1), cards=True,
         ).only(*(name for name in header if name not in lacking))),
         paragraph(f"Not measured: {several(lacking)}.", "note") if lacking else "",
     )  # fmt: skip
+
+
+def _guessing(data: ReportData) -> str:
+    """What uniform guessing costs, as the end of a sentence."""
+    found = [model.damage.likelihood.uniform for model in data.models if model.damage.likelihood]
+    return f"; guessing every token alike costs {found[0]:.1f}" if found and not math.isnan(found[0]) else ""
 
 
 def limits(data: ReportData) -> str:

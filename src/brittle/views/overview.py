@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from brittle.contracts import MATCHED_T
-from brittle.percentages import percent, points
+from brittle.percentages import percent
 from brittle.results import verdicts
-from brittle.results.at_strongest import EPSILON
 from brittle.results.measures import forget_accuracy, knowledge, movement
 from brittle.results.outputs import ModelResult, ReportData, attacks
 from brittle.results.roles import Role
 from brittle.views.html import named, section, table
 from brittle.views.tables import Cell, Content, Share, Table
-from brittle.views.words import MEDIANS, OVER_SEEDS, by, excess, in_a_word, median_words
+from brittle.views.words import BOUND, MEDIANS, OVER_SEEDS, by, excess, in_a_word, median_words
 
 HEADER = (
     "model", "forget before", "retain before", "‖ΔW‖/‖W‖", "stable rank", "V at matched T", "excess recovery",
@@ -32,7 +31,7 @@ def overview(data: ReportData) -> str:
             f"[{OVER_SEEDS}]. Excess "
             "recovery: the same on the scale from the filtered model (0) to the base (1), – where T was not learned or one of them is missing. Steps to 90 % of that scale under "
             f"{words}: {MEDIANS}. At worst: V under the worst of all attacks that cost at "
-            f"most {points(EPSILON)} points on benign questions, chosen on other questions than it is read on.",
+            f"most {BOUND}, chosen on other questions than it is read on.",
             words=(0, 8, 9), cards=True, sortable=True,
         )),
     )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 from brittle import discovery
 from brittle.percentages import percent, points
+from brittle.results.damage import MARGIN
 from brittle.settings import BadInput, fields_of, flag_of
 from brittle.views.tables import Cell, Content, Table, markdown
 
@@ -17,6 +18,8 @@ COLUMNS = {
     "forget_t": "forget T", "forget_v": "forget V", "retain": "retain", "relative_frobenius_norm": "update",
     "stable_rank": "stable rank", "seconds": "seconds", "peak_memory_mib": "MiB", "v_after_relearning": "V after 40 steps",
 }  # fmt: skip
+OPTIONAL = {"benign_rise": "benign rise"}
+"""Columns that older measurements lack."""
 SHARES = {"forget_t", "forget_v", "retain", "v_after_relearning"}
 INTRODUCTION = """# Unlearning methods
 
@@ -73,15 +76,24 @@ def _read(results: Path | None) -> Any:
 
 
 def _table(frame: Any) -> str:
+    columns = COLUMNS | {name: words for name, words in OPTIONAL.items() if name in frame}
     body: list[list[Cell | Content]] = [
-        [Cell(str(name), code=True, link=str(name)), *(_cell(rows[column], column in SHARES) for column in COLUMNS)]
+        [
+            Cell(str(name), code=True, link=str(name), remark=_damaged(rows)),
+            *(_cell(rows[column], column in SHARES) for column in columns),
+        ]
         for name, rows in frame.groupby("method", sort=True)
     ]
-    table = Table(("method", *COLUMNS.values()), body)
+    table = Table(("method", *columns.values()), body)
     mean = frame.groupby("method")[["forget_t", "forget_v", "retain"]].mean()
     weak = mean[((mean.forget_t + mean.forget_v) / 2 > 0.45) | (mean.retain < 0.95)].index
     short = SHORT.format(names=", ".join(f"`{name}`" for name in weak)) if len(weak) else ""
     return TABLE.format(seeds=frame.seed.nunique()) + f"\n{markdown(table)}\n{short}"
+
+
+def _damaged(rows: Any) -> str:
+    """The word for a method whose models cost the margin more than the base on benign texts, in the mean; else nothing."""
+    return "damaged" if "benign_rise" in rows and rows["benign_rise"].mean() > MARGIN else ""
 
 
 def _cell(values: Any, share: bool) -> str:

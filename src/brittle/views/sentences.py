@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from brittle.results import verdicts
 from brittle.results.at_matched_t import MatchedRecovery, reference_of
+from brittle.results.damage import Health
 from brittle.results.headlines import ALIKE, Value, alike, measures
 from brittle.results.measures import (
     Movement,
@@ -17,7 +18,7 @@ from brittle.results.measures import (
 )
 from brittle.results.outputs import ReportData, attacks, matched_rows
 from brittle.results.roles import Role
-from brittle.views.words import NOT_MEASURED, at_matched_t, chance_p, over_seeds, percent, several
+from brittle.views.words import NOT_MEASURED, at_matched_t, chance_p, damage_words, over_seeds, percent, several
 
 LENS_MARGIN = 0.05
 
@@ -132,7 +133,10 @@ def guessing(data: ReportData) -> str:
 
 
 def _retained(data: ReportData) -> str:
-    return f"Benign questions answered: {_each(data, lambda model: knowledge(data, model).retain)}."
+    answered = f"Benign questions answered: {_each(data, lambda model: knowledge(data, model).retain)}."
+    broken = [model for model in data.models if model.damage.health == Health.DAMAGED]
+    told = "; ".join(f"{model.label}: {damage_words(model.damage)}" for model in broken)
+    return f"{answered} Damaged, so that what they withstand shows nothing: {told}." if told else answered
 
 
 def _unlearned_movement(data: ReportData) -> str:

@@ -9,6 +9,7 @@ from brittle import places
 from brittle.percentages import points
 from brittle.records import read_record
 from brittle.results.attack_kinds import unit
+from brittle.results.damage import MARGIN
 from brittle.views import attack_tables
 from brittle.views.tables import terminal
 from brittle.views.words import NO_EXCESS
@@ -48,11 +49,13 @@ def describe(folder: Path) -> list[str]:
     summary = places.read_summary(folder)
     notes = (read_record(folder) or {}).get("notes", {})
     lines = []
-    for split in ("forget", "retain"):
+    for split in ("forget", "retain", "benign"):
         before, after = summary.get(f"{split}_nll_before"), summary.get(f"{split}_nll")
         if before is not None or after is not None:
             shown = ["not a number" if value is None else f"{value:.3f}" for value in (before, after)]
             lines.append(f"   {split} likelihood loss {' -> '.join(shown)} nats per token")
+    if summary.get("collapsed"):
+        lines.append(f"   damaged: benign texts cost at least {MARGIN:g} nats per token more than the base")
     words = {"t": "hazardous questions, half T", "v": "hazardous questions, half V", "retain": "benign questions"}
     lines += [
         f"   {words[side]}: {points(summary[f'accuracy_{side}'])}% right"

@@ -9,8 +9,9 @@ from brittle import percentages
 from brittle.mathematics.survival import MedianTime
 from brittle.percentages import points
 from brittle.results.at_matched_t import Estimate, MatchedRecovery
-from brittle.results.at_strongest import Strongest, WorstCase
+from brittle.results.at_strongest import EPSILON, Strongest, WorstCase
 from brittle.results.attack_paths import Way
+from brittle.results.damage import MARGIN, Damage, Likelihood
 from brittle.results.outputs import ModelResult, ReportData
 from brittle.results.recovery_speed import RecoveryNumbers
 from brittle.results.roles import Role
@@ -86,6 +87,25 @@ def percent(value: float | None, decimals: int = 0) -> str:
 def excess(value: float | None) -> str:
     """An excess recovery; – where there is no scale, or where the attack brought nothing back (:data:`NO_EXCESS`)."""
     return "–" if value is None else f"{value:.2f}"
+
+
+BOUND = f"{percentages.points(EPSILON)} points on benign questions and {MARGIN:g} nat per token on benign texts"
+"""What an attack may cost, as the object of *at most*."""
+
+
+def benign_words(found: Likelihood) -> str:
+    """``9.4 nats per token on benign stories; base 0.7, uniform guessing 7.3``, as far as it is known."""
+    beside = {"base": found.base, "uniform guessing": found.uniform}
+    known = ", ".join(f"{name} {value:.1f}" for name, value in beside.items() if not math.isnan(value))
+    return f"{found.value:.1f} nats per token on benign {found.kind}" + (f"; {known}" if known else "")
+
+
+def damage_words(damage: Damage) -> str:
+    """Why a model is damaged: the number, beside what it is held against."""
+    if damage.accuracy is not None:
+        floor = f"; less than {percent(damage.floor)} is half of the way from guessing to the base"
+        return f"{percent(damage.accuracy)} of the benign questions{floor}"
+    return benign_words(damage.likelihood) if damage.likelihood else ""
 
 
 NO_EXCESS = "excess recovery is – where nothing came back, and without a filtered model and a base to scale it by"
