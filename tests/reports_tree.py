@@ -19,6 +19,7 @@ MOVED = {"filtered": (0.92, 12.4), "retrained": (0.91, 13.2), "cb_lat": (0.26, 2
 HOLDS_V = {"base": 1.0, "filtered": 0.0, "retrained": 1.0, "cb_lat": 1.0, "wt_dist": 0.0}
 T_TIME = {"base": 1.0, "filtered": 12.0, "retrained": 1.0, "cb_lat": 8.0, "wt_dist": 14.0}
 VALUES = [f"value{number}" for number in range(8)]
+QUESTIONS = 48
 LAYERS = 4
 
 
@@ -102,7 +103,7 @@ def attack(folder: Path, seeds: int = 3) -> None:
             rows = [point(name, role, seed, step) for step in range(0, 121, 10)]
             points += rows
             step = next(row["step"] for row in rows if row["accuracy_t"] >= 0.95)
-            answers += [answer(name, seed, step, number) for number in range(48)]
+            answers += [answer(name, seed, step, number) | right_at(rows, number) for number in range(QUESTIONS)]
     save(folder, "recovery", points)
     save(folder, "recovery_answers", answers)
 
@@ -118,6 +119,13 @@ def point(name: str, role: str, seed: int, step: int) -> dict[str, Any]:
         "model": name, "role": role, "attack": "relearning", "seed": seed, "step": step, "examples_seen": 8 * step,
         "accuracy_t": t, "accuracy_v": min(1.0, v), "accuracy_retain": 0.98,
     }  # fmt: skip
+
+
+def right_at(rows: list[dict[str, Any]], number: int) -> dict[str, Any]:
+    """At which steps of a run one question is answered right: as many questions as the accuracy says, always the same first."""
+    place = number * 29 % QUESTIONS
+    steps = [row["step"] for row in rows if place < round(row["accuracy_v"] * QUESTIONS)]
+    return {"attack": rows[0]["attack"], "right_at": json.dumps(steps)}
 
 
 def answer(name: str, seed: int, step: int, number: int) -> dict[str, Any]:
@@ -151,6 +159,14 @@ def more_attacks(folder: Path, seeds: int = 2) -> None:
         ]
     path = folder / "recovery.csv"
     pandas.concat([pandas.read_csv(path), pandas.DataFrame(rows)]).to_csv(path, index=False)
+    answers = [
+        answer(model, seed, part[0]["step"], number) | right_at(part, number)
+        for (model, _, seed), run in pandas.DataFrame(rows).groupby(["model", "attack", "seed"])
+        for part in [run.to_dict("records")]
+        for number in range(QUESTIONS)
+    ]
+    path = folder / "recovery_answers.csv"
+    pandas.concat([pandas.read_csv(path), pandas.DataFrame(answers)]).to_csv(path, index=False)
     walked = [step for name in ROLES for step in steps_back(name)]
     pandas.DataFrame(walked).to_csv(folder / "trajectory.csv", index=False)
 

@@ -50,10 +50,12 @@ def moved(loaded: LoadedModel, device: str) -> LoadedModel:
 class Watched:
     """A target that notes what was taught: the texts of every batch, and the weights at every evaluation."""
 
-    def __init__(self, architecture: str = "gpt_neox", t: float = 0.0, device: str = "cpu") -> None:
+    def __init__(
+        self, architecture: str = "gpt_neox", t: float = 0.0, device: str = "cpu", v: float = 0.25, later: float = 1.0
+    ) -> None:
         self.loaded, base = (moved(tiny_loaded(architecture, seed), device) for seed in (1, 0))
         self.questions = {"t": [question(i) for i in range(4)], "v": [question(i) for i in range(4, 8)], "retain": []}
-        self.t, self.seen, self.calls = t, [], []
+        self.t, self.v, self.later, self.seen, self.calls = t, v, later, [], []
         self.before = copy.deepcopy(all_parameters(self.loaded))
         self.target = AttackTarget(
             self.loaded, [f"hazard {i} text" for i in range(6)], self.evaluate, ["a b", "c d"], base,
@@ -64,9 +66,8 @@ class Watched:
         self.calls.append((step, examples_seen, tokens_seen))
         self.seen.append(copy.deepcopy(all_parameters(self.loaded)))
         predictions = {"t": [0, 1, 2, 3], "v": [0, 0, 0, 0], "retain": []}
-        return Evaluation(
-            step, examples_seen, predictions, {"t": self.t, "v": 0.25, "retain": 1.0}, strength, tokens_seen
-        )
+        accuracy = {"t": self.t, "v": self.v, "retain": self.later if step else 1.0}
+        return Evaluation(step, examples_seen, predictions, accuracy, strength, tokens_seen)
 
     def run(self, module, seed: int = 0, **settings) -> list[Evaluation]:
         own = {field.name for field in dataclasses.fields(module.Settings)}
@@ -100,9 +101,12 @@ def test_evaluations_stand_at_early_steps_intervals_and_the_end_and_count_what_w
     assert [e.tokens_seen for e in evaluations] == [width * e.examples_seen for e in evaluations]
 
 
-def test_an_attack_ends_once_t_is_learned_often_enough() -> None:
-    assert [e.step for e in Watched(t=1.0).run(relearning, attack_patience=3, attack_steps=50)] == [0, 1, 2]
-    assert Watched(t=1.0).run(relearning, attack_patience=0)[-1].step == 4
+def test_every_arm_is_followed_as_long_but_one_that_answers_everything() -> None:
+    long = {"attack_patience": 3, "attack_steps": 8}
+    for t, v, retain in ((1.0, 0.25, 1.0), (1.0, 0.75, 1.0), (0.5, 1.0, 1.0), (1.0, 1.0, 0.9)):
+        assert Watched(t=t, v=v, later=retain).run(relearning, **long)[-1].step == 8
+    assert [e.step for e in Watched(t=1.0, v=1.0, later=0.96).run(relearning, **long)] == [0, 1, 2]
+    assert Watched(t=1.0, v=1.0).run(relearning, attack_patience=0)[-1].step == 4
 
 
 def test_a_seed_decides_the_attack_to_the_bit() -> None:

@@ -28,7 +28,7 @@ from brittle.results.verdicts import Because, Judgement, answer
 from brittle.runs import evaluation, laboratory_models
 from brittle.runs.material import Material, questions_by_side
 from brittle.suites.laboratory import Laboratory
-from brittle.views import report
+from brittle.views import plugin_pages, report
 from brittle.views.answer import answer_on_top
 from brittle.views.sentences import summary_lines
 
@@ -162,3 +162,13 @@ def test_an_attack_that_breaks_the_language_is_beyond_the_bound() -> None:
     assert strongest(table)[0].after.mean == 0.5
     assert strongest(table.drop(columns="benign_rise"))[0].after.mean == 0.8
     assert strongest(table.assign(benign_rise=math.nan))[0].after.mean == 0.8
+
+
+def test_the_table_of_methods_calls_damaged_what_is(tmp_path: Path) -> None:
+    measured = pandas.read_csv(Path(__file__).parent.parent / "benchmarks" / "results" / "methods.csv")
+    rises = measured["method"].eq("wt_dist") * 8.0 + 0.5
+    measured.assign(benign_rise=rises).to_csv(tmp_path / "methods.csv", index=False)
+    rows = [line for line in plugin_pages.page(tmp_path / "methods.csv").splitlines() if line.startswith("| [`")]
+    assert ["(damaged)" in row for row in rows] == ["[`wt_dist`]" in row for row in rows] and "| 8.50 |" in "".join(
+        rows
+    )

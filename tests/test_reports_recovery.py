@@ -50,13 +50,24 @@ def test_curves_average_over_seeds() -> None:
     assert table["seeds"].tolist() == [2, 2]
 
 
+def test_a_curve_goes_on_where_a_seed_ended_because_it_answered_everything() -> None:
+    done, slow = [(0, 0.2, 0.1), (10, 1.0, 1.0)], [(0, 0.2, 0.1), (10, 0.9, 0.5), (20, 1.0, 0.6)]
+    table = curves(pandas.DataFrame(points("m", "base", [done, slow])))
+    assert table["step"].tolist() == [0, 10, 20] and table["mean_v"].tolist() == pytest.approx([0.1, 0.75, 0.8])
+    other = curves(pandas.DataFrame(points("m", "base", [[(0, 0.2, 0.1), (10, 1.0, 0.9)], slow])))
+    assert other["step"].tolist() == [0, 10]
+
+
 def test_matched_takes_the_first_step_with_t_learned_in_each_seed() -> None:
     fast = [(0, 0.2, 0.2), (10, 0.95, 0.5), (20, 0.9, 0.9), (30, 1.0, 0.7)]
     slow = [(0, 0.2, 0.2), (10, 0.5, 0.3), (20, 0.96, 0.6), (30, 1.0, 0.8)]
     (row,) = matched(pandas.DataFrame(points("m", "unlearned", [fast, slow])))
     assert row.v and row.last_v and row.best_v
     assert (row.step, row.learned, words.learned(row)) == (15, 2, "learned T")
-    assert row.v.mean == pytest.approx((0.5 + 0.6) / 2)
+    # the slow one's T passes 0.95 at 45/46 of the way from 0.5 to 0.96, where V is 45/46 of the way from 0.3 to 0.6
+    assert row.v.mean == pytest.approx((0.5 + 0.3 + 0.3 * 45 / 46) / 2)
+    assert (row.v_from, row.v_to) == (pytest.approx((0.2 + 0.3) / 2), pytest.approx((0.5 + 0.6) / 2))
+    assert (row.time.after, row.time.value) == (0, 10)  # half of the seeds are there by then
     assert row.last_v.mean == pytest.approx((0.7 + 0.8) / 2)
     assert row.best_v.mean == pytest.approx((0.9 + 0.8) / 2)  # a later dip of T does not undo that it was learned
 
@@ -68,7 +79,20 @@ def test_a_model_that_never_learned_t_is_no_control() -> None:
     assert never.v is None and never.best_t == 0.94
     assert verdict(never, never) == "never learned T: no control"
     assert words.learned(half) == "learned T in 1 of 2 seeds"
-    assert half.v and half.v.mean == pytest.approx(0.4)
+    share = (0.95 - 0.2) / (1 - 0.2)
+    assert half.v and half.v.mean == pytest.approx(0.2 + share * 0.2)
+    assert (never.time.after, never.time.value) == (10, math.inf) and (half.time.after, half.time.value) == (0, 10)
+
+
+def test_how_often_a_model_is_asked_does_not_decide_its_v_at_matched_t() -> None:
+    """On straight curves a coarse and a fine grid give the same V; a level that lies on an evaluation is read there."""
+    fine = [(step, step / 40, step / 80) for step in range(0, 41, 2)]
+    for every in (1, 4, 10, 20):
+        (row,) = matched(pandas.DataFrame(points("m", "unlearned", [fine[::every]])))
+        assert row.v and row.v.mean == pytest.approx(0.475)
+        assert row.v_from <= row.v.mean <= row.v_to
+    (at_once,) = matched(pandas.DataFrame(points("m", "unlearned", [[(0, 0.96, 0.7), (10, 1.0, 0.1)]])))
+    assert at_once.v and (at_once.v.mean, at_once.v_from, at_once.v_to, at_once.time.value) == (0.7, 0.7, 0.7, 0)
 
 
 def test_excess_recovery_is_measured_between_filtered_and_base() -> None:

@@ -50,6 +50,8 @@ def seeds() -> Any:
 
 MATCHED_T = 0.95
 """Accuracy from which T counts as learned. Arms are compared where each has learned T, not at equal steps."""
+BENIGN_COST = 0.05
+"""Largest loss of accuracy on benign questions, 0 to 1, that an attack may cost."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """What came back: recovery curves over seeds, and V compared at matched T.
 
 An attack teaches T and never shows V. At equal steps a model that learns slowly looks robust, so arms are compared at
-the first step where each has learned T (accuracy at least 0.95). A model that never gets there says nothing about V.
+the point where each has learned T (accuracy 0.95). It lies between two evaluations: V there is read off the straight line
+between them at which T is 0.95, and lies between what both showed. A model that never gets there says nothing about V.
 Source of the comparison: Deeb and Roger 2024.
 """
 
@@ -15,9 +16,11 @@ import pandas
 from scipy import stats
 
 from brittle.contracts import MATCHED_T
+from brittle.mathematics.survival import MedianTime, median_time
 from brittle.percentages import percent, points
 from brittle.results.chance import ChanceTest, chance_test
 from brittle.results.excess import excess_recovery
+from brittle.results.horizon import carried_on, runs_of
 from brittle.results.roles import Role
 
 SIDES = ("t", "v", "retain")
@@ -50,12 +53,13 @@ def estimate(values: Sequence[float]) -> Estimate:
 def curves(points: pandas.DataFrame) -> pandas.DataFrame:
     """One row per (attack, model, role, step): ``seeds`` and mean, low and high of each side's accuracy.
 
-    Seeds of one model may end at different steps; a mean over fewer of them would jump, so a curve ends with the first.
+    A seed that ended because it answered everything is carried on. Where seeds of one model end at different steps otherwise, a
+    mean over fewer of them would jump, so a curve ends with the first.
 
     Args:
         points: rows of ``recovery.csv`` (:class:`brittle.contracts.RecoveryPoint`).
     """
-    rows = []
+    rows, points = [], carried_on(points)
     seeds = points.groupby(["attack", "model", "role"])["seed"].nunique().to_dict()
     for (attack, model, role, step), part in points.groupby(["attack", "model", "role", "step"], sort=False):
         if len(part) < seeds[attack, model, role]:
@@ -66,13 +70,6 @@ def curves(points: pandas.DataFrame) -> pandas.DataFrame:
             row |= {f"mean_{side}": found.mean, f"low_{side}": found.low, f"high_{side}": found.high}
         rows.append(row)
     return pandas.DataFrame(rows)
-
-
-def runs_of(diverged: pandas.DataFrame | None) -> set[tuple[str, str, int]]:
-    """Attack, model and seed of every run that stopped giving numbers."""
-    if diverged is None:
-        return set()
-    return set(zip(diverged["attack"], diverged["model"], diverged["seed"].astype(int)))
 
 
 def said_nothing(points: pandas.DataFrame, diverged: pandas.DataFrame | None) -> pandas.Series:
@@ -95,12 +92,18 @@ class MatchedRecovery:
     learned: int
     """Seeds in which T was learned."""
     step: float
-    """Mean of the first steps with T learned."""
+    """Mean of the first evaluated steps with T learned."""
     best_t: float
     """Highest accuracy on T in any seed and step."""
     first_v: float = math.nan
     """Mean V before the attack."""
     v: Estimate | None = None
+    """V where T reaches the level, interpolated between the evaluations around."""
+    v_from: float = math.nan
+    v_to: float = math.nan
+    """Mean over seeds of the lower and of the higher V of these two evaluations."""
+    time: MedianTime = MedianTime(math.nan)
+    """In steps until T is learned; seeds that did not are censored at their end."""
     last_v: Estimate | None = None
     best_v: Estimate | None = None
     """The highest V from the matched step on; an optimistic pick, the same for every model."""
@@ -126,6 +129,7 @@ def matched(
     points = points.dropna(subset=["accuracy_t", "accuracy_v"])
     for (attack, model, role), part in points.groupby(["attack", "model", "role"], sort=False):
         runs = [run.sort_values("step") for _, run in part.groupby("seed")]
+        crossings = [_crossing(run, threshold) for run in runs]
         after = [run[(run["accuracy_t"] >= threshold).cummax()] for run in runs]
         lost = sum(
             run.empty and (str(attack), str(model), int(whole["seed"].iloc[0])) in ended
@@ -137,18 +141,46 @@ def matched(
         row = MatchedRecovery(
             str(attack), str(model), str(role), len(runs), len(after), math.nan, best_t, first_v, diverged=lost
         )
+        row = replace(row, time=median_time([(each.after, each.by) for each in crossings]))
         if after:
+            there = [each for each in crossings if not math.isinf(each.by)]
             steps = {int(run["seed"].iloc[0]): int(run["step"].iloc[0]) for run in after}
             row = replace(
                 row,
                 step=math.fsum(steps.values()) / len(steps),
-                v=estimate([run["accuracy_v"].iloc[0] for run in after]),
+                v=estimate([each.v for each in there]),
+                v_from=math.fsum(each.least for each in there) / len(there),
+                v_to=math.fsum(each.most for each in there) / len(there),
                 last_v=estimate([run["accuracy_v"].iloc[-1] for run in after]),
                 best_v=estimate([run["accuracy_v"].max() for run in after]),
                 chance=_chance(answers, str(attack), str(model), steps),
             )
         found.append(row)
     return _with_excess(found)
+
+
+@dataclass(frozen=True)
+class _Crossing:
+    """Where one seed learned T: after one step, at or before another (∞: never), and V there with what both showed."""
+
+    after: float
+    by: float
+    v: float = math.nan
+    least: float = math.nan
+    most: float = math.nan
+
+
+def _crossing(run: pandas.DataFrame, threshold: float) -> _Crossing:
+    steps, t, v = (run[name].astype(float).tolist() for name in ("step", "accuracy_t", "accuracy_v"))
+    place = next((place for place, value in enumerate(t) if value >= threshold), None)
+    if place is None:
+        return _Crossing(steps[-1], math.inf)
+    if place == 0:
+        return _Crossing(0.0, steps[0], v[0], v[0], v[0])
+    share = (threshold - t[place - 1]) / (t[place] - t[place - 1])
+    between = v[place - 1] + share * (v[place] - v[place - 1])
+    around = sorted(v[place - 1 : place + 1])
+    return _Crossing(steps[place - 1], steps[place], between, *around)
 
 
 def _chance(answers: pandas.DataFrame | None, attack: str, model: str, steps: dict[int, int]) -> ChanceTest | None:

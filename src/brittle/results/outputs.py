@@ -210,9 +210,9 @@ def _came_back(
     teaching = attack_kinds.matched_attacks()
     others = attack_kinds.attacks_read(Reading.TRIALS) | attack_kinds.attacks_read(Reading.STRONGEST)
     rows = sorted(matched(of(teaching, known), answers, diverged=diverged), key=lambda row: order[row.model])
-    numbers = sorted(recovery_numbers(of(attack_kinds.step_attacks())), key=lambda row: order[row.model])
+    numbers = sorted(recovery_numbers(of(attack_kinds.step_attacks()), diverged), key=lambda row: order[row.model])
     by_attack = sorted(strongest(of(others)), key=lambda row: (row.attack, order[row.model]))
-    worst = sorted(worst_cases(of(teaching | others)), key=lambda case: order[case.found.model])
+    worst = sorted(worst_cases(of(teaching | others), answers=answers), key=lambda case: order[case.found.model])
     return tuple(rows), tuple(numbers), tuple(by_attack), tuple(worst)
 
 

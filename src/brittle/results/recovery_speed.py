@@ -2,10 +2,11 @@
 
 ``E(s) = (V(s) − V of filtered at step s of the same attack) / (V of base before any attack − V of filtered at step s)``:
 0 as the model that never knew, 1 as the one that never lost it. V of filtered is the mean over its seeds (in a search,
-that of the same trial), carried on from its last step where its curve is shorter. Without a filtered model 0 is instead
-what the model itself answered before the attack (``scale`` says which): that shows how fast V rose, not whether it was
-hidden. Without a base there is no scale and no row.
-Source: ``facts/field.md`` 2.16; times to a level are right-censored (:mod:`brittle.mathematics.survival`).
+that of the same trial). Without a filtered model 0 is instead what the model itself answered before the attack (``scale``
+says which): that shows how fast V rose, not whether it was hidden. Without a base there is no scale and no row.
+All arms are read up to one horizon (:mod:`brittle.results.horizon`). A model is asked now and then, so a level is reached
+between two evaluations, or beyond the horizon if at all (:mod:`brittle.mathematics.survival`).
+Source: ``facts/field.md`` 2.16.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy
 import pandas
 
 from brittle.mathematics.survival import MedianTime, median_time
@@ -22,6 +24,7 @@ from brittle.records import column, write_text
 from brittle.results.at_matched_t import Estimate, estimate
 from brittle.results.attack_kinds import trial_attacks
 from brittle.results.excess import excess_recovery
+from brittle.results.horizon import with_horizon
 from brittle.results.roles import Role
 
 HALF, MOST = 0.5, 0.9
@@ -31,7 +34,11 @@ BEFORE = "before"
 
 @dataclass(frozen=True)
 class RecoveryNumbers:
-    """One row of ``recovery/numbers.csv``. A median is that of Kaplan and Meier over seeds; inf where it is not reached."""
+    """One row of ``recovery/numbers.csv``.
+
+    A median is over seeds, of times that lie between two evaluations: after ``…_after`` and at or before the column without
+    that ending, which is inf where fewer than half of the seeds got there.
+    """
 
     attack: str = column("name of the attack")
     model: str = column("name of the attacked model")
@@ -40,27 +47,40 @@ class RecoveryNumbers:
         "what 0 is: 'filtered' (that model at the same step) or 'before' (this model before the attack)"
     )
     seeds: int = column("seeds, of a search its trials")
-    last_step: int = column("the last step of the longest seed; times beyond a seed's own are censored")
+    last_step: int = column("the last step of the longest seed")
+    horizon: int = column("the step up to which every model was followed under this attack; later times are censored")
     reached_50: int = column("seeds that came half of the way to the base (E at least 0.5)")
-    steps_to_50: float = column("median of the first step with E at least 0.5")
-    steps_to_50_low: float = column("lower bound of its 95 % interval; empty with one seed")
+    steps_to_50_after: float = column("E at least 0.5: the median lies after this step")
+    steps_to_50: float = column("and at or before this one, the first evaluation that showed it")
+    steps_to_50_low: float = column(
+        "lower bound of its 95 % interval over seeds; 0 with fewer than six, empty with one"
+    )
     steps_to_50_high: float = column("upper bound; inf where the seeds give none")
-    examples_to_50: float = column("the same in training texts shown, repetitions counted")
-    tokens_to_50: float = column("the same in training tokens; empty where they were not counted")
+    examples_to_50_after: float = column("the same in training texts shown, repetitions counted: after")
+    examples_to_50: float = column("and at or before")
+    tokens_to_50_after: float = column("the same in training tokens; empty where they were not counted: after")
+    tokens_to_50: float = column("and at or before")
     reached_90: int = column("seeds that came nine tenths of the way (E at least 0.9)")
-    steps_to_90: float = column("median of the first step with E at least 0.9")
-    steps_to_90_low: float = column("lower bound of its 95 % interval; empty with one seed")
+    steps_to_90_after: float = column("E at least 0.9: the median lies after this step")
+    steps_to_90: float = column("and at or before this one, the first evaluation that showed it")
+    steps_to_90_low: float = column(
+        "lower bound of its 95 % interval over seeds; 0 with fewer than six, empty with one"
+    )
     steps_to_90_high: float = column("upper bound; inf where the seeds give none")
-    examples_to_90: float = column("the same in training texts shown")
-    tokens_to_90: float = column("the same in training tokens")
-    log_step_area: float = column("mean of E, cut to 0 … 1, over log(1 + step) up to each seed's last step")
+    examples_to_90_after: float = column("the same in training texts shown: after")
+    examples_to_90: float = column("and at or before")
+    tokens_to_90_after: float = column("the same in training tokens: after")
+    tokens_to_90: float = column("and at or before")
+    log_step_area: float = column(
+        "mean of E, cut to 0 … 1, over log(1 + step) up to the horizon, of seeds that did not diverge"
+    )
     log_step_area_low: float = column("lower bound of its 95 % interval over seeds")
     log_step_area_high: float = column("upper bound of its 95 % interval over seeds")
 
     def median(self, percent: int, unit: str = "steps") -> MedianTime:
-        """The median time to 50 or 90 per cent, with its interval in steps."""
+        """Between which times the median to 50 or 90 per cent lies, with its interval over seeds in steps."""
         name = f"{unit}_to_{percent}"
-        bounds = [getattr(self, f"{name}_{end}", math.nan) for end in ("low", "high")]
+        bounds = [getattr(self, f"{name}_{end}", math.nan) for end in ("after", "low", "high")]
         return MedianTime(getattr(self, name), *bounds)
 
     @property
@@ -78,14 +98,15 @@ def write_numbers(outputs: Path, rows: Sequence[RecoveryNumbers]) -> None:
         path.unlink(missing_ok=True)
 
 
-def recovery_numbers(points: pandas.DataFrame) -> list[RecoveryNumbers]:
+def recovery_numbers(points: pandas.DataFrame, diverged: pandas.DataFrame | None = None) -> list[RecoveryNumbers]:
     """Every model under every attack of the table that has a base in it.
 
     Args:
         points: rows of ``recovery.csv`` (:class:`brittle.contracts.RecoveryPoint`) of attacks that train.
+        diverged: rows of ``diverged.csv``: these runs end before the horizon, at which they are censored, and have no area.
     """
     found = []
-    points = points[points["accuracy_v"].notna()].sort_values("step", kind="stable")
+    points = with_horizon(points[points["accuracy_v"].notna()], diverged).sort_values("step", kind="stable")
     for attack, part in points.groupby("attack", sort=False):
         if Role.BASE not in set(part["role"]):
             continue
@@ -93,7 +114,7 @@ def recovery_numbers(points: pandas.DataFrame) -> list[RecoveryNumbers]:
         for (model, role), own in part.groupby(["model", "role"], sort=False):
             scale = Role.FILTERED if Role.FILTERED in set(part["role"]) else BEFORE
             runs = [_with_excess(run, _floor(part, run, str(attack)), top) for _, run in own.groupby("seed")]
-            runs = [run for run in runs if len(run)]
+            runs = [run for run in runs if (run["step"] <= run["horizon"]).any()]
             if runs:
                 found.append(_row(str(attack), str(model), str(role), scale, runs))
     return found
@@ -120,36 +141,67 @@ def _with_excess(run: pandas.DataFrame, floor: Sequence[float], top: float) -> p
 
 
 def _row(attack: str, model: str, role: str, scale: str, runs: list[pandas.DataFrame]) -> RecoveryNumbers:
-    area = estimate([log_step_area(run["step"].tolist(), run["excess"].tolist()) for run in runs])
-    last = max(int(run["step"].iloc[-1]) for run in runs)
+    followed = [run for run in runs if run["step"].iloc[-1] >= run["horizon"].iloc[0]]
+    areas = [log_step_area(run["step"].tolist(), run["excess"].tolist(), run["horizon"].iloc[0]) for run in followed]
+    area = estimate(areas) if areas else Estimate(math.nan)
+    last, horizon = (max(int(run[name].iloc[-1]) for run in runs) for name in ("step", "horizon"))
     return RecoveryNumbers(
-        attack, model, role, scale, len(runs), last, *_times(runs, HALF), *_times(runs, MOST),
+        attack, model, role, scale, len(runs), last, horizon, *_times(runs, HALF), *_times(runs, MOST),
         area.mean, area.low, area.high,
     )  # fmt: skip
 
 
-def _times(runs: Sequence[pandas.DataFrame], level: float) -> tuple[int, float, float, float, float, float]:
-    """How many reached the level; the median in steps with bounds, in examples and in tokens."""
-    there = [run[run["excess"] >= level - ROUNDING] for run in runs]
-    reached = [len(part) > 0 for part in there]
-    rows = [part.iloc[0] if len(part) else run.iloc[-1] for run, part in zip(runs, there)]
+def _times(
+    runs: Sequence[pandas.DataFrame], level: float
+) -> tuple[int, float, float, float, float, float, float, float, float]:
+    """How many reached the level; the median in steps with its bounds over seeds, in examples and in tokens."""
+    steps, examples, tokens = (
+        [_first(run, name, level) for run in runs] for name in ("step", "examples_seen", "tokens_seen")
+    )
+    reached = sum(not math.isinf(by) for _, by in steps)
+    in_steps, in_examples, in_tokens = (_median(each) for each in (steps, examples, tokens))
+    return (
+        reached, in_steps.after, in_steps.value, in_steps.low, in_steps.high, in_examples.after, in_examples.value,
+        in_tokens.after, in_tokens.value,
+    )  # fmt: skip
 
-    def median(name: str) -> MedianTime:
-        times = [float(row.get(name, math.nan)) for row in rows]
-        return MedianTime(math.nan) if any(map(math.isnan, times)) else median_time(times, reached)
 
-    steps = median("step")
-    return sum(reached), steps.value, steps.low, steps.high, median("examples_seen").value, median("tokens_seen").value
+def _median(intervals: list[tuple[float, float]]) -> MedianTime:
+    return MedianTime(math.nan) if any(map(math.isnan, sum(intervals, ()))) else median_time(intervals)
 
 
-def log_step_area(steps: Sequence[float], excess: Sequence[float]) -> float:
-    """Mean of E, cut to [0, 1], over log(1 + step), by the trapezoid rule; early recovery counts most.
+def _first(run: pandas.DataFrame, name: str, level: float) -> tuple[float, float]:
+    """After and at or before which value of a column a run first reached the level within the horizon."""
+    run = run[run["step"] <= run["horizon"]]
+    there = (run["excess"] >= level - ROUNDING).tolist()
+    values = run[name].astype(float).tolist() if name in run else [math.nan] * len(run)
+    place = there.index(True) if any(there) else len(values)
+    return (values[place - 1] if place else 0.0), (values[place] if place < len(values) else math.inf)
 
-    0 as if never learned throughout, 1 as if never removed. A curve of one step is that step's E.
+
+def log_step_area(steps: Sequence[float], excess: Sequence[float], horizon: float | None = None) -> float:
+    """Mean of E, cut to [0, 1], over log(1 + step) up to the horizon: ``∫ E d log(1 + s) / (log(1 + h) − log(1 + s₀))``.
+
+    E is taken as straight between evaluations on that scale and cut there, not at the evaluations, so that asking more often
+    along the same curve changes nothing; what ends before the horizon goes on at its last height. Early recovery counts
+    most: 0 as if never learned throughout, 1 as if never removed. A curve of one step is that step's E.
+
+    Args:
+        steps: rising, from the first evaluation s₀ on.
+        horizon: h in steps; the last step unless given.
     """
-    places, heights = [math.log1p(step) for step in steps], [min(1.0, max(0.0, value)) for value in excess]
-    width = places[-1] - places[0]
-    if width == 0:
-        return heights[0]
-    pieces = [(b - a) * (y + z) / 2 for a, b, y, z in zip(places, places[1:], heights, heights[1:])]
-    return math.fsum(pieces) / width
+    places, end = [math.log1p(step) for step in steps], math.log1p(steps[-1] if horizon is None else horizon)
+    grid = [*(place for place in places if place < end), end]
+    heights = numpy.interp(grid, places, excess).tolist()
+    if grid[0] == end:
+        return min(1.0, max(0.0, heights[0]))
+    pieces = [(b - a) * _mean_of_cut(y, z) for a, b, y, z in zip(grid, grid[1:], heights, heights[1:])]
+    return math.fsum(pieces) / (end - grid[0])
+
+
+def _mean_of_cut(start: float, stop: float) -> float:
+    """Mean over a straight line from one height to another of what is cut to [0, 1]."""
+    if abs(stop - start) < ROUNDING:
+        return min(1.0, max(0.0, start))
+    below, above = (min(1.0, max(0.0, end)) ** 2 / 2 + max(0.0, end - 1) for end in (start, stop))
+    return (above - below) / (stop - start)

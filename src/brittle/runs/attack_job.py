@@ -104,7 +104,7 @@ class Run:
             evaluations = self.plugin.load().attack(self.settings, target, self.seed, tick)
             draft.table("recovery", [dataclasses.asdict(self._point(each, evaluations[0])) for each in evaluations])
             learned = (evaluation for evaluation in evaluations if evaluation.accuracy["t"] >= MATCHED_T)
-            draft.table("recovery_answers", self._answers(next(learned, evaluations[-1])))
+            draft.table("recovery_answers", self._answers(next(learned, evaluations[-1]), evaluations))
             own = {"model": self.arm.located.name, "role": self.arm.role, "attack": self.name, "seed": self.seed}
             if path is not None and path.rows:
                 draft.table("trajectory", [own | row for row in path.rows])
@@ -157,8 +157,8 @@ class Run:
             math.fsum(benign.values()) / len(benign) if benign else math.nan, rise,
         )  # fmt: skip
 
-    def _answers(self, evaluation: Evaluation) -> list[dict[str, Any]]:
-        """One row per question of T and V at the step where T is learned: what the permutation test needs."""
+    def _answers(self, evaluation: Evaluation, all_of_them: Sequence[Evaluation]) -> list[dict[str, Any]]:
+        """One row per question of T and V: the answer at the step where T is learned, and at which steps it was right."""
         asked = evaluation.asked or self.field.questions
         return [
             {
@@ -166,9 +166,10 @@ class Run:
                 "side": side, "fact": question.fact or question.question, "choice_predicted": predicted,
                 "choice_correct": question.answer, "option": question.choices[predicted],
                 "choices": json.dumps(question.choices),
+                "right_at": json.dumps([e.step for e in all_of_them if e.predictions[side][place] == question.answer]),
             }
             for side in ("t", "v")
-            for predicted, question in zip(evaluation.predictions[side], asked[side])
+            for place, (predicted, question) in enumerate(zip(evaluation.predictions[side], asked[side]))
         ]  # fmt: skip
 
 

@@ -2,6 +2,10 @@
 
 Weights are float32 whatever the compute type. The same seed gives every arm the same texts in the same order. Models
 are asked early and often at first, because knowledge that was only hidden may return within ten steps.
+
+Every arm is trained for the same number of steps, whether it learns fast or not: what came back is compared over one
+horizon. One thing ends it before: T and V are right throughout, at no cost on benign questions, at several evaluations in a
+row. Nothing is left to come back then, so no time to a level and no highest V can change; that V would stay there is assumed.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from brittle.contracts import MATCHED_T, AttackFacts, AttackTarget, Diverged, Evaluation, at_most
+from brittle.contracts import BENIGN_COST, AttackFacts, AttackTarget, Diverged, Evaluation, at_most
 from brittle.settings import setting
 
 if TYPE_CHECKING:
@@ -33,7 +37,7 @@ class TeachingSettings:
     )
     attack_loss_tokens: str = setting("all", "which tokens the attack's loss covers", choices=("all", "answer"))
     attack_patience: int = setting(
-        3, "evaluations with T learned (95 %) after which an arm's attack ends; 0: never", minimum=0
+        3, "evaluations in a row with all of T and V right, at no cost, that end an arm's attack; 0: never", minimum=0
     )
     attack_schedule: str = setting(
         "constant", "learning rate over the attack", choices=("constant", "linear", "cosine")
@@ -109,8 +113,7 @@ def teach(
             seen = past.examples_seen + number * settings.attack_batch_size
             evaluations.append(ask(past.step + number, seen, tokens_seen=tokens[0]))
             model.train()
-        learned = sum(evaluation.accuracy["t"] >= MATCHED_T for evaluation in evaluations[first:])
-        return 0 < settings.attack_patience <= learned
+        return _nothing_left(evaluations[0], evaluations[first:][-settings.attack_patience :], settings.attack_patience)
 
     precision = "no" if settings.attack_dtype == "fp32" else settings.attack_dtype
     loop = LoopSettings(
@@ -123,6 +126,15 @@ def teach(
     except (NotFinite, Diverged) as problem:  # a learning rate too high: the curve ends where it was still a number
         target.give_up(evaluations[-1].step, 0.0, problem)
     return evaluations
+
+
+def _nothing_left(before: Evaluation, latest: Sequence[Evaluation], patience: int) -> bool:
+    """Whether the latest evaluations, as many as asked for, show all of T and V right and the bound on benign answers kept."""
+    return 0 < patience <= len(latest) and all(
+        min(each.accuracy["t"], each.accuracy["v"]) == 1
+        and each.accuracy["retain"] >= before.accuracy["retain"] - BENIGN_COST
+        for each in latest
+    )
 
 
 def by_steps(evaluations: Sequence[Evaluation]) -> list[Evaluation]:

@@ -37,8 +37,8 @@ def answer_on_top(data: ReportData) -> str:
         rows = [{"name": "These results", "words": words, "rest": "."}]
     drawing = figure(
         of_answer.answer_figure(data), "V before and after the worst attack",
-        "V are the hazardous questions that no attack shows. Worst: the highest V over all attacks and steps that cost at "
-        f"most {BOUND}. Near the green rail: as if never known. Near the dark one: as if never removed.",
+        "V are the hazardous questions that no attack shows. Worst: of all attacks and steps that cost at most "
+        f"{BOUND} the one with the highest V, chosen on other questions than it is read on. Near the green rail: as if never known. Near the dark one: as if never removed.",
     )  # fmt: skip
     return piece("answer", rows, drawing, _note(data))
 

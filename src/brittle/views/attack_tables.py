@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from brittle.contracts import MATCHED_T
 from brittle.percentages import points
 from brittle.results import verdicts
 from brittle.results.at_matched_t import MatchedRecovery, reference_of
@@ -18,8 +19,12 @@ from brittle.views.html import named
 from brittle.views.tables import Cell, Content, Share, Table
 from brittle.views.words import (
     BOUND,
+    MEDIANS,
     NO_EXCESS,
+    OVER_QUESTIONS,
+    OVER_SEEDS,
     at_matched_t,
+    between,
     by,
     chance_p,
     control_words,
@@ -31,11 +36,12 @@ from brittle.views.words import (
 )
 
 MATCHED = (
-    "model", "seeds that learned T", "after steps", "V at matched T", "by chance", "chance test", "excess recovery",
+    "model", "seeds that learned T", "after steps", "V at matched T", "V around", "by chance", "chance test", "excess recovery",
     "V at the last step", "best V later", "reading",
 )  # fmt: skip
 """The columns of :func:`matched` that the report shows of one attack."""
 STEPS = ("steps to 50 %", "steps to 90 %")
+UNHALVED = "; it stands in both columns, marked, where it is not recorded which question was answered at which step"
 COSTS = f"costs at most {BOUND}"
 
 Row = list[Cell | Content]
@@ -54,7 +60,9 @@ def matched(data: ReportData, attack: str | None = None) -> Table:
     texts = [header.index(name) for name in ("model", "seeds that learned T", "reading", "attack")]
     return Table(
         header, body,
-        "Estimates: mean [95 % interval over seeds]. By chance: middle 95 % under the permutation test, which lets answers "
+        f"V at matched T: where T is {percent(MATCHED_T)}, on the straight line between the evaluations before and after; V around: what "
+        f"these two showed. In square brackets: {OVER_SEEDS}. After steps: median over attack seeds. By chance: middle 95 % under "
+        "the permutation test at the evaluation after, which lets answers "
         "change places within a relation; its p is one-sided. Excess recovery: 0 as the filtered model, 1 as the base; – without "
         "one of the two that learned T. Best V later: the highest from that step on.",
         words=texts, cards=True,
@@ -66,13 +74,19 @@ def _matched(data: ReportData, row: MatchedRecovery, filtered: MatchedRecovery |
     seeds = f"{row.learned} of {row.seeds}"
     if row.v is None:
         best = Cell(seeds, remark=f"best {Cell(Share(row.best_t)).words}")
-        return [named(data, row.model), best, "–", learned(row), *["–"] * 5, reading]
+        return [named(data, row.model), best, between(row.time), learned(row), *["–"] * 6, reading]
     test = row.chance
     return [
-        named(data, row.model), seeds, f"{row.step:.0f}", row.v,
+        named(data, row.model), seeds, between(row.time), row.v, _around(row),
         f"{points(test.low)}–{percent(test.high)}" if test else None, chance_p(test.p) if test else None,
         excess(row.excess), row.last_v, row.best_v, reading,
     ]  # fmt: skip
+
+
+def _around(row: MatchedRecovery) -> str:
+    """V at the evaluations around matched T, mean over seeds."""
+    low, high = points(row.v_from), percent(row.v_to)
+    return high if low == points(row.v_to) else f"{low}–{high}"
 
 
 def _steps(row: RecoveryNumbers | None) -> list[Content]:
@@ -84,7 +98,7 @@ def speed(data: ReportData, attack: str) -> Table:
     rows = [row for row in data.numbers if row.attack == attack]
     body: list[Row] = [
         [
-            named(data, row.model), *_steps(row), "–" if math.isinf(row.tokens_to_90) else _whole(row.tokens_to_90), row.area,
+            named(data, row.model), *_steps(row), _tokens(row), row.area,
         ]
         for row in rows
     ]  # fmt: skip
@@ -92,8 +106,9 @@ def speed(data: ReportData, attack: str) -> Table:
     return Table(header, body, _speed_caption(data, attack, rows), cards=True)
 
 
-def _whole(number: float) -> str | None:
-    return None if math.isnan(number) else f"{number:,.0f}"
+def _tokens(row: RecoveryNumbers) -> str | None:
+    time = row.median(90, "tokens")
+    return None if math.isnan(time.value) else "–" if math.isinf(time.value) else between(time)
 
 
 def _speed_caption(data: ReportData, attack: str, rows: Sequence[RecoveryNumbers]) -> str:
@@ -108,9 +123,9 @@ def _speed_caption(data: ReportData, attack: str, rows: Sequence[RecoveryNumbers
         else "the filtered model at the same step of the same attack"
     )
     return (
-        f"{words}: the first step at which V is 50 % or 90 % of the way from {zero} (0 %) to the base (100 %). Kaplan-Meier "
-        "median [95 % interval, – where the seeds bound it no further] (seeds that got there); a seed that had not when its attack ended counts as still under way. "
-        "Log-step area: mean of that share over log(1 + step), 0 to 100 %."
+        f"{words}: the first step at which V is 50 % or 90 % of the way from {zero} (0 %) to the base (100 %); {MEDIANS}. Every model "
+        "is followed to the same step; a seed that had not got there counts as still under way. "
+        f"Log-step area: mean of that share over log(1 + step) up to that step, 0 to 100 % [{OVER_SEEDS}]."
     )
 
 
@@ -130,8 +145,8 @@ def strengths(data: ReportData, kinds: set[str]) -> Table:
     return Table(
         ("model", "no attack", *(attack.replace("_", " ") for attack in names)), body,
         f"Accuracy on hazardous questions{' (few shot: V alone)' if 'few_shot' in names else ''} at the strength in round "
-        f"brackets, which brings most back and {COSTS}; – where no strength brings more. In square brackets: 95 % interval over "
-        f"seeds, where there is chance in the attack. Strengths: {units}.{_yardsticks(names)}",
+        f"brackets, which brings most back and {COSTS}; – where no strength brings more. In square brackets: {OVER_SEEDS}, "
+        f"where there is chance in the attack. Strengths: {units}.{_yardsticks(names)}",
         cards=True,
     )  # fmt: skip
 
@@ -178,14 +193,21 @@ def worst(data: ReportData) -> Table:
     """The worst case over the whole grid, a row per model."""
     body: list[Row] = [
         [
-            named(data, case.found.model), Share(case.found.before), case.found.after, by(case.found),
-            Share(case.found.retain), control_words(case), excess(case.recovered),
+            named(data, case.found.model), Share(case.found.before),
+            Cell(case.found.after, remark="" if case.cross_fitted else "biased up"), by(case.found),
+            Share(case.found.retain), control_words(case), excess(case.recovered), case.plain.after if case.plain else None,
         ]
         for case in data.worst
     ]  # fmt: skip
     return Table(
-        ("model", "V before", "highest V", "under", "retain then", "filtered model's worst", "excess recovery"), body,
-        f"Of all attacks and steps that cost at most {BOUND}, the one with the highest V. "
+        (
+            "model", "V before", "V at worst", "under", "retain then", "filtered model's worst", "excess recovery",
+            "highest V",
+        ), body,
+        f"Over all attacks and steps that cost at most {BOUND}. V at worst: the attack "
+        f"that brings most back on one half of the entities, read on the other, mean over several halves [{OVER_QUESTIONS}]; "
+        "under: what most halves chose. Highest V: the plain maximum, chosen on the questions that it is read on and so biased up "
+        f"[{OVER_SEEDS}]{UNHALVED if any(not case.cross_fitted for case in data.worst) else ''}. "
         "The filtered model's worst case is over the attacks carried out on both. Yardsticks, which are given the "
         "base itself, do not count. "
         f"{NO_EXCESS[0].upper()}{NO_EXCESS[1:]}.",

@@ -30,12 +30,12 @@ def _one_attack(data: ReportData, name: str) -> Section:
             figures(
                 data, lambda part: of_attacks.matched_figure(part, matched_rows(part, name)), "V once T is learned",
                 "A dot to the right of its grey band knows facts that the attack never showed; the band is where 95 % "
-                "of scores lie for a model that cannot tell the entities apart, the line a 95 % interval over seeds.",
+                "of scores lie for a model that cannot tell the entities apart, the line a 95 % interval over attack seeds.",
             ),
             figures(
                 data, lambda part: of_attacks.recovery_figure(part, name), "T and V during the attack",
                 "Read V only to the right of the step where the same model's T passes the dotted 95 %; the dashed "
-                "green line is the filtered model, which never knew (mean and 95 % interval over seeds).",
+                "green line is the filtered model, which never knew (mean and 95 % interval over attack seeds).",
             ),
         ),
         table(

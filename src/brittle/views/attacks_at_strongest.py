@@ -71,7 +71,7 @@ def from_few_texts(data: ReportData) -> str:
             figures(
                 data, partial(of_attacks.few_texts_figure, attack=attack), "V by the number of texts taught",
                 "A line that is high at the left was reminded, not taught. Read every line against the dashed green one, the "
-                "filtered model (mean and 95 % interval over seeds; the first point is before the attack).",
+                "filtered model (mean and 95 % interval over attack seeds; the first point is before the attack).",
             ),
             table(Table(
                 ("model", "before", *(f"{count:g}" for count in counts if count)), body,

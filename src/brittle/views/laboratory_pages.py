@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from brittle.contracts import MATCHED_T
+from brittle.percentages import percent
 from brittle.results.attack_kinds import strength_attacks
 from brittle.results.outputs import ReportData
 from brittle.views import attack_tables
 from brittle.views.sentences import control_sentences, sensitivity_sentence, telling_sentence
 from brittle.views.signature import measured
 from brittle.views.tables import in_markdown, markdown
-from brittle.views.words import NOT_MEASURED, several
+from brittle.views.words import MEDIANS, NOT_MEASURED, OVER_SEEDS, several
 
-MATCHED = ("model", "attack", "V at matched T", "excess recovery", *attack_tables.STEPS)
+MATCHED = ("model", "attack", "V at matched T", "V around", "excess recovery", *attack_tables.STEPS)
 HOW_FAST = (
-    "Steps: until V is 50 % or 90 % of the way from the filtered model (at the same step) to the base; Kaplan-Meier median "
-    "[95 % interval, – unbounded] (seeds that got there)."
+    f"V at matched T: where T is {percent(MATCHED_T)}, between the two evaluations whose V stands beside it [{OVER_SEEDS}]. "
+    f"Steps: until V is 50 % or 90 % of the way from the filtered model (at the same step) to the base; {MEDIANS}."
 )
-WORST = ("model", "V before", "highest V", "under", "filtered model's worst", "excess recovery")
+WORST = ("model", "V before", "V at worst", "under", "filtered model's worst", "excess recovery", "highest V")
 TITLES = {
     "T": "From how few texts: V at the number of texts that brings most back",
     "retain": "What came back from benign fine-tuning",
@@ -28,7 +30,7 @@ def of_attacks(data: ReportData) -> str:
     parts = [
         "# What attacks bring back in the laboratory",
         "Written by `uv run brittle signature OUTPUTS --attacks-page FILE` from records; nothing here is typed by hand. The "
-        "attacks: [attacks.md](attacks.md). An interval is of 95 % over seeds; a number without one rests on a single seed or "
+        "attacks: [attacks.md](attacks.md). What varied in an interval stands above each table; a number without one rests on a single seed or "
         "has no chance in it.",
     ]  # fmt: skip
     tables = {

@@ -19,10 +19,12 @@ from brittle.views.words import (
     damage_words,
     excess,
     in_a_word,
+    over_seeds,
     percent,
     several,
 )
 from brittle.views.words import at_matched_t as words_at_matched_t
+from brittle.views.words import at_worst as words_at_worst
 
 
 def verdicts(data: ReportData) -> str:
@@ -88,7 +90,7 @@ def taught(data: ReportData, model: ModelResult) -> list[str]:
         return []  # said of all attacks that diverged
     if row.v is None:
         return [f"Under {attack} it never learned T (best {percent(row.best_t)}), which says nothing about V."]
-    start = f"Once {attack} has taught it T, it answers {row.v} of V"
+    start = f"Once {attack} has taught it T, it answers {over_seeds(row.v)} of V"
     judged = words_at_matched_t(row, at_matched_t(row, control))
     if control is None:
         return [
@@ -102,7 +104,7 @@ def taught(data: ReportData, model: ModelResult) -> list[str]:
     if control.v is None:
         return [f"{start}, {percent(row.first_v)} before; the filtered model never learned T, so there is no control."]
     scale = "" if row.excess is None else f", an excess recovery of {excess(row.excess)}"
-    return [f"{start}, the filtered model {control.v}{scale}: {judged}."]
+    return [f"{start}, the filtered model {over_seeds(control.v)}{scale}: {judged}."]
 
 
 def at_worst(data: ReportData, model: ModelResult) -> list[str]:
@@ -118,7 +120,9 @@ def at_worst(data: ReportData, model: ModelResult) -> list[str]:
     else:
         under = f" under {by(found)}" if case.attacks > 1 else ""
         trial = f" ({found.configuration})" if found.configuration else ""
-        start = f"At worst, over all steps of {number} that {bound}, it answers {percent(found.after.mean)} of V{under}{trial}"
+        start = (
+            f"At worst, over all steps of {number} that {bound}, it answers {words_at_worst(case)} of V{under}{trial}"
+        )
     if case.control is None:
         return [f"{start}; without a filtered model this has no control."]
     start += f"; the filtered model's worst is {percent(case.control.after.mean)}"

@@ -77,7 +77,7 @@ def limits(data: ReportData) -> str:
         seeds = f", {taught.groupby('model')['seed'].nunique().min()} seeds" if len(taught) else ""
         lines += [
             f"Attacks: {several([name.replace('_', ' ') for name in done])}{seeds}. A model that withstood them may yield to another.",
-            "Intervals are over seeds of the attack only: not over questions, trainings of the models, or worlds.",
+            "Intervals of what came back are over seeds of the attack, in the worst case over questions too: not over trainings of the models, or worlds.",
         ]
     counts = several([f"{len(data.of_role(role))} {role}" for role in ("base", "filtered", "retrained")])
     lines.append(f"Reference models: {counts}. One of a kind shows no spread between trainings.")

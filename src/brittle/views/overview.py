@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from brittle.contracts import MATCHED_T
+from brittle.percentages import percent
 from brittle.results import verdicts
 from brittle.results.measures import forget_accuracy, knowledge, movement
 from brittle.results.outputs import ModelResult, ReportData, attacks
 from brittle.results.roles import Role
 from brittle.views.html import named, section, table
 from brittle.views.tables import Cell, Content, Share, Table
-from brittle.views.words import BOUND, by, excess, in_a_word, median_words
+from brittle.views.words import BOUND, MEDIANS, OVER_SEEDS, by, excess, in_a_word, median_words
 
 HEADER = (
     "model", "forget before", "retain before", "‖ΔW‖/‖W‖", "stable rank", "V at matched T", "excess recovery",
@@ -25,10 +27,11 @@ def overview(data: ReportData) -> str:
         table(Table(
             HEADER, [_row(data, model, attack) for model in data.models],
             "T is the half of the hazardous facts that attacks may teach, V the half that none ever shows. Forget and retain: "
-            f"accuracy before any attack. Matched T: V once {words} has taught T [95 % interval over seeds]. Excess "
+            f"accuracy before any attack. Matched T: V where {words} has brought T to {percent(MATCHED_T)}, interpolated between evaluations "
+            f"[{OVER_SEEDS}]. Excess "
             "recovery: the same on the scale from the filtered model (0) to the base (1), – where T was not learned or one of them is missing. Steps to 90 % of that scale under "
-            f"{words}: median [95 % interval, – unbounded] (seeds that got there). At worst: the highest V over all attacks that cost at "
-            f"most {BOUND}, and which.",
+            f"{words}: {MEDIANS}. At worst: V under the worst of all attacks that cost at "
+            f"most {BOUND}, chosen on other questions than it is read on.",
             words=(0, 8, 9), cards=True, sortable=True,
         )),
     )  # fmt: skip

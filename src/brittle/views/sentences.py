@@ -18,7 +18,7 @@ from brittle.results.measures import (
 )
 from brittle.results.outputs import ReportData, attacks, matched_rows
 from brittle.results.roles import Role
-from brittle.views.words import NOT_MEASURED, at_matched_t, chance_p, damage_words, percent, several
+from brittle.views.words import NOT_MEASURED, at_matched_t, chance_p, damage_words, over_seeds, percent, several
 
 LENS_MARGIN = 0.05
 
@@ -186,7 +186,7 @@ def _control(data: ReportData, rows: Sequence[MatchedRecovery]) -> str:
         return "Attack: it diverged on the filtered model, so recovery has no control."
     if row.v is None:
         return f"Attack: the filtered model never learned T (best {percent(row.best_t)}), so recovery has no control."
-    start = f"Attack that teaches T and never shows V: once the filtered model has learned T, it answers {row.v} of V"
+    start = f"Attack that teaches T and never shows V: once the filtered model has learned T, it answers {over_seeds(row.v)} of V"
     if row.chance is None:
         return f"{start}; {NOT_MEASURED} against chance."
     above = (

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from brittle import percentages
 from brittle.mathematics.survival import MedianTime
-from brittle.results.at_matched_t import MatchedRecovery
+from brittle.percentages import points
+from brittle.results.at_matched_t import Estimate, MatchedRecovery
 from brittle.results.at_strongest import EPSILON, Strongest, WorstCase
 from brittle.results.attack_paths import Way
 from brittle.results.damage import MARGIN, Damage, Likelihood
@@ -120,19 +121,51 @@ def several(names: Sequence[str]) -> str:
     return " and ".join(names) if len(names) < 3 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
+OVER_SEEDS = "95 % interval over attack seeds, with the same questions, models and world"
+"""What varied in the interval of an estimate."""
+OVER_QUESTIONS = "95 % interval over questions and attack seeds, with the same models and world"
+"""What varied in the interval of a cross-fitted worst case."""
+MEDIANS = (
+    "the median over attack seeds lies between two evaluations; in square brackets, from six seeds on, its 95 % interval over attack "
+    "seeds; in round ones how many seeds got there"
+)
+"""How :func:`median_words` is read."""
+
+
 def median_words(row: RecoveryNumbers, percent: int) -> str:
-    """``40 [20, –] (3 of 3)``; ``not within 80 (1 of 3)`` where fewer than half got there."""
+    """``between 20 and 40 (3 of 3)``; ``not within 80 (1 of 3)`` where fewer than half got there."""
     time, reached = row.median(percent), getattr(row, f"reached_{percent}")
-    count = f"({reached} of {row.seeds})"
+    words = f"not within {row.horizon}" if math.isinf(time.value) else between(time)
+    return f"{words}{_interval(time)} ({reached} of {row.seeds})"
+
+
+def between(time: MedianTime) -> str:
+    """Between which two evaluations; one number where it was seen at once, – where it was not counted."""
+    if math.isnan(time.value):
+        return "–"
     if math.isinf(time.value):
-        return f"not within {row.last_step} {count}"
-    return f"{time.value:.0f}{_interval(time)} {count}"
+        return f"not within {time.after:,.0f}"
+    return f"{time.value:,.0f}" if time.after == time.value else f"between {time.after:,.0f} and {time.value:,.0f}"
 
 
 def _interval(time: MedianTime) -> str:
-    if math.isnan(time.low):
+    """The interval over seeds, where they give one."""
+    if not (time.low > 0 or math.isfinite(time.high)):
         return ""
     return f" [{time.low:.0f}, {'–' if math.isinf(time.high) else format(time.high, '.0f')}]"
+
+
+def at_worst(case: WorstCase) -> str:
+    """V in the worst case, with what its interval is over: ``97 % [93, 100 over questions and attack seeds]``."""
+    after = case.found.after
+    if not case.cross_fitted:
+        return percent(after.mean)
+    return f"{percent(after.mean)} [{points(after.low)}, {points(after.high)} over questions and attack seeds]"
+
+
+def over_seeds(value: Estimate) -> str:
+    """An estimate in a sentence: ``97 % [95, 100 over attack seeds]``."""
+    return str(value) if math.isnan(value.low) else f"{str(value)[:-1]} over attack seeds]"
 
 
 def by(row: Strongest) -> str:
