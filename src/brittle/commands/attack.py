@@ -115,7 +115,8 @@ def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
     asked = DiagnoseSettings(**{name: getattr(settings, name) for name in ASKED})
     shown = Material({}, *questions_of(laboratory.behind(reference), asked, asked.seed))
     field = prepare(shown.worded, **_texts(settings, reference))
-    if settings.forget_text or settings.retain_text or settings.benign_text:
+    named = (settings.forget_text, settings.retain_text, settings.benign_text, settings.forget_questions)
+    if any(named) or laboratory.behind(reference) is None:
         for note in field.notes:
             progress.say(note, once=True)
     attack_checks.check_settings(ready, attack_checks.facts_of(field, [there.get(text, text) for text, _ in parts]))
