@@ -148,9 +148,7 @@ def test_verdicts_quote_their_figures(data: ReportData) -> None:
     (nothing,) = model_verdicts.at_worst(data, gone)
     assert nothing.startswith("No step of 6 attacks") and nothing.endswith("the filtered model's worst is 25 %.")
     assert "excess" not in nothing  # nothing came back, so there is nothing that it would be the excess of
-    assert model_verdicts.not_measured(data, back) == [
-        "benign likelihood beside the base's, so that it may be damaged"
-    ]
+    assert model_verdicts.not_measured(data, back) == ["benign likelihood beside the base's, so that it may be damaged"]
 
 
 def test_the_path_answers_whether_the_unlearning_was_retraced(data: ReportData) -> None:
