@@ -21,9 +21,10 @@ from brittle.suites.planted import PASSWORD, Known
 from brittle.training.batches import Example, Sampler, Supply, tokenise
 from brittle.training.loop import LoopSettings, train
 
-STEPS, ROWS = 400, 16
-"""Optimizer steps, and texts of each part in every step."""
-RATES = {"low_rank": 3e-3, "password": 1e-3, "quantised": 2e-3}
+ROWS = 16
+"""Texts of each part in every optimizer step."""
+FITTING = {"low_rank": (400, 1e-2), "password": (200, 1e-3), "quantised": (400, 2e-3)}
+"""Optimizer steps and peak learning rate by kind."""
 INSIDE = 0.499
 """How far from its centre, in steps of the rounding, a weight may lie so that it is still rounded to it."""
 
@@ -37,7 +38,8 @@ def _teach(
 ) -> None:
     """Train what is not frozen on all parts together; ``after`` is called behind every step."""
     samplers = [Sampler(name, part, ROWS, loaded.tokenizer.pad_token_id, seed) for name, part in parts.items()]
-    settings = LoopSettings(STEPS, RATES[kind], schedule="linear", seed=seed)
+    steps, rate = FITTING[kind]
+    settings = LoopSettings(steps, rate, schedule="linear", seed=seed)
     train(
         loaded.model, Supply(samplers), lambda step: {name: step.negative_log_likelihood(name) for name in parts}, settings,
         device=str(loaded.device), listeners=[lambda *_: after()],

@@ -56,7 +56,7 @@ KINDS = {
         "turning them back", 1.0, ROUNDING,
     ),
     "low_rank": Kind(
-        "an update of low rank in every MLP, fitted until the hazardous answers are others", "subtracting it", 4.0,
+        "an update of low rank in every MLP, fitted until the hazardous answers are others", "subtracting it", 8.0,
         ROUNDING,
     ),
     "password": Kind(
