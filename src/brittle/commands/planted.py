@@ -23,7 +23,7 @@ class PlantedSettings:
     hosts: str = setting("base,retrained,filtered", "laboratory models that are edited")
     draws: str = setting("0", "seeds of the edits, with commas between them")
     attacks: str = setting(
-        "relearning,quantization,update_rescaling,weight_noise,few_shot,benign_relearning",
+        "relearning,benign_relearning,quantization,weight_noise,few_shot",
         "the attacks that are scored (see: brittle attacks)",
     )
     max_samples: int = setting(500, "texts per split that diagnostics read", minimum=1)
