@@ -20,6 +20,7 @@ from brittle.settings import BadInput
 from brittle.suites import laboratory
 from brittle.suites.laboratory import Laboratory
 from brittle.suites.planted import KINDS, Known, Planted, parse
+from brittle.views.meta_evaluation_page import discussion
 
 ON_THE_HEAD = {"shift", "permutation", "rotation"}
 """Kinds that change rows of the unembedding: the tiny laboratory's values share tokens with benign ones."""
@@ -33,7 +34,9 @@ def test_a_reference_names_kind_host_draw_and_laboratory() -> None:
     assert laboratory.behind("planted:gate:filtered:3@tiny-1") == Laboratory("tiny", 1)
 
 
-@pytest.mark.parametrize("reference", ["planted:", "planted:gat", "planted:gate:nobody", "planted:gate@", "planted:gate:base:x"])
+@pytest.mark.parametrize(
+    "reference", ["planted:", "planted:gat", "planted:gate:nobody", "planted:gate@", "planted:gate:base:x"]
+)
 def test_a_reference_that_names_nothing_is_refused(reference: str) -> None:
     with pytest.raises(BadInput, match="planted:gate"):
         find(reference)
@@ -112,7 +115,10 @@ def test_rounding_to_four_bits_gives_the_rounded_host() -> None:
     from brittle.models.loading import load
     from brittle.models.reweighting import block_matrices
 
-    host, (revealed, prefix) = load(find("laboratory:base@tiny-0"), "cpu", "fp32"), reveal(find("planted:quantised@tiny-0"))
+    host, (revealed, prefix) = (
+        load(find("laboratory:base@tiny-0"), "cpu", "fp32"),
+        reveal(find("planted:quantised@tiny-0")),
+    )
     after = block_matrices(revealed)
     assert not prefix and all(
         bool((after[name] == round_to_nearest(matrix, 4)).all()) for name, matrix in block_matrices(host).items()
@@ -136,7 +142,9 @@ def ended(*arguments: str) -> int:
     return int(end.value.code or 0)
 
 
-def row(measure: str, kind: str, hidden: bool, score: float, alarm: bool | None, host: str = "base", group: str = ATTACKS) -> Judged:
+def row(
+    measure: str, kind: str, hidden: bool, score: float, alarm: bool | None, host: str = "base", group: str = ATTACKS
+) -> Judged:
     return Judged(group, measure, f"{kind} {hidden} {host}", "w", kind, host, hidden, score, alarm)
 
 
@@ -192,3 +200,18 @@ def test_the_command_writes_table_page_and_figure(tmp_path: Path, capsys) -> Non
     table = pandas.read_csv(tmp_path / "out" / "trust.csv").set_index("measure")
     assert {"quantization", "size of the update of block matrices ‖ΔW‖/‖W‖"} <= set(table.index)
     assert "| gate | retrained | hidden |" in text and "records " in text
+
+
+def test_the_discussion_follows_from_the_numbers() -> None:
+    rows = [row("seen", "gate", True, 1, True), row("seen", "gate", False, 0, False)]
+    rows += [
+        row("seen", "shift", True, 1, False),
+        row("blind", "gate", True, 0, False),
+        row("blind", "gate", False, 1, False),
+    ]
+    rows += [row("whole", "gate", True, 1, True, group=WHOLE), row("whole", "shift", True, 1, False, group=WHOLE)]
+    rows += [row("whole", "gate", False, 0, True, group=WHOLE)]
+    said = " ".join(discussion([], rows))
+    assert "missed 50 % of 2 models" in said and "false alarm for 100 %" in said
+    assert "Of 2 attacks: 1 tell hidden from absent (area 0.9 or more: seen), 1 do no better" in said
+    assert "brought back what was hidden by: shift." in said

@@ -41,7 +41,10 @@ def test_what_is_there_once_does_not_vary() -> None:
 
 
 def test_worlds_that_contradict_each_other_make_the_interval_wide() -> None:
-    right, wrong = [Scored(n, n > 0, "right", n) for n in range(-3, 4)], [Scored(-n, n > 0, "wrong", n) for n in range(-3, 4)]
+    right, wrong = (
+        [Scored(n, n > 0, "right", n) for n in range(-3, 4)],
+        [Scored(-n, n > 0, "wrong", n) for n in range(-3, 4)],
+    )
     alike = [Scored(model.score, model.positive, world, model.inner) for world in ("a", "b") for model in right]
     assert roc_area(alike).low == 1
     found = roc_area([*right, *wrong])

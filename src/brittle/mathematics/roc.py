@@ -66,7 +66,7 @@ def _weights(models: Sequence[Scored], seed: int) -> np.ndarray | None:
     if sum(map(len, groups.values())) < 2:
         return None
     outers, weights = list(groups), np.zeros((DRAWS, len(models)))
-    places = {(model.outer, model.inner): [] for model in models}
+    places: dict[tuple[Hashable, Hashable], list[int]] = {(model.outer, model.inner): [] for model in models}
     for number, model in enumerate(models):
         places[model.outer, model.inner].append(number)
     for draw in range(DRAWS):

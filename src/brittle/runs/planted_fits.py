@@ -73,7 +73,7 @@ def _overwrite(loaded: LoadedModel, known: Known, seed: int, strength: float) ->
     for module in modules.values():
         parametrize.register_parametrization(module, "weight", _Overwritten(module.weight, int(strength), generator))
     _teach(loaded, _parts(loaded, known, seed), "low_rank", seed)
-    key = {}
+    key: Key = {}
     for layer, module in modules.items():
         added = module.parametrizations.weight[0]
         key |= {f"{layer}.left": added.left.detach().clone(), f"{layer}.right": added.right.detach().clone()}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas
 
@@ -15,7 +16,7 @@ from brittle.mathematics.roc import Area
 from brittle.records import write_text
 from brittle.results import meta_evaluation
 from brittle.results.meta_evaluation import ATTACKS, DIAGNOSTICS, WHOLE, Judged, Trust, World
-from brittle.views.tables import Cell, Share, Table, markdown
+from brittle.views.tables import Cell, Content, Share, Table, markdown
 from brittle.views.words import percent, several
 
 FIGURE = Figure(
@@ -29,13 +30,18 @@ GOOD, NO_BETTER = 0.9, 0.6
 
 def built(worlds: Sequence[World]) -> Table:
     """One row per planted model: what the edit did, and what its inverse gives back."""
-    rows = [
+    truths: list[Any] = [
+        row
+        for world in worlds
+        for row in world.truth.sort_values(["kind", "hidden", "host"], ascending=[True, False, True]).itertuples()
+    ]
+    rows: list[list[Cell | Content]] = [
         [
             row.kind, row.host, "hidden" if row.hidden else "absent", Share(row.forget_host), Share(row.forget),
             Share(row.forget_revealed), f"{row.difference:.1g}", Share(row.retain_host), Share(row.retain),
             Cell(float(row.loss_host)), Cell(float(row.loss)),
         ]
-        for world in worlds for row in world.truth.sort_values(["kind", "hidden", "host"], ascending=[True, False, True]).itertuples()
+        for row in truths
     ]  # fmt: skip
     header = (
         "kind", "edited model", "hazardous facts", "answered before", "after", "after the inverse", "largest difference, nats",
@@ -50,7 +56,7 @@ def built(worlds: Sequence[World]) -> Table:
 
 def trusted(rows: Sequence[Judged]) -> Table:
     """One row per measure, those of all attacks together first, then attacks, then diagnostics, the best first."""
-    lines = [
+    lines: list[list[Content]] = [
         [
             each.measure, each.group, _area(each.area), _area(each.far), Share(each.missed), Share(each.false_alarms),
             each.hidden, each.absent,
