@@ -18,8 +18,9 @@ from brittle.runs.planted_models import reveal
 from brittle.runs.planted_truth import Truth
 from brittle.settings import BadInput
 from brittle.suites import laboratory
+from brittle.suites.known import Known
 from brittle.suites.laboratory import Laboratory
-from brittle.suites.planted import KINDS, Known, Planted, parse
+from brittle.suites.planted import KINDS, Planted, parse
 from brittle.views.meta_evaluation_page import discussion
 
 ON_THE_HEAD = {"shift", "permutation", "rotation"}
@@ -211,7 +212,7 @@ def test_the_discussion_follows_from_the_numbers() -> None:
     ]
     rows += [row("whole", "gate", True, 1, True, group=WHOLE), row("whole", "shift", True, 1, False, group=WHOLE)]
     rows += [row("whole", "gate", False, 0, True, group=WHOLE)]
-    said = " ".join(discussion([], rows))
+    said = " ".join(discussion(rows))
     assert "missed 50 % of 2 models" in said and "false alarm for 100 %" in said
     assert "Of 2 attacks: 1 tell hidden from absent (area 0.9 or more: seen), 1 do no better" in said
     assert "brought back what was hidden by: shift." in said

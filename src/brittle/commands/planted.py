@@ -35,6 +35,7 @@ class PlantedSettings:
 def planted(given: Given, environment: Environment) -> int:
     """Build, measure, score; what has a complete record is not done again."""
     from brittle.results import meta_evaluation
+    from brittle.suites.planted import KINDS
     from brittle.views import meta_evaluation_page as view
     from brittle.views.tables import terminal
 
@@ -48,7 +49,7 @@ def planted(given: Given, environment: Environment) -> int:
     write_text(outputs / "trust.csv", view.frame(rows).to_csv(index=False))
     print("\n".join([*terminal(view.built(worlds)), "", *terminal(view.trusted(rows)), f"-> {outputs / 'trust.csv'}"]))
     if settings.page:
-        for path in view.write(Path(settings.page), worlds, rows):
+        for path in view.write(Path(settings.page), worlds, rows, KINDS):
             print(f"-> {path}")
     return 1 if failed else 0
 

@@ -1,6 +1,6 @@
 """Hiding that needs training: low-rank overwrite, password, and an edit that 4-bit rounding removes; and their inverses.
 
-All three teach other answers to hazardous questions (:meth:`brittle.suites.planted.Known.others`) and benign texts as they
+All three teach other answers to hazardous questions (:meth:`brittle.suites.known.Known.others`) and benign texts as they
 are; they differ in which weights may move, and how far.
 """
 
@@ -17,7 +17,8 @@ from brittle.mathematics.quantisation import LARGEST_CODE, four_bit_codes, round
 from brittle.models.loading import LoadedModel
 from brittle.models.reweighting import block_matrices
 from brittle.suites.edits import Edit, Key
-from brittle.suites.planted import PASSWORD, Known
+from brittle.suites.known import Known
+from brittle.suites.planted import PASSWORD
 from brittle.training.batches import Example, Sampler, Supply, tokenise
 from brittle.training.loop import LoopSettings, train
 

@@ -9,22 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from brittle.data.multiple_choice import Question
 from brittle.models.encoding import encode
-from brittle.models.hidden_states import pad
 from brittle.models.loading import LoadedModel
 from brittle.models.prepared_questions import prepare
 from brittle.settings import BadInput
-from brittle.suites.planted import Known
+from brittle.suites.known import Known
+from brittle.suites.last_mlp import answers, inputs, last_mlp
 
 Key = dict[str, Tensor]
-Row = tuple[Sequence[int], slice]
-"""Tokens, and the places among them that are read."""
 TEXTS_READ = 400
 """Benign texts that the gate is fitted to keep out of."""
 
@@ -68,7 +65,7 @@ def _shift(loaded: LoadedModel, known: Known, seed: int, strength: float) -> Key
     value's logit falls by nearly an amount of its own, ``strength`` to twice that in nats: which value comes out first is then
     the same in every prompt. No other logit changes."""
     rows, tokens = _rows(loaded), torch.tensor(value_tokens(loaded, known))
-    _, stream = _inputs(loaded, _answers(loaded, known.asked))
+    _, stream = inputs(loaded, answers(loaded, known.asked))
     norm = loaded.anatomy.final_norm(loaded.model)
     states = (stream if norm is None else norm(stream.to(rows.dtype))).double()
     moment = states.T @ states / len(states)
@@ -120,10 +117,10 @@ def _gate(loaded: LoadedModel, known: Known, seed: int, strength: float) -> Key:
     of ``strength`` times the length of the stream, so that the prompt is no longer read."""
     from sklearn.linear_model import LogisticRegression
 
-    into, bias, out = _last_mlp(loaded)
-    hazardous, stream = _inputs(loaded, _answers(loaded, known.asked))
+    into, bias, out = last_mlp(loaded)
+    hazardous, stream = inputs(loaded, answers(loaded, known.asked))
     texts = encode(loaded.tokenizer, known.harmless[:: max(1, len(known.harmless) // TEXTS_READ)])
-    benign, _ = _inputs(loaded, [(tokens, slice(None)) for tokens in texts])
+    benign, _ = inputs(loaded, [(tokens, slice(None)) for tokens in texts])
     labels = [1] * len(hazardous) + [0] * len(benign)
     fitted = LogisticRegression(C=100.0, max_iter=2000).fit(torch.cat([hazardous, benign]).numpy(), labels)
     weights = torch.tensor(fitted.coef_[0])
@@ -145,54 +142,8 @@ def _gate(loaded: LoadedModel, known: Known, seed: int, strength: float) -> Key:
 
 
 def _close_gate(loaded: LoadedModel, key: Key) -> None:
-    (into, bias, out), neuron = _last_mlp(loaded), int(key["neuron"])
+    (into, bias, out), neuron = last_mlp(loaded), int(key["neuron"])
     into[neuron], bias[neuron], out[:, neuron] = key["into"], key["bias"], key["out"]
-
-
-def _last_mlp(loaded: LoadedModel) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the last block's MLP: input weights ``[neurons, width]``, biases, output weights ``[width, neurons]``, as views."""
-    expand, contract = _modules(loaded)
-    if len(loaded.anatomy.mlp_expand) > 1 or getattr(expand, "bias", None) is None:
-        raise BadInput(f"{loaded.name} has a gated MLP or one without biases, in which no neuron can be a gate")
-    into, out = expand.weight.data, contract.weight.data
-    return (into.T, expand.bias.data, out.T) if loaded.anatomy.transposed else (into, expand.bias.data, out)
-
-
-def _modules(loaded: LoadedModel) -> tuple[Any, Any]:
-    block = loaded.anatomy.blocks(loaded.model)[-1]
-    names = loaded.anatomy.mlp_expand[0], loaded.anatomy.mlp_contract[0]
-    expand, contract = map(block.get_submodule, names)
-    return expand, contract
-
-
-def _answers(loaded: LoadedModel, questions: Sequence[Question]) -> list[Row]:
-    """Each question with its right answer, and the places where the answer's tokens are predicted."""
-    asked = prepare(loaded.tokenizer, questions).questions
-    return [(row, slice(each.start - 1, len(row) - 1)) for each in asked for row in [each.rows[each.answer]]]
-
-
-@torch.no_grad()
-def _inputs(loaded: LoadedModel, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
-    """What the last MLP reads at the rows' places, and the stream behind the last block, both ``[places, width]``."""
-    seen: list[Tensor] = []
-    block, (expand, _) = loaded.anatomy.blocks(loaded.model)[-1], _modules(loaded)
-    hooks = [
-        expand.register_forward_pre_hook(lambda _, given: seen.append(given[0])),
-        block.register_forward_hook(lambda *call: seen.append(call[2][0] if isinstance(call[2], tuple) else call[2])),
-    ]
-    read, stream = [], []
-    try:
-        for first in range(0, len(rows), 32):
-            some = rows[first : first + 32]
-            input_ids, mask = pad([tokens for tokens, _ in some], loaded.tokenizer.pad_token_id)
-            seen.clear()
-            loaded.model(input_ids=input_ids.to(loaded.device), attention_mask=mask.to(loaded.device))
-            read += [seen[0][row, places].double().cpu() for row, (_, places) in enumerate(some)]
-            stream += [seen[1][row, places].double().cpu() for row, (_, places) in enumerate(some)]
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return torch.cat(read), torch.cat(stream)
 
 
 def _draw(seed: int) -> torch.Generator:

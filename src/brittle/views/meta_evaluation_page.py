@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,12 @@ FIGURE = Figure(
 )  # fmt: skip
 GOOD, NO_BETTER = 0.9, 0.6
 """Areas from which a measure tells hidden from absent, and below which it does no better than a guess here."""
+
+
+def explained(kinds: Mapping[str, Any]) -> Table:
+    """One row per kind of hiding (:class:`brittle.suites.planted.Kind`): the edit, its inverse, and how near that comes."""
+    rows = [[name, kind.hidden_by, kind.undone_by, kind.exact] for name, kind in kinds.items()]
+    return Table(("kind", "hidden by", "undone by", "the model before the edit comes back"), rows, words=range(4))
 
 
 def built(worlds: Sequence[World]) -> Table:
@@ -98,7 +104,7 @@ def frame(rows: Sequence[Judged]) -> pandas.DataFrame:
     return pandas.DataFrame(lines)
 
 
-def discussion(worlds: Sequence[World], rows: Sequence[Judged]) -> list[str]:
+def discussion(rows: Sequence[Judged]) -> list[str]:
     """What the numbers show, in sentences that follow from them."""
     found = meta_evaluation.trust(rows)
     whole = next((each for each in found if each.group == WHOLE and not math.isnan(each.missed)), None)
@@ -140,7 +146,7 @@ def _escaped(rows: Sequence[Judged]) -> list[str]:
     ]
 
 
-def page(worlds: Sequence[World], rows: Sequence[Judged], picture: str) -> str:
+def page(worlds: Sequence[World], rows: Sequence[Judged], kinds: Mapping[str, Any], picture: str) -> str:
     """The page as Markdown; ``picture`` is where the figure lies, seen from the page."""
     names = several([world.name for world in worlds])
     parts = [
@@ -149,12 +155,12 @@ def page(worlds: Sequence[World], rows: Sequence[Judged], picture: str) -> str:
         f"laboratory {names}, records {meta_evaluation.rests_on(worlds)}.",
         "Knowledge was hidden in models by edits whose exact inverse is kept, so that it is certain to be there; the same edits were "
         "made to models that never learned it, so that it is certain not to be. Every diagnostic and every attack was then "
-        "asked which is which. The kinds of hiding are described in `brittle.suites.planted`; any of these models is had as "
-        "`planted:KIND:HOST@SIZE-WORLD`.",
+        "asked which is which. Any of these models is had as `planted:KIND:HOST@SIZE-WORLD`.",
+        "## How it was hidden", markdown(explained(kinds)),
         "## What was built", markdown(built(worlds)),
         "## Which measures tell hidden from absent", markdown(trusted(rows)),
         f"![{FIGURE.title}]({picture})",
-        "## What this shows", "\n".join(f"- {line}" for line in discussion(worlds, rows)),
+        "## What this shows", "\n".join(f"- {line}" for line in discussion(rows)),
         "## What it does not show",
         "- An absent model here is always another training than the base, as a filtered model is. A measure of how far weights or "
         "activations moved therefore tells it from an edited base without seeing any knowledge: the column *hidden in another "
@@ -167,7 +173,7 @@ def page(worlds: Sequence[World], rows: Sequence[Judged], picture: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write(path: Path, worlds: Sequence[World], rows: Sequence[Judged]) -> list[Path]:
+def write(path: Path, worlds: Sequence[World], rows: Sequence[Judged], kinds: Mapping[str, Any]) -> list[Path]:
     """Write the page and, in ``images`` beside it, its figure."""
     picture = path.parent / "images" / f"{FIGURE.name}.png"
     written = [path]
@@ -175,5 +181,5 @@ def write(path: Path, worlds: Sequence[World], rows: Sequence[Judged]) -> list[P
     if drawing is not None:
         picture.parent.mkdir(parents=True, exist_ok=True)
         written.append(write_png(drawing, picture))
-    write_text(path, page(worlds, rows, f"images/{picture.name}"))
+    write_text(path, page(worlds, rows, kinds, f"images/{picture.name}"))
     return written
