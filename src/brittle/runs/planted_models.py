@@ -65,10 +65,13 @@ class PlantedModel:
 
 def edit_of(kind: str) -> Edit:
     """How a kind hides and reveals."""
-    from brittle.runs.planted_fits import FITS
+    if kind in planted.FITTED:
+        from brittle.runs.planted_fits import FITS
+
+        return FITS[kind]
     from brittle.suites.edits import EDITS
 
-    return (EDITS | FITS)[kind]
+    return EDITS[kind]
 
 
 def build(chosen: Sequence[Planted], find: Callable[[str], Located]) -> list[Located]:
