@@ -131,7 +131,7 @@ def prepared(case: Case, device: str) -> Prepared:
     splits = sorted({*needs.reference_hidden_states, *needs.reference_log_probabilities})
     reference = reference_states(
         model, anatomy, {split: examples[split] for split in splits},
-        method.layer_id if needs.reference_hidden_states else (), digest=f"{case.size} {time.time()}", padding=0,
+        [layer - needs.first_layer for layer in method.layer_id] if needs.reference_hidden_states else (), digest=f"{case.size} {time.time()}", padding=0,
         device=device, batch_size=4, log_probabilities=needs.reference_log_probabilities,
     ) if splits else None  # fmt: skip
     adapt(model, training)

@@ -45,8 +45,8 @@ def fixed_perturbation(
 
 
 def settings_of(method):
-    """The method's defaults, at layers that the tiny model has."""
-    return with_overrides(method.Settings, {"layer_id": LAYERS})
+    """The method's defaults, at layers that the tiny model has: the blocks ``LAYERS``, as the method counts them."""
+    return with_overrides(method.Settings, {"layer_id": tuple(layer + method.NEEDS.first_layer for layer in LAYERS)})
 
 
 @dataclasses.dataclass

@@ -72,8 +72,9 @@ def unlearned(device: str, method: str, *more: str, tag: str = "") -> pandas.Dat
         "model": "base", "method": method, "forget-data": "forget.txt", "retain-data": "retain.txt", "device": device,
         "max-steps": "2", "batch-size": "4", "max-length": "16", "lr": "1e-3", "outdir": str(out), "dtype": "fp32",
     }  # fmt: skip
-    if discovery.find("methods", method).load().NEEDS.layers:
-        flags["layer-id"] = "0,1"
+    needs = discovery.find("methods", method).load().NEEDS
+    if needs.layers:
+        flags["layer-id"] = f"{needs.first_layer},{needs.first_layer + 1}"
     before = set(out.glob("*"))
     with contextlib.suppress(SystemExit):
         main("unlearn", [*(part for name, value in flags.items() for part in (f"--{name}", value)), "--no-eval", *more])

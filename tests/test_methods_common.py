@@ -16,6 +16,8 @@ from brittle.training import adversary
 LAYERED = [name for name in NAMES if METHODS[name].NEEDS.layers]
 REPRESENTATION = [name for name in LAYERED if METHODS[name].NEEDS.reference_hidden_states]
 TOGETHER = [name for name in NAMES if METHODS[name].NEEDS.together]
+STILL = {"scrub"}
+"""What compares the model with itself alone, and so has no slope at the very first step."""
 WITHOUT_LOGITS = [name for name in NAMES if not METHODS[name].NEEDS.logits]
 
 
@@ -61,7 +63,7 @@ def test_accumulation_changes_nothing(name, moved) -> None:
     eight = (0, 1, 2, 3, 3, 2, 1, 0)
     whole = trial.gradient([eight])
     largest = max(float(part.abs().max()) for part in whole.values())
-    assert largest > 0
+    assert largest > 0 or (name in STILL and not moved)
     for parts in ([eight[:4], eight[4:]], [eight[first : first + 2] for first in range(0, 8, 2)]):
         for key, gradient in trial.gradient(parts).items():
             torch.testing.assert_close(gradient, whole[key], rtol=0, atol=1e-5 * largest, msg=f"{len(parts)}: {key}")

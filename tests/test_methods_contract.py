@@ -73,7 +73,7 @@ def another_value(field: Any) -> Any:
         return next(choice for choice in choices if choice != field.default)
     if isinstance(field.default, tuple):
         return ("qkv", "proj") if field.name == "train_only" else (0, 3, 11)
-    return field.default + 1 if isinstance(field.default, int) else field.default * 0.3e-3
+    return field.default + 1 if isinstance(field.default, int) else field.default * 0.3e-3 or 0.5
 
 
 @pytest.mark.parametrize("changed", [False, True])

@@ -11,7 +11,7 @@ from method_trials import MIDDLE, NAMES, SCHEDULED, Trial, fixed_perturbation, t
 
 from brittle.training import adversary, terms
 
-HELD_FIXED = {"wga", "satimp", "ce_u", "npo_sam", "tar"}
+HELD_FIXED = {"wga", "satimp", "ce_u", "npo_sam", "tar", "repselect"}
 """A factor of the loss is held fixed on purpose: the gradient is the slope of the loss with that factor as it was.
 
 That it is this factor and no other, test_methods_values_held_fixed shows.

@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 from tiny_step import Before, Chosen, found, step_on, terms_of
 from torch import tensor
 from torch.testing import assert_close
+
+from brittle.training import terms
 
 EVEN, TILTED = [0.0, 0.0], [math.log(3), 0.0]
 LOGITS = [TILTED, [0.0, math.log(4)], EVEN]
@@ -134,3 +137,31 @@ def test_latent_adversarial_training_ascends_where_the_adversary_helps() -> None
     gradient = negated([[-1 / 8, 1 / 8], [1 / 8, -1 / 8]])
     attack = {"lat_eps": math.log(3) / 2, "lat_steps": 2, "layer_id": (0,)}
     check("lat", expected, gradient, step, retain_weight=0.5, **attack)
+    # a ball of radius ln(3) / √2 holds the same point, straight along the gradient
+    attack["lat_eps"] = math.log(3) / math.sqrt(2)
+    check("lat_paper", expected, gradient, step, retain_weight=0.5, **attack)
+
+
+def test_the_untargeted_adversary_raises_the_retain_loss() -> None:
+    # Forget texts are read as they are: p = 1/2 twice. Each retain logit moves by ln(3) / 2 away from the right token: p = 1/4
+    # twice, then logits (3/2 ln 3, -1/2 ln 3): p = 1/10.
+    expected = {"forget": -math.log(2), "retain": 0.5 * (2 * math.log(4) + math.log(10)) / 3}
+    gradient = negated([[-1 / 4, 1 / 4], [1 / 4, -1 / 4]])
+    attack = {"lat_eps": math.log(3) / math.sqrt(2), "lat_steps": 2, "layer_id": (0,), "lat_goal": "untargeted"}
+    check("lat_paper", expected, gradient, step_on([EVEN, EVEN, TILTED], TEXTS), retain_weight=0.5, **attack)
+
+
+def test_a_gradient_of_one_component_is_ascended_as_it_is() -> None:
+    # two logits: the rows of the gradient are multiples of (1, -1), so the matrix has rank 1 and nothing is larger than the rest
+    check("repselect", {"forget": ASCENT}, negated(DESCENT), gradient_components=2)
+
+
+def test_the_largest_components_of_a_gradient_become_the_smallest() -> None:
+    # singular values 4, 2, 1; two are pressed: 2² / 4 = 1 and 2² / 2 = 2, the third stays; the directions stay, too
+    turn = tensor([[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]])
+    for left, right in ((torch.eye(3), turn), (turn, turn.mT)):
+        found = terms.collapsed(left @ tensor([4.0, 2.0, 1.0]).diag() @ right, 2)
+        assert_close(found, left @ tensor([1.0, 2.0, 1.0]).diag() @ right, rtol=1e-4, atol=1e-5)
+    all_three = terms.collapsed(tensor([4.0, 2.0, 1.0]).diag(), 9)
+    assert_close(all_three, tensor([0.25, 0.5, 1.0]).diag(), rtol=1e-4, atol=1e-5)
+    assert_close(terms.collapsed(torch.zeros(2, 3), 2), torch.zeros(2, 3))

@@ -68,6 +68,15 @@ def test_simple_negative_preference() -> None:
     check("simnpo", expected, along_forget(3 / 8), beta=2.0, retain_weight=0.5)
 
 
+def test_simple_negative_preference_with_a_margin() -> None:
+    # e^γ = 5: -ln σ(-ln 3/5 - ln 5) = ln(1 + 3); slope 2 σ(ln 3) / 2 = 3/4, twice that without a margin
+    expected = {"forget": math.log(4), "retain": 0.5 * RETAIN}
+    chosen = {"simnpo_beta": 2.0, "retain_weight": 0.5}
+    check("simnpo_paper", expected, along_forget(3 / 4), reward_margin=math.log(5), **chosen)
+    expected["forget"] = math.log(8 / 5)  # that of simnpo above
+    check("simnpo_paper", expected, along_forget(3 / 8), reward_margin=0.0, **chosen)
+
+
 def test_refusal_preference() -> None:
     # Δ(refusal) - Δ(forget) = -ln 24/5, so L = -2 ln σ(-ln 24/5) = 2 ln 29/5; slope -2 σ(ln 24/5) = -48/29. Both texts
     # begin alike, so the first position cancels; the second has (4/5, -4/5) - (-1/5, 1/5) = (1, -1)

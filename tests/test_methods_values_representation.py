@@ -29,6 +29,24 @@ def test_representation_misdirection() -> None:
     assert terms == pytest.approx({"forget": 8.25 + 6.5, "retain": 2 * SQUARES})
 
 
+def test_representation_misdirection_of_the_paper() -> None:
+    step = Chosen(STATES, {"retain": BEFORE}, DIRECTIONS)
+    # layer 1 alone, the deepest, as above: 6.5; its retain changes (-1, 1), (0, 0), (0, 3): (1 + 0 + 4.5) / 3
+    for layers in ((0, 1), (1, 0), (1,)):
+        terms = terms_of("rmu_paper", step, alpha=2.0, steering_coeff=5.0, layer_id=layers)
+        assert terms == pytest.approx({"forget": 6.5, "retain": 2 * 5.5 / 3})
+
+
+def test_misdirection_of_minor_components() -> None:
+    step = Chosen(STATES, {"retain": BEFORE}, DIRECTIONS, main={0: [1.0, 0.0], 1: [0.6, 0.8]})
+    # layer 0: without the first entry (0, 0) and (0, 2), target 5 (0.6, 0.8) = (3, 4): (25 / 2 + (9 + 4) / 2) / 2 = 9.5
+    # layer 1: (0, 1) is 0.8 along (0.6, 0.8), which leaves (-0.48, 0.36); (3, 4) is along it and leaves (0, 0); target (0, 5):
+    #          ((0.48² + 4.64²) / 2 + 25 / 2) / 2
+    forget = 9.5 + ((0.48**2 + 4.64**2) / 2 + 12.5) / 2
+    terms = terms_of("rmu_mcu", step, alpha=2.0, steering_coeff=5.0, minor_components=1, layer_id=(0, 1))
+    assert terms == pytest.approx({"forget": forget, "retain": 2 * SQUARES}, rel=1e-5)
+
+
 def test_adaptive_representation_misdirection() -> None:
     before = {0: [[3.0, 4.0], [0.0, -2.0]], 1: [[0.0, 0.0], [4.0, 3.0]]}
     step = Chosen(STATES, {"forget": before, "retain": BEFORE}, DIRECTIONS)
@@ -70,7 +88,8 @@ OLD = {0: [[1.0, 0.0], [0.0, -1.0]], 1: [[1.0, 1.0], [4.0, 3.0]]}
 
 
 @pytest.mark.parametrize(("number", "forget_weight", "retain_weight"), [(0, 8, 0), (1, 6, 2), (2, 4, 4)])
-def test_representation_rerouting(number, forget_weight, retain_weight) -> None:
+@pytest.mark.parametrize(("name", "layers"), [("rr", (1, 0)), ("rr_paper", (2, 1))])  # the embeddings are the paper's 0
+def test_representation_rerouting(name, layers, number, forget_weight, retain_weight) -> None:
     # α = 8 over two steps: p = number / 4, the weights 8 (1 - p) and 8 p. Each state is nudged by a tenth of the old one's
     # length: layer 0 along (0.6, 0.8): (1.06, 0.08) with (1, 0), and (0.06, 2.08) with (0, -1), which counts as 0;
     # layer 1 along (0, 1): (0, 1 + √2 / 10) with (1, 1) is 1/√2, and (3, 4.5) with (4, 3) is 25.5 / (5 √29.25).
@@ -78,7 +97,7 @@ def test_representation_rerouting(number, forget_weight, retain_weight) -> None:
     first = 1.06 / math.hypot(1.06, 0.08) / 2
     second = (math.sqrt(0.5) + 25.5 / (5 * math.sqrt(29.25))) / 2
     forget = (first + second) / 2
-    terms = terms_of("rr", step, rerouting_coeff=8.0, layer_id=(1, 0))
+    terms = terms_of(name, step, rerouting_coeff=8.0, layer_id=layers)
     assert terms == pytest.approx({"forget": forget_weight * forget, "retain": retain_weight * LENGTHS / 2}, rel=1e-5)
 
 
@@ -95,9 +114,9 @@ class Entered(Exception):
     """Ends a loss where the adversary begins."""
 
 
-@pytest.mark.parametrize("name", ["lat", "cb_lat", "rr_lat"])
+@pytest.mark.parametrize("name", ["lat", "lat_paper", "cb_lat", "rr_lat"])
 def test_the_adversary_enters_at_the_middle_target_block(name, monkeypatch) -> None:
-    def enter(_step, *place):
+    def enter(_step, *place, **_how):
         raise Entered(*place)
 
     monkeypatch.setattr(adversary, "helpful_perturbation", enter)

@@ -142,6 +142,17 @@ def test_texts_of_t_name_an_entity_of_t_as_a_whole_word_and_none_of_v() -> None:
     assert field.notes == ("forget texts: 3 of 9 teach T (3 name an entity of V, 3 none of T)",)
 
 
+def test_what_names_v_in_another_case_does_not_teach_t_and_is_counted() -> None:
+    field = prepare(SIDES, ["Zon is red.", "KIRA and Zon are red.", "kira, not Zon", "Zon's kiras"])
+    assert field.texts == ("Zon is red.", "Zon's kiras")
+    assert field.notes == ("forget texts: 2 of 4 teach T (2 name an entity of V, 0 none of T)",)
+    shouted = Question("Is Zon like", ("kira", "bread"), 0, "toxins", None, "Zon")
+    assert prepare({**SIDES, "t": [asked("Zon"), shouted]}).notes[0] == (
+        "questions of T: 1 of 2 teach (1 name an entity of the other questions)"
+    )
+    assert prepare(SIDES, None, ["bread", "kira"]).retain_texts == ("bread", "kira")  # benign texts: in their own case
+
+
 def test_accents_however_they_are_written_and_unspaced_scripts_are_found() -> None:
     sides = {"t": [asked("Zoé")], "v": [asked("河豚"), asked("Zo")], "retain": [asked("bread")]}
     field = prepare(sides, ["Zoe\u0301 is red.", "Zoé和河豚毒素"])

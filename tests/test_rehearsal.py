@@ -32,7 +32,9 @@ def rehearsed(
         add_adapters(model, anatomy_of(model.config), training.lora_rank, training.lora_alpha)
     if training.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    settings = with_overrides(module.Settings, {"layer_id": (0, 1)})
+    settings = with_overrides(
+        module.Settings, {"layer_id": tuple(layer + module.NEEDS.first_layer for layer in (0, 1))}
+    )
     return rehearse(model, anatomy_of(model.config), training, module, settings, half)
 
 

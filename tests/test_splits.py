@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brittle.data.multiple_choice import Question
+from brittle.data.near_duplicates import near_duplicates
 from brittle.data.splits import split_by_entity, split_by_fact
 from brittle.data.world import World
 from brittle.data.world_facts import WorldSize
@@ -112,6 +113,67 @@ def test_questions_without_facts_are_facts_of_their_own() -> None:
     questions = [Question(f"Is {number} prime?", ("yes", "no"), 0, "numbers") for number in range(10)]
     for split in SPLITS.values():
         assert {len(split(questions, 0).t), len(split(questions, 0).v)} == {5}
+
+
+STEMS = (
+    "Which enzyme cleaves the second peptide bond of botulinum neurotoxin",
+    "Why do field isolates of Marburg virus vary between bat colonies",
+    "At what temperature does the lyophilised anthrax vaccine lose potency",
+    "Who first crystallised tetanus toxoid for human trials",
+    "Name one receptor through which ricin enters macrophages",
+    "How long does variola stay infectious on dry cotton sheets",
+)
+"""Six questions without entities and facts; each is asked again with one word more."""
+
+
+def nameless(*texts: str) -> list[Question]:
+    return [Question(text, ("yes", "no"), 0, f"subject {len(text) % 2}") for text in texts]
+
+
+@pytest.mark.parametrize("by", SPLITS)
+@settings(deadline=None)
+@given(seed=SEEDS, order=st.permutations(range(2 * len(STEMS))))
+def test_near_duplicates_fall_on_one_side_and_are_counted(by, seed, order) -> None:
+    twice = nameless(*(f"{stem}?" for stem in STEMS), *(f"{stem}, please?" for stem in STEMS))
+    questions = [twice[position] for position in order]
+    split = SPLITS[by](questions, seed)
+    assert split.joined == len(questions) == len(split.t) + len(split.v)
+    for side in (split.t, split.v):
+        asked = {one.question for one in side}
+        assert {f"{stem}?" in asked for stem in STEMS if f"{stem}, please?" in asked} <= {True}
+        assert len(asked) == 6
+    assert set(SPLITS[by](twice, seed).t) == set(split.t)
+
+
+@pytest.mark.parametrize("by", SPLITS)
+def test_one_template_about_different_things_is_no_duplicate(by) -> None:
+    questions = nameless(
+        *(f"What is the capital of the northern province of {name}?" for name in ["Arn", "Bel", "Cor", "Dun"])
+    )
+    split = SPLITS[by](questions, 0)
+    assert (len(split.t), len(split.v), split.joined) == (2, 2, 0)
+
+
+def test_the_same_words_in_another_case_or_order_are_one_question() -> None:
+    found = near_duplicates(["Is ricin red?", "is RICIN red", "Red is ricin!", "Is salt white?", "What burns?"])
+    assert found == [[0, 1, 2]]
+
+
+def test_an_entity_is_one_whatever_its_case() -> None:
+    questions = [Question(f"Asked {n}?", ("a", "b"), 0, "s", None, name) for n, name in enumerate(
+        ["Ricin", "ricin", " RICIN ", "Salt", "salt", "Air", "Oil"])]  # fmt: skip
+    for seed in range(6):
+        split = split_by_entity(questions, seed)
+        t, v = ({one.entity.strip().casefold() for one in side} for side in (split.t, split.v))
+        assert t.isdisjoint(v) and t and v and split.joined == 0
+
+
+def test_how_many_near_duplicates_stay_together_is_said(capsys) -> None:
+    from brittle.runs.material import questions_by_side
+
+    questions_by_side(nameless(f"{STEMS[0]}?", f"{STEMS[0]}, please?", *STEMS[1:]), [])
+    said = " ".join(capsys.readouterr().err.split())
+    assert "2 of 7 forget questions are near-duplicates of one another and stay on one side, T or V" in said
 
 
 @pytest.mark.parametrize("by", SPLITS)

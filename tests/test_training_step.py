@@ -104,6 +104,9 @@ def test_random_directions_are_unit_vectors_that_depend_on_seed_and_layer_alone(
     assert torch.equal(direction, again.random_direction(0))
     for different in (first.random_direction(1), other.random_direction(0)):
         assert float((direction - different).norm()) > 0.1
+    positive = first.positive_direction(0)
+    assert float(positive.norm()) == pytest.approx(1) and bool((positive >= 0).all())
+    assert torch.equal(positive, again.positive_direction(0)) and not torch.equal(positive, other.positive_direction(0))
 
 
 # --- the latent adversary --------------------------------------------------------------------------------------------
@@ -165,6 +168,52 @@ def test_the_adversary_stays_within_its_radius(loaded, steps) -> None:
     # One step is half the radius; with two or more the radius can be reached, and then it holds.
     assert largest == pytest.approx(0.05 if steps == 1 else 0.1)
     assert not perturbation.requires_grad
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_relative_radius_goes_by_the_size_of_each_tokens_state(loaded, steps) -> None:
+    step, share = step_of(loaded), 0.5 if steps == 1 else 1.0
+    states = step.hidden_states_alone("forget", 1).detach()
+    real = step.batches["forget"].attention_mask.bool()[:, :-1]  # the last token predicts nothing
+    sizes = states.square().mean(-1).sqrt()
+    found = helpful_perturbation(step, 1, 0.1, steps, relative=True).abs().amax(-1)
+    assert bool((found <= 0.1 * sizes * (1 + 1e-5)).all())
+    torch.testing.assert_close(found[:, :-1][real][:2], 0.1 * share * sizes[:, :-1][real][:2])
+    found = helpful_perturbation(step, 1, 0.1, steps, relative=True, per_token=True).norm(dim=-1)
+    assert bool((found <= 0.1 * states.norm(dim=-1) * (1 + 1e-5)).all())
+    found = helpful_perturbation(step, 1, 0.3, steps, per_token=True).norm(dim=-1)
+    assert float(found.max()) == pytest.approx(0.3 * share, rel=1e-4)
+
+
+def test_the_ball_lowers_the_loss_and_the_adversary_of_retain_texts_raises_theirs(loaded) -> None:
+    step = step_of(loaded)
+    clean = likelihood_of(step)
+    for raises in (False, True):
+        with step.perturbed(1, helpful_perturbation(step, 1, 0.2, 4, per_token=True, raises=raises)):
+            assert (likelihood_of(step) > clean) is raises
+
+
+def test_an_adversary_that_does_not_help_is_remarked_on_once(loaded, capsys) -> None:
+    class Stubborn(Step):
+        """Nothing is better than no perturbation."""
+
+        def perturbed(self, layer, perturbation):
+            self.added = perturbation
+            return super().perturbed(layer, perturbation)
+
+        def negative_log_likelihood(self, split):
+            return 2.0 + self.added.square().sum()
+
+    step = step_of(loaded, remarks={})
+    helpful_perturbation(step, 1, 0.02, 3)
+    assert step.remarks == {}
+    step = step_of(loaded, kind=Stubborn, remarks={})
+    for steps in (1, 3):
+        helpful_perturbation(step, 1, 0.1, steps)
+    assert step.remarks == {"the latent adversary did not lower the forget loss": 2}
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("step 1: the latent adversary did not lower the forget loss") == 1
+    assert "change --lat-eps (see --lat-radius)" in said
 
 
 def test_the_adversary_leaves_the_model_alone(loaded) -> None:

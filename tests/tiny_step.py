@@ -47,7 +47,9 @@ def terms_of(name: str, step: Step, **chosen: object) -> dict[str, float]:
 class Chosen(Step):
     """Token losses, hidden states and directions are tables: as many tokens as have states, or three without."""
 
-    def __init__(self, states=None, before=None, directions=None, likelihoods=LIKELIHOODS, model=None, **more):
+    def __init__(
+        self, states=None, before=None, directions=None, likelihoods=LIKELIHOODS, model=None, main=None, **more
+    ):
         real = {split: len(states[split][0]) if states else 3 for split in ("forget", "retain")}
         masks = {split: (torch.arange(tokens + 1) < tokens).long()[None] for split, tokens in real.items()}
         super().__init__(
@@ -56,7 +58,7 @@ class Chosen(Step):
             {split: Totals(tokens, tokens - 1, 1) for split, tokens in real.items()},
             reference=lambda split, _batch, layer: table(before[split][layer]), **more,
         )  # fmt: skip
-        self.states, self.directions, self.likelihoods = states, directions, likelihoods
+        self.states, self.directions, self.likelihoods, self.main = states, directions, likelihoods, main
 
     def token_losses(self, split):
         return torch.tensor(self.likelihoods[split])
@@ -66,6 +68,12 @@ class Chosen(Step):
 
     def random_direction(self, layer):
         return torch.tensor(self.directions[layer])
+
+    positive_direction = random_direction
+
+    def main_directions(self, split, layer, count):
+        assert (split, count) == ("forget", 1)
+        return torch.tensor([self.main[layer]])
 
 
 class Attacked(Chosen):

@@ -2,7 +2,8 @@
 
 **A method** (``methods/*.py``): a docstring with equation, meaning and source; ``NAME`` or ``NAMES``; ``NEEDS``
 (:class:`MethodNeeds`); ``Settings``, a frozen dataclass; ``PRESETS``; ``loss(settings, step) -> LossTerms`` and, where
-weights change before training, ``prepare(settings, model, seed)``.
+weights change before training, ``prepare(settings, model, seed)``. Another name or form of a method that is there says so in
+``SAME_AS``: which ``method``, settings ``here`` and ``there`` with which both give the same updates, and the ``words`` of its page.
 
 **A diagnostic** (``diagnostics/*.py``): ``NAME`` (its output folder), ``STEP``, ``PROGRAM`` (the documented script),
 ``NEEDS`` (one of :data:`brittle.runs.passes.PASSES`, or several in the order of that list), ``SCOPE`` (``pair`` or ``model``),
@@ -70,6 +71,12 @@ class MethodNeeds:
     """Whether any term reads the model's output; if not, the forward pass ends at the deepest target layer."""
     layers: bool = False
     """Whether the method works at ``settings.layer_id`` (checked against the model's depth)."""
+    first_layer: int = 0
+    """The number that ``settings.layer_id`` gives to the first block; 1 where a source counts the embeddings as 0."""
+    trains: tuple[str, ...] = ()
+    """Components that train unless ``--train-only`` names others; none: all weights."""
+    trains_target_layers: bool = False
+    """Whether only the blocks of ``settings.layer_id`` train unless ``--train-layers`` names others."""
     whole_model: bool = False
     """Whether it runs the model at weights shifted by the whole step's gradient, which sharded or replicated models cannot."""
     together: bool = False

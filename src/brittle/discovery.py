@@ -34,6 +34,12 @@ class Plugin:
         return variants.get(self.name, {})
 
     @property
+    def same_as(self) -> str | None:
+        """The plugin that this one is another name or form of (``SAME_AS``): a table with one row per algorithm shows that one."""
+        found: dict[str, Any] = self.constants.get("SAME_AS", {})
+        return found.get("method")
+
+    @property
     def on_request(self) -> bool:
         """Whether it runs only when asked for by name (``ON_REQUEST``)."""
         return self.name in self.constants.get("ON_REQUEST", ())

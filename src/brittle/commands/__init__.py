@@ -109,6 +109,11 @@ COMMANDS: dict[str, Command] = {
         _from("laboratory", "laboratory"), _from("laboratory", "laboratory_settings"), goes_on=KEPT,
         examples=("brittle laboratory", "brittle laboratory --name wide --width 256 --layers 6"),
     ),
+    "planted": Command(
+        "score every measure and attack on models of which it is known whether knowledge is hidden",
+        _from("planted", "planted"), _from("planted", "planted_settings"), goes_on=KEPT,
+        examples=("brittle planted --size tiny --page meta_evaluation.md", "brittle planted --worlds 0,1,2 --kinds gate,low_rank"),
+    ),
     "report": Command(
         "write the report of an outputs folder again", _from("pages", "report"), _from("pages", "report_settings"), "outputs",
         "folder with results (outputs)", examples=("brittle report outputs", "brittle report outputs --figures figures"),

@@ -117,7 +117,8 @@ def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
     benign = {"retain": texts["retain"]} if "retain" in texts else {}
     shown = Material(benign, *questions_of(behind, asked, asked.seed), behind)
     field = prepare(shown.under_attack, held_out=shown.held_out, **texts)
-    if settings.forget_text or settings.retain_text or settings.benign_text:
+    named = (settings.forget_text, settings.retain_text, settings.benign_text, settings.forget_questions)
+    if any(named) or behind is None:
         for note in field.notes:
             progress.say(note, once=True)
     attack_checks.check_settings(ready, attack_checks.facts_of(field, [there.get(text, text) for text, _ in parts]))

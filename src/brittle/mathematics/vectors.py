@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
 from torch.nn import functional
+
+
+def direction(width: int, seed: int, draw: Callable[..., Tensor] = torch.randn) -> Tensor:
+    """A unit vector ``[width]`` on the CPU, whose entries ``draw`` drew before they were divided by its length."""
+    drawn = draw(width, generator=torch.Generator().manual_seed(seed))
+    length: Tensor = drawn.norm()
+    return drawn / length
 
 
 def mean_squared_distance(left: Tensor, right: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from brittle import mathematics
+from brittle import mathematics, training
 from brittle.contracts import MethodNeeds
 from brittle.training.hyperparameters import hyperparameter
 
@@ -59,8 +59,5 @@ def loss(settings: Settings, step: Step) -> LossTerms:
         target = settings.steering_scale * length * step.random_direction(layer)
         return step.token_mean("forget", distance(forget[layer], target))
 
-    def preserve(layer: int) -> Tensor:
-        before = step.reference_hidden_states("retain", layer)
-        return step.token_mean("retain", distance(retain[layer], before))
-
-    return {"forget": step.sum_over(layers, misdirect), "retain": settings.alpha * step.sum_over(layers, preserve)}
+    preserve = step.sum_over(layers, lambda at: training.before.squared_change(step, "retain", at, retain[at]))
+    return {"forget": step.sum_over(layers, misdirect), "retain": settings.alpha * preserve}

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from brittle import mathematics
+from brittle import mathematics, training
 from brittle.contracts import MethodNeeds
 from brittle.training.hyperparameters import hyperparameter
 
@@ -51,8 +51,5 @@ def loss(settings: Settings, step: Step) -> LossTerms:
         target = settings.steering_coeff * step.random_direction(layer)
         return -step.token_mean("forget", cosine(forget[layer], target))
 
-    def preserve(layer: int) -> Tensor:
-        before = step.reference_hidden_states("retain", layer)
-        return step.token_mean("retain", 1 - cosine(retain[layer], before))
-
-    return {"forget": step.sum_over(layers, reroute), "retain": settings.alpha * step.sum_over(layers, preserve)}
+    preserve = step.sum_over(layers, lambda at: training.before.turn(step, "retain", at, retain[at]))
+    return {"forget": step.sum_over(layers, reroute), "retain": settings.alpha * preserve}

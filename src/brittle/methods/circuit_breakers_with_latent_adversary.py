@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from brittle import mathematics
+from brittle import mathematics, training
 from brittle.contracts import MethodNeeds
 from brittle.training.hyperparameters import hyperparameter
 
@@ -35,23 +35,21 @@ TUNING = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Retain weight α, target length c (without effect), the adversary's radius ε and steps, and the blocks ℓ."""
+    """Retain weight α, target length c (without effect), the adversary's radius ε, its steps and unit, and the blocks ℓ."""
 
     alpha: float = hyperparameter("alpha")
     steering_coeff: float = hyperparameter("steering_coeff")
     lat_eps: float = hyperparameter("lat_eps")
     lat_steps: int = hyperparameter("lat_steps")
+    lat_radius: str = hyperparameter("lat_radius")
     layer_id: tuple[int, ...] = hyperparameter("layer_id")
 
 
 def loss(settings: Settings, step: Step) -> LossTerms:
     """Rerouting with the adversary's perturbation in place, preservation on clean retain texts."""
-    from brittle.training.adversary import helpful_perturbation
-
     cosine = mathematics.vectors.cosine
     layers = sorted(settings.layer_id)
-    middle = layers[len(layers) // 2]
-    perturbation = helpful_perturbation(step, middle, settings.lat_eps, settings.lat_steps)
+    middle, perturbation = training.adversary.at_the_middle(step, settings, layers)
     with step.perturbed(middle, perturbation):
         forget = step.hidden_states("forget", layers)
     retain = step.hidden_states("retain", layers)
@@ -61,10 +59,5 @@ def loss(settings: Settings, step: Step) -> LossTerms:
             -step.token_mean("forget", cosine(forget[layer], settings.steering_coeff * step.random_direction(layer)))
         ),
     )
-    preserve = step.sum_over(
-        layers,
-        lambda layer: step.token_mean(
-            "retain", 1 - cosine(retain[layer], step.reference_hidden_states("retain", layer))
-        ),
-    )
+    preserve = step.sum_over(layers, lambda at: training.before.turn(step, "retain", at, retain[at]))
     return {"forget": reroute, "retain": settings.alpha * preserve}

@@ -22,6 +22,12 @@ NEEDS = MethodNeeds(together=True)
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 1e-3, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
 }
+SAME_AS = {
+    "method": "grad_diff",
+    "here": {"retain_weight": 1.0},
+    "there": {"forget_weight": 1.0},
+    "words": "with both weights at 1 the updates are the same; elsewhere w here is 1/w there, up to the loss's overall factor",
+}
 TUNING = {
     "collapses": "raise --retain-weight to 2-10",
     "too weak": "lower --retain-weight below 1",

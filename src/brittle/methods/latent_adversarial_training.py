@@ -3,8 +3,9 @@
 δ* = argmin_{‖δ‖∞ ≤ ε} NLL_forget(h_m + δ)          (inner loop, model frozen)
 L  = −NLL_forget(h_m + δ*) + w · NLL_retain
 
-δ enters at the output of the middle target block m. Likelihoods are means over tokens. Source: Casper et al. 2024, whose ball is an L2 ball per
-token; the L∞ ball and the residual stream are the specification's. ε is absolute: compare it with the size of activations.
+δ enters at the output of the middle target block m. Likelihoods are means over tokens. ε is absolute unless
+``--lat-radius relative`` makes it a share of the root mean square of the block's output at each token. Source: Casper et al. 2024,
+whose ball is an L2 ball per token (``lat_paper``); the L∞ ball and the residual stream are the specification's.
 """
 
 from __future__ import annotations
@@ -39,10 +40,11 @@ TUNING = {
 
 @dataclass(frozen=True)
 class Settings:
-    """The adversary's radius ε and steps, the retain weight w, and the blocks whose middle one is attacked."""
+    """The adversary's radius ε, its steps and unit, the retain weight w, and the blocks whose middle one is attacked."""
 
     lat_eps: float = hyperparameter("lat_eps")
     lat_steps: int = hyperparameter("lat_steps")
+    lat_radius: str = hyperparameter("lat_radius")
     retain_weight: float = hyperparameter("retain_weight")
     layer_id: tuple[int, ...] = hyperparameter("layer_id")
 
@@ -50,8 +52,7 @@ class Settings:
 def loss(settings: Settings, step: Step) -> LossTerms:
     """Ascent with the perturbation in place, descent on clean retain texts."""
     layers = sorted(settings.layer_id)
-    middle = layers[len(layers) // 2]
-    perturbation = training.adversary.helpful_perturbation(step, middle, settings.lat_eps, settings.lat_steps)
+    middle, perturbation = training.adversary.at_the_middle(step, settings, layers)
     with step.perturbed(middle, perturbation):
         forget = step.negative_log_likelihood("forget")
     return {"forget": -forget, "retain": settings.retain_weight * step.negative_log_likelihood("retain")}

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from brittle import mathematics
+from brittle import mathematics, training
 from brittle.contracts import MethodNeeds
 from brittle.training.hyperparameters import hyperparameter
 
@@ -60,7 +60,6 @@ def loss(settings: Settings, step: Step) -> LossTerms:
         ),
     )
     preserve = step.sum_over(
-        settings.layer_id,
-        lambda layer: step.token_mean("retain", distance(retain[layer], step.reference_hidden_states("retain", layer))),
+        settings.layer_id, lambda at: training.before.squared_change(step, "retain", at, retain[at])
     )
     return {"forget": misdirect, "retain": settings.alpha * preserve}

@@ -22,6 +22,11 @@ NEEDS = MethodNeeds(adapters=False, initial_weights=True, splits=("retain",))
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.003, "max_steps": 500, "batch_size": 16, "rms_lambda": 0.5}
 }
+SAME_AS = {
+    "method": "max_update",
+    "here": {"rms_lambda": 100.0},
+    "words": "λ here is c · √N there for N weights; until their root mean square change is well above 10⁻⁴ the push is weaker here",
+}
 TUNING = {
     "collapses": "lower --rms-lambda or train longer",
     "too weak": "raise --rms-lambda",

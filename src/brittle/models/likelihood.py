@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -160,9 +160,13 @@ def lens(loaded: LoadedModel, hidden: Tensor, columns: Tensor | None = None) -> 
         columns, hidden = columns.to(unembedding.weight.device), hidden.to(unembedding.weight.device)
         logits = torch.einsum("rw,rcw->rc", hidden.float(), unembedding.weight[columns].float())
         logits = logits if unembedding.bias is None else logits + unembedding.bias[columns]
-    cap = getattr(loaded.model.config, "final_logit_softcapping", None)
-    logits = cap * torch.tanh(logits / cap) if cap else logits
-    return logits.float()
+    return capped(logits, loaded.model.config).float()
+
+
+def capped(logits: Tensor, config: Any) -> Tensor:
+    """Logits as the model gives them out: c · tanh(z / c) where its configuration has a soft cap c (Gemma 2), else z."""
+    cap = getattr(config, "final_logit_softcapping", None)
+    return cap * torch.tanh(logits / cap) if cap else logits
 
 
 @torch.no_grad()

@@ -122,7 +122,9 @@ def _allowed(part: pandas.DataFrame, epsilon: float) -> pandas.DataFrame | None:
     part = part if "benign_rise" in part else part.assign(benign_rise=math.nan)
     steps = part.groupby("step")
     columns = ["counted", "accuracy_retain", "benign_rise"]
-    by_step = steps[columns].mean()[steps["seed"].nunique() == part["seed"].nunique()]
+    by_step, seeds = steps[columns].mean(), part["seed"].nunique()
+    if seeds > 1:
+        by_step = by_step[steps["seed"].nunique() == seeds]
     if by_step.empty or by_step.index[0] != 0:
         return None
     lowest = float(by_step["accuracy_retain"].iloc[0]) - epsilon

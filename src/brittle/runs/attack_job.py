@@ -111,7 +111,7 @@ class Run:
             if target.diverged:
                 draft.table("diverged", [own | dataclasses.asdict(each) for each in target.diverged])
             draft.note(device=device_type(), dtype="fp32", diverged=[each.reason for each in target.diverged])
-            draft.note(example=dataclasses.asdict(self.field.questions["v"][0]))
+            draft.note(left_out=list(self.field.notes), example=dataclasses.asdict(self.field.questions["v"][0]))
 
     def _evaluate(self, loaded: Any, path: Any) -> Callable[..., Evaluation]:
         from brittle.models.hidden_states import NonFinite

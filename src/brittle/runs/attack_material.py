@@ -42,11 +42,12 @@ class Battlefield:
 
 
 class Names:
-    """Names to be found in texts as whole words, in their own case."""
+    """Names to be found in texts as whole words, in their own case or in any."""
 
-    def __init__(self, names: Iterable[str | None]) -> None:
+    def __init__(self, names: Iterable[str | None], any_case: bool = False) -> None:
         words = sorted({_composed(name.strip()) for name in names if name and name.strip()}, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(_whole, words))) if words else None
+        flags = re.IGNORECASE if any_case else re.NOFLAG
+        self._pattern = re.compile("|".join(map(_whole, words)), flags) if words else None
 
     def stand_in(self, text: str) -> bool:
         """Whether any of the names stands in the text as a word of its own."""
@@ -81,12 +82,15 @@ def prepare(
         BadInput: ``texts`` cannot be divided because questions have no ``entity``, or none is about T alone.
     """
     t, v = Names(q.entity for q in sides["t"]), Names(q.entity for q in sides["v"])
+    v_in_any_case = Names(
+        (q.entity for q in sides["v"]), any_case=True
+    )  # a title or the head of a sentence names it, too
     notes: list[str] = []
     if texts:
-        chosen = _about_t(texts, sides, t, v, notes)
+        chosen = _about_t(texts, sides, t, v_in_any_case, notes)
     else:
         answered = [question.text for question in sides["t"]]
-        chosen = _without(answered, (v,), "questions of T", notes)
+        chosen = _without(answered, (v_in_any_case,), "questions of T", notes)
     kept = {side: tuple(questions) for side, questions in sides.items()}
     kept["retain"] = tuple(whole_facts(sides["retain"], RETAIN_QUESTIONS))
     answered = [question.text for question in sides["retain"]]

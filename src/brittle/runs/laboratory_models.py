@@ -16,8 +16,10 @@ from brittle.records import (
     put_in_place,
     writing,
 )
+from brittle.runs import planted_models
 from brittle.runs.job import carry_out, missing
 from brittle.settings import BadInput, nearest
+from brittle.suites import planted
 from brittle.suites.laboratory import PREFIX, ROLES, Laboratory, parse
 
 
@@ -85,7 +87,9 @@ def is_there(reference: str) -> bool:
 
 
 def find(reference: str) -> Located:
-    """Locate any model reference; a laboratory model is built first if it is not there."""
+    """Locate any model reference; a laboratory model, or one planted in it, is built first if it is not there."""
+    if reference.startswith(planted.PREFIX):
+        return planted_models.build([planted.parse(reference)], find)[0]
     if not reference.startswith(PREFIX):
         return locate(reference)
     name, laboratory = parse(reference)

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from brittle import progress
 from brittle.data.corpora import read_texts
 from brittle.data.files import DOCUMENTED_TEXTS
 from brittle.data.multiple_choice import HUB_QUESTIONS, Question, load_questions
@@ -173,6 +174,11 @@ def _refuse_questions_of_others(settings: Any, benign: bool) -> None:
 def questions_by_side(forget: Sequence[Question], retain: Sequence[Question]) -> dict[str, Sequence[Question]]:
     """Questions by side: ``t`` and ``v`` halve the hazardous ones by entity, ``retain`` is benign."""
     split = split_by_entity(forget, SPLIT_SEED)
+    if split.joined:
+        progress.say(
+            f"note: {split.joined} of {len(forget)} forget questions are near-duplicates of one another and stay on one side, T or V",
+            once=True,
+        )
     return {"t": split.t, "v": split.v, "retain": retain}
 
 

@@ -94,14 +94,15 @@ def check_model(base: Located, needs: MethodNeeds, training: TrainingSettings, m
             f"--train-only: '{unknown[0]}' is not one of {', '.join(COMPONENTS)}{suggestion(unknown[0], COMPONENTS)}"
         )
     depth = number_of_layers(base)
-    chosen = {"--train-layers": training.train_layers} | ({"--layer-id": method.layer_id} if needs.layers else {})
-    for flag, layers in chosen.items():
-        wrong = [layer for layer in layers if not 0 <= layer < depth]
+    chosen = {"--layer-id": (method.layer_id, needs.first_layer)} if needs.layers else {}
+    chosen["--train-layers"] = (training.train_layers, 0)
+    for flag, (layers, first) in chosen.items():
+        wrong = [layer for layer in layers if not first <= layer < depth + first]
         if wrong or (flag == "--layer-id" and not layers):
-            middle = range(max(0, depth // 2 - 1), min(depth, depth // 2 + 1))
+            middle = range(first + max(0, depth // 2 - 1), first + min(depth, depth // 2 + 1))
             raise BadInput(
-                f"{flag}: {', '.join(_short(layer) for layer in wrong) or 'no layer'} is outside {base.text}, whose layers are 0 to "
-                f"{depth - 1}; give others, for example {flag} {','.join(map(str, middle))} "
+                f"{flag}: {', '.join(_short(layer) for layer in wrong) or 'no layer'} is outside {base.text}, whose layers are {first} to "
+                f"{depth - 1 + first}; give others, for example {flag} {','.join(map(str, middle))} "
                 f"(environment: {flag.removeprefix('--').replace('-', '_').upper()})"
             )
     if training.lora_rank and training.lora_rank > (largest := smallest_side(base)):

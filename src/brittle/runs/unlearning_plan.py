@@ -10,7 +10,7 @@ import math
 import os
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -67,7 +67,16 @@ def resolved(given: Mapping[str, Any], environment: Mapping[str, str] | None = N
     training = resolve(TrainingSettings, given, environment, preset)
     method = resolve(module.Settings, given, environment, preset)
     unlearning_checks.check_fit(make, training, module.NEEDS)
+    training = with_own_weights(training, module.NEEDS, method)
     return Resolved(make, training, method, module)
+
+
+def with_own_weights(training: TrainingSettings, needs: MethodNeeds, method: Any) -> TrainingSettings:
+    """The settings with the components and layers that the method trains, where no others are asked for."""
+    layers = tuple(layer - needs.first_layer for layer in method.layer_id) if needs.trains_target_layers else ()
+    return replace(
+        training, train_only=training.train_only or needs.trains, train_layers=training.train_layers or layers
+    )
 
 
 def plan(given: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Plan:

@@ -93,7 +93,7 @@ def prepare(chosen: Plan, device: str) -> Run:
 def _reference(chosen: Plan, loaded: LoadedModel, examples: Mapping[str, Sequence[Example]], device: str) -> Any:
     """What the loss compares with, computed before the first step or found in the cache."""
     needs = chosen.needs
-    layers = list(chosen.method.layer_id) if needs.reference_hidden_states else []
+    layers = [layer - needs.first_layer for layer in chosen.method.layer_id] if needs.reference_hidden_states else []
     layers += [HEAD] if needs.reference_logits else []
     states = {*needs.reference_hidden_states, *needs.reference_logits}
     compared = states | {*needs.reference_log_probabilities}

@@ -45,7 +45,7 @@ def unlearn(
     steps = optimizer_steps(training, len(run.examples.get("forget", ())), len(run.examples.get("retain", ())))
     if tick is None:
         print(memory.plan(run.loaded.model, training, chosen.needs.initial_weights, _rehearsed(chosen, run, precision)))
-    terms: list[dict[str, float]] = []
+    remarks: dict[str, int] = {}
     passed = 0 if is_sharded() else checkpoints.taken()
     with progress.work(f"unlearning ({chosen.make.method})", steps, done=passed) as bar:
         loop = LoopSettings(
@@ -57,9 +57,9 @@ def unlearn(
             run.loaded.model, _supply(chosen, run),
             _objective(chosen, run, device), loop, device=device, listeners=[listener], checkpoints=checkpoints,
             anatomy=run.loaded.anatomy, reference=run.reference, initial=run.initial, chunk=training.loss_chunk,
-            together=chosen.needs.together and not training.norm_reg_lambda,
+            together=chosen.needs.together and not training.norm_reg_lambda, remarks=remarks,
         )  # fmt: skip
-        terms = history.terms
+    terms = history.terms
     if history.weights is not None:
         if process() > 0:
             return
@@ -75,6 +75,8 @@ def unlearn(
     summary["collapsed"] = collapsed(before, summary)
     base = chosen.base.name if Path(chosen.base.text).exists() else chosen.base.text
     draft.note(device=device, compute=precision, stopped_at=history.stopped_at, base=base)
+    if remarks:
+        draft.note(remarks=remarks)
     if history.weights is not None:
         draft.note(sharded_over=processes())
     with rescued(chosen, run.loaded, run.adapters, draft):

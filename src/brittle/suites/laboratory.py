@@ -32,6 +32,8 @@ from brittle.records import (
 from brittle.settings import BadInput, home, suggestion
 
 PREFIX = "laboratory:"
+PLANTED = "planted:"
+"""Begins references to models that are edited ones of a laboratory (:mod:`brittle.suites.planted`), which end in its name."""
 CODE = (
     "brittle.data.world",
     "brittle.data.world_documents",
@@ -198,6 +200,9 @@ def parse(reference: str) -> tuple[str, Laboratory]:
 
 def behind(reference: str) -> Laboratory | None:
     """The laboratory that a model belongs to, by its name or by the record of the unlearning that made it; or None."""
+    if reference.startswith(PLANTED):
+        _, at, place = reference.partition("@")
+        reference = f"{PREFIX}base{at}{place}"
     if not reference.startswith(PREFIX):
         notes = (read_record(Path(reference)) or {}).get("notes")
         reference = str(notes.get("base", "")) if isinstance(notes, dict) else ""

@@ -7,9 +7,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from brittle.training import adversary, terms
+    from brittle.training import adversary, before, terms
 
-    __all__ = ["adversary", "terms"]
+    __all__ = ["adversary", "before", "terms"]
 
 
 def __getattr__(name: str) -> ModuleType:

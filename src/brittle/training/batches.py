@@ -151,6 +151,13 @@ def collate(examples: Sequence[Example], positions: Sequence[int], padding: int)
     return Batch(input_ids, attention_mask, counted, tuple(positions), full)
 
 
+def part_of(found: Any, rows: slice, tokens: int) -> Any:
+    """Rows of what a pass over :func:`joined` batches gave, without the padding that the split alone would not have."""
+    if isinstance(found, dict):
+        return {layer: states[rows, :tokens] for layer, states in found.items()}
+    return found[rows, :tokens]
+
+
 def joined(batches: Sequence[Batch]) -> Batch:
     """Batches stacked in their order, right-padded to the longest."""
     tokens = max(batch.input_ids.shape[1] for batch in batches)

@@ -35,12 +35,32 @@ VOCABULARY: dict[str, dict[str, Any]] = {
         default=5, help="steps of the latent adversary per training step", environment="LAT_STEPS", tag="ls", minimum=1,
         maximum=1000,
     ),
+    "lat_radius": dict(
+        default="absolute", help="unit of --lat-eps: that of activations, or the root mean square of the block's output at a token",
+        tag_if_changed="lra", choices=("absolute", "relative"),
+    ),
+    "lat_goal": dict(
+        default="targeted", help="the latent adversary lowers the forget loss (targeted) or raises the retain loss (untargeted)",
+        tag_if_changed="lg", choices=("targeted", "untargeted"),
+    ),
     "wt_noise_std": dict(
         default=0.02, help="standard deviation of the Gaussian noise added to every weight", environment="WT_NOISE_STD",
         tag="wn", minimum=0,
     ),
     "beta": dict(
         default=0.1, help="inverse temperature of a preference loss", environment="BETA", tag="b", above=0,
+    ),
+    "simnpo_beta": dict(default=2.5, help="inverse temperature of the length-normalised preference", tag="sb", above=0),
+    "reward_margin": dict(
+        default=0.0, help="margin γ that forget texts are to fall below; ascent goes on for longer", tag="rm", minimum=0,
+    ),
+    "minor_components": dict(
+        default=8, help="directions left out: the mean of forget activations and their largest principal components", tag="mc",
+        minimum=1, maximum=4096,
+    ),
+    "gradient_components": dict(
+        default=16, help="largest components of each gradient matrix that are pressed down to the smallest of them", tag="gk",
+        minimum=1, maximum=4096,
     ),
     "log_probability": dict(
         default="sum", help="log π of a text: the sum over its tokens or their mean", environment="LOG_PROBABILITY",

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from brittle.models.anatomy import Anatomy
 from brittle.training.batches import Example, collate
+from brittle.training.before import departed
 from brittle.training.step import Step, Totals
 
 
@@ -34,7 +35,8 @@ def mean_norms(
 def norm_change(step: Step, before: Tensor) -> Tensor:
     """The mean over texts of squared changes, summed over layers, without λ; this micro-batch's share of it."""
     was = before[list(step.batches["forget"].examples)]
-    return (_norms(step) - was).square().sum() / step.totals["forget"].sequences
+    now = departed(_norms(step)[..., None], was[..., None])[..., 0]
+    return (now - was).square().sum() / step.totals["forget"].sequences
 
 
 def _norms(step: Step) -> Tensor:

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from brittle import leases, progress, source
 from brittle.models.anatomy import Anatomy
+from brittle.models.likelihood import capped
 from brittle.records import Identity, is_complete, parents_of, writing
 from brittle.settings import home
 from brittle.training.batches import Batch, Example, collate
 from brittle.training.loop import totals_of
-from brittle.training.step import HEAD, Step, capped
+from brittle.training.step import HEAD, Step
 
 
 class ReferenceStates:
@@ -39,6 +40,7 @@ class ReferenceStates:
         self.head, self.config = head, config
         """A copy of the unembedding as it was, where logits are asked for, and the model's configuration."""
         self._folder, self._sums = folder, dict[str, numpy.ndarray]()
+        self._directions: dict[tuple[str, int, int], Tensor] = {}
         self._states = {
             (split, layer): numpy.load(folder / f"{split}_{layer}.npy", mmap_mode="r")
             for split in examples
@@ -59,6 +61,16 @@ class ReferenceStates:
             stacked[row, : last - first] = states[first:last]
         return torch.from_numpy(stacked).to(batch.input_ids.device)
 
+    def main_directions(self, split: str, layer: int, count: int) -> Tensor:
+        """Orthonormal rows ``[count, width]`` that span the mean of all the split's states and their largest principal components.
+
+        Fewer than ``count`` only where the width is smaller.
+        """
+        key = (split, layer, count)
+        if key not in self._directions:
+            self._directions[key] = main_directions(self._states[split, layer], count)
+        return self._directions[key]
+
     def logits(self, split: str, batch: Batch) -> Tensor:
         """The untouched model's logits, ``[rows, tokens, vocabulary]`` float32; meaningless on padding."""
         if self.head is None:
@@ -73,6 +85,24 @@ class ReferenceStates:
             self._sums[split] = numpy.load(self._folder / f"{split}_log_probability.npy")
         found = torch.from_numpy(self._sums[split][list(batch.examples)])
         return found.float().to(batch.input_ids.device)
+
+
+def main_directions(states: numpy.ndarray, count: int, rows: int = 4096) -> Tensor:
+    """Orthonormal rows ``[count, width]``: the mean of ``[tokens, width]`` first, then the principal components, largest first.
+
+    Summed in float64, ``rows`` tokens at a time.
+    """
+    width = states.shape[1]
+    total, squares = numpy.zeros(width), numpy.zeros((width, width))
+    for first in range(0, len(states), rows):
+        part = numpy.asarray(states[first : first + rows], dtype=numpy.float64)
+        total += part.sum(0)
+        squares += part.T @ part
+    mean = total / len(states)
+    _, vectors = numpy.linalg.eigh(squares / len(states) - numpy.outer(mean, mean))
+    chosen = numpy.column_stack([mean, vectors[:, ::-1][:, : count - 1]])[:, :width]
+    basis, _ = numpy.linalg.qr(chosen)
+    return torch.from_numpy(numpy.ascontiguousarray(basis.T)).float()
 
 
 @torch.no_grad()

@@ -107,6 +107,9 @@ class _Before:
     def __call__(self, _split: str, batch: Batch, _layer: int) -> Tensor:
         return torch.zeros(*batch.input_ids.shape, self.config.hidden_size)
 
+    def main_directions(self, _split: str, _layer: int, count: int) -> Tensor:
+        return torch.zeros(count, self.config.hidden_size)
+
     def logits(self, _split: str, batch: Batch) -> Tensor:
         return torch.zeros(*batch.input_ids.shape, self.config.vocab_size)
 

@@ -19,9 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from brittle import progress
+from brittle.mathematics import vectors
 from brittle.models import hooks
 from brittle.models.anatomy import Anatomy
-from brittle.training.batches import Batch, joined, worth_joining
+from brittle.models.likelihood import capped
+from brittle.training.batches import Batch, joined, part_of, worth_joining
 
 Found = TypeVar("Found")
 
@@ -68,6 +71,7 @@ class Step:
         together: bool = False,
         whole: Sequence[Mapping[str, Batch]] = (),
         shared: dict[str, Any] | None = None,
+        remarks: dict[str, int] | None = None,
     ) -> None:
         self.model, self.batches, self.totals = model, batches, totals
         self.number, self.steps, self.anatomy, self.seed = number, steps, anatomy, seed
@@ -80,6 +84,8 @@ class Step:
         self._waiting: dict[tuple[Any, str], Any] = {}
         self._whole: Sequence[Mapping[str, Batch]] = whole or (self.batches,)
         self._shared = {} if shared is None else shared
+        self.remarks = remarks
+        """How often what was worth a remark happened in this run; None where nobody listens."""
 
     def micro_batches(self) -> list[Step]:
         """All micro-batches of this optimizer step (of this process), each as a step at the weights themselves."""
@@ -94,6 +100,13 @@ class Step:
         if key not in self._shared:
             self._shared[key] = compute()
         return self._shared[key]
+
+    def remark(self, what: str, line: str) -> None:
+        """Say ``line`` the first time that ``what`` happens in a run, and count the micro-batches in which it does."""
+        if self.remarks is not None:
+            if what not in self.remarks:
+                progress.say(line)
+            self.remarks[what] = self.remarks.get(what, 0) + 1
 
     def forward(self, split: str) -> Tensor:
         """The model's logits on a split, ``[rows, tokens, vocabulary]``."""
@@ -111,7 +124,7 @@ class Step:
             found, first = run(joined(list(self.batches.values()))), 0
             for name, batch in self.batches.items():
                 rows, tokens = batch.input_ids.shape
-                self._waiting[what, name] = _part(found, slice(first, first + rows), tokens)
+                self._waiting[what, name] = part_of(found, slice(first, first + rows), tokens)
                 first += rows
         own: Found = self._waiting.pop((what, split))
         return own
@@ -194,6 +207,10 @@ class Step:
         wanted = tuple(layers_in_order(layers))
         return self._once_for_all(wanted, split, lambda batch: self._hidden_states(batch, wanted))
 
+    def hidden_states_alone(self, split: str, layer: int) -> Tensor:
+        """One block's output on one split, ``[rows, tokens, width]``, in a pass of its own."""
+        return self._hidden_states(self.batches[split], (layer,))[layer]
+
     def _hidden_states(self, batch: Batch, layers: Sequence[int]) -> dict[int, Tensor]:
         captured: dict[int, Tensor] = {}
 
@@ -227,6 +244,11 @@ class Step:
         states: Tensor = self._reference(split, self.batches[split], layer)
         return states
 
+    def main_directions(self, split: str, layer: int, count: int) -> Tensor:
+        """Orthonormal rows ``[count, width]``: the mean and the largest principal components of a split's states before training."""
+        found: Tensor = self._reference.main_directions(split, layer, count)
+        return found.to(self.batches[split].input_ids.device)
+
     def reference_logits(self, split: str) -> Tensor:
         """The untouched model's logits on a split, ``[rows, tokens, vocabulary]``."""
         logits: Tensor = self._reference.logits(split, self.batches[split])
@@ -244,10 +266,12 @@ class Step:
     def random_direction(self, layer: int) -> Tensor:
         """A unit vector ``[width]`` that depends on the seed and the layer alone."""
         device = next(iter(self.batches.values())).input_ids.device
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + layer)
-        direction = torch.randn(self.width, generator=generator)
-        length: Tensor = direction.norm()
-        return (direction / length).to(device)
+        return vectors.direction(self.width, self.seed * 100_003 + layer).to(device)
+
+    def positive_direction(self, layer: int) -> Tensor:
+        """The same with entries drawn uniformly from [0, 1) before they are divided by their length."""
+        device = next(iter(self.batches.values())).input_ids.device
+        return vectors.direction(self.width, self.seed * 100_003 + layer, torch.rand).to(device)
 
     def perturbed(self, layer: int, perturbation: Tensor) -> contextlib.AbstractContextManager[None]:
         """Add ``perturbation`` to the output of a block for every forward pass inside the block of code."""
@@ -269,19 +293,6 @@ class Step:
         """Width of the residual stream."""
         width: int = _unwrapped(self.model).config.hidden_size
         return width
-
-
-def _part(found: Any, rows: slice, tokens: int) -> Any:
-    """Rows of what a joint pass gave, without the padding that the split alone would not have."""
-    if isinstance(found, dict):
-        return {layer: states[rows, :tokens] for layer, states in found.items()}
-    return found[rows, :tokens]
-
-
-def capped(logits: Tensor, config: Any) -> Tensor:
-    """Logits as the model gives them out: c · tanh(z / c) where its configuration has a soft cap c (Gemma 2), else z."""
-    cap = getattr(config, "final_logit_softcapping", None)
-    return cap * torch.tanh(logits / cap) if cap else logits
 
 
 def _unwrapped(model: nn.Module) -> Any:

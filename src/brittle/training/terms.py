@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from brittle.training.before import departed
 from brittle.training.step import HEAD, Step
 
 
@@ -50,9 +51,13 @@ def weighted_likelihood(step: Step, split: str, weight: Callable[[Tensor], Tenso
 
 
 def divergence_from_reference(step: Step, split: str) -> Tensor:
-    """Mean KL(π_before ‖ π) of the next-token distributions over counted tokens, in nats; 0 for the untouched model."""
-    logits = step.forward(split)[:, :-1].float().log_softmax(-1)
-    reference = step.reference_logits(split)[:, :-1].log_softmax(-1)
+    """Mean KL(π_before ‖ π) of the next-token distributions over counted tokens, in nats.
+
+    0 for the untouched model, with a gradient of zero (:mod:`brittle.training.before`).
+    """
+    before = step.reference_logits(split)[:, :-1]
+    logits = departed(step.forward(split)[:, :-1], before).log_softmax(-1)
+    reference = before.log_softmax(-1)
     return counted_mean(step, split, (reference.exp() * (reference - logits)).sum(-1))
 
 
@@ -79,7 +84,24 @@ def whole_gradient(step: Step, loss: Callable[[Step], Tensor]) -> dict[str, Tens
     return {name: torch.stack([part[name] for part in parts]).sum(0) for name in parts[0]}
 
 
+def collapsed(gradient: Tensor, components: int) -> Tensor:
+    """A matrix whose ``components`` largest singular values s_i are s_k² / s_i, s_k the smallest of them; 0 for a zero matrix.
+
+    Dividing each component by s_i / s_k on the left and on the right: 1 component, or equal ones, change nothing.
+    """
+    left, values, right = torch.linalg.svd(gradient.float(), full_matrices=False)
+    values = values[:components]
+    k = len(values)
+    beyond = (
+        values > max(gradient.shape) * torch.finfo(values.dtype).eps * values[0]
+    )  # the others are rounding, as for a rank
+    smallest = torch.where(beyond, values, torch.inf).min()
+    pressed = torch.where(beyond, smallest.square() / values - values, 0.0)
+    change: Tensor = (left[:, :k] * pressed) @ right[:k]
+    return gradient + change.to(gradient.dtype)
+
+
 __all__ = [
-    "HEAD", "counted_mean", "cross_entropy_to", "divergence_from_reference", "gradients", "negative_preference",
+    "HEAD", "collapsed", "counted_mean", "cross_entropy_to", "divergence_from_reference", "gradients", "negative_preference",
     "reference_log_probability", "sequence_log_probability", "sequence_mean", "weighted_likelihood", "whole_gradient",
 ]  # fmt: skip

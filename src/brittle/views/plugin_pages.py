@@ -76,6 +76,8 @@ def _read(results: Path | None) -> Any:
 
 
 def _table(frame: Any) -> str:
+    twins = {name: plugin.same_as for name, plugin in discovery.plugins("methods").items() if plugin.same_as}
+    frame = frame[~frame["method"].isin(twins)]
     columns = COLUMNS | {name: words for name, words in OPTIONAL.items() if name in frame}
     body: list[list[Cell | Content]] = [
         [
@@ -87,8 +89,10 @@ def _table(frame: Any) -> str:
     table = Table(("method", *columns.values()), body)
     mean = frame.groupby("method")[["forget_t", "forget_v", "retain"]].mean()
     weak = mean[((mean.forget_t + mean.forget_v) / 2 > 0.45) | (mean.retain < 0.95)].index
+    once = ", ".join(f"[`{name}`](#{name}) is `{other}`" for name, other in sorted(twins.items()))
+    once = f"\nOne row per algorithm: {once}, at the settings that each page names.\n"
     short = SHORT.format(names=", ".join(f"`{name}`" for name in weak)) if len(weak) else ""
-    return TABLE.format(seeds=frame.seed.nunique()) + f"\n{markdown(table)}\n{short}"
+    return TABLE.format(seeds=frame.seed.nunique()) + f"\n{markdown(table)}\n{once}{short}"
 
 
 def _damaged(rows: Any) -> str:
@@ -121,11 +125,24 @@ def _method(name: str, plugin: discovery.Plugin, result: str) -> str:
     table = settings_table(fields_of(module.Settings)) or "No settings of its own."
     preset = module.PRESETS.get("laboratory", {})
     flags = " ".join(f"--{key.replace('_', '-')} {plain(value)}" for key, value in preset.items())
+    same = getattr(module, "SAME_AS", None)
+    twin = f"\n\nThe same algorithm as [`{same['method']}`](#{same['method']}): {same['words']}." if same else ""
+    own = _own_weights(module.NEEDS)
     adapters = "" if module.NEEDS.adapters else "\n\nWorks on the weights themselves: no adapters."
     return (
         f"## {name}\n\n{summary}\n\n" + "\n\n".join(blocks) + f"\n\n{table}\n\n"
         f"If it collapses: {module.TUNING['collapses']}. If it is too weak: {module.TUNING['too weak']}."
-        f"{adapters}\n\nLaboratory preset: `{flags}`{result}.{module.TUNING.get('laboratory', '')}\n"
+        f"{own}{adapters}{twin}\n\nLaboratory preset: `{flags}`{result}.{module.TUNING.get('laboratory', '')}\n"
+    )
+
+
+def _own_weights(needs: Any) -> str:
+    """What trains, where a method does not train all weights."""
+    if not needs.trains:
+        return ""
+    where = "the blocks of `--layer-id`" if needs.trains_target_layers else "all blocks"
+    return (
+        f"\n\nTrains {' and '.join(needs.trains)} of {where}, unless `--train-only` or `--train-layers` says otherwise."
     )
 
 
