@@ -36,9 +36,7 @@ def split_by_fact(questions: Sequence[Question], seed: int = 0, share: float = 0
 def split_by_entity(questions: Sequence[Question], seed: int = 0, share: float = 0.5) -> Split:
     """Halve the entities, or the groups where questions have one; all questions of a unit fall on its side.
 
-    An entity is one however it is capitalised. Balanced over subjects.
-
-    Balanced over subjects. Questions without entities are split by fact.
+    An entity is one however it is capitalised. Balanced over subjects. Questions without entities are split by fact.
     """
     if not any(question.entity or question.group for question in questions):
         return split_by_fact(questions, seed, share)
