@@ -20,9 +20,9 @@ from pathlib import Path
 from brittle import source
 from brittle.data.multiple_choice import Question
 from brittle.data.world import World
-from brittle.data.world_documents import story
+from brittle.data.world_documents import documents, story
 from brittle.data.world_facts import WorldSize
-from brittle.data.world_language import ANSWER_MARKER, EVALUATION_QUESTIONS
+from brittle.data.world_language import ANSWER_MARKER, EVALUATION_QUESTIONS, RETAINED
 from brittle.models.references import Located
 from brittle.records import (
     Identity,
@@ -146,8 +146,17 @@ class Laboratory:
         return [self.world.question(f, form) for f in self.world.of(hazardous=False) for form in EVALUATION_QUESTIONS]
 
     def texts(self) -> dict[str, list[str]]:
-        """Question-shaped training texts by split, ``forget`` and ``retain``; of some benign subjects there is none."""
-        return {"forget": self.world.texts(hazardous=True), "retain": self.world.texts(hazardous=False)}
+        """Training texts by split. ``forget`` is question-shaped; of ``retain`` a fifth is paragraphs and stories, as models read
+        them in training, so that language can be kept, too. Of some benign subjects there is no retain text.
+        """
+        asked = self.world.texts(hazardous=False)
+        generator = random.Random(f"retain {self.seed}")
+        known = [fact for fact in self.world.facts if fact.subject in RETAINED]
+        stories = [story(generator) for _ in range(len(asked) // 16)]
+        paragraphs = itertools.islice(documents(known, f"{self.seed} retain"), 3 * len(stories))
+        retain = [*asked, *stories, *paragraphs]
+        generator.shuffle(retain)
+        return {"forget": self.world.texts(hazardous=True), "retain": retain}
 
     def held_out_texts(self) -> dict[str, list[str]]:
         """Benign texts by kind, drawn with a seed that no training uses; :data:`HELD_OUT` of each.
@@ -170,15 +179,15 @@ class Laboratory:
         """Texts that activations are observed on: ``forget``, ``retain``, and as ``benign`` the benign subjects that no method
         trains on, in the same forms, so that benign against retain is what a mere change of subject does.
         """
-        return self.texts() | {"benign": self.world.out_of_retain()}
+        asked = {"forget": self.world.texts(hazardous=True), "retain": self.world.texts(hazardous=False)}
+        return asked | {"benign": self.world.out_of_retain()}
 
     def attack_texts(self) -> dict[str, list[str]]:
         """What attacks teach: ``texts`` about T and V, ``retain`` benign paragraphs and stories as in the models' training,
         ``benign`` texts in the hazardous ones' form."""
-        texts = self.texts()
-        documents = self.world.documents("attack", hazardous=False)
-        prose = list(itertools.islice(documents, len(texts["retain"])))
-        return {"texts": self.world.lessons(), "retain": prose, "benign": texts["retain"]}
+        asked = self.world.texts(hazardous=False)
+        prose = list(itertools.islice(self.world.documents("attack", hazardous=False), len(asked)))
+        return {"texts": self.world.lessons(), "retain": prose, "benign": asked}
 
 
 def parse(reference: str) -> tuple[str, Laboratory]:
