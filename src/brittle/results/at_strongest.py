@@ -99,7 +99,9 @@ def _within(part: pandas.DataFrame, epsilon: float, attack: str, model: str, rol
     """The best step of all that every seed has; None where the start was not measured."""
     part = part.dropna(subset=["counted", "accuracy_retain"])
     steps = part.groupby("step")
-    by_step = steps[["counted", "accuracy_retain"]].mean()[steps["seed"].nunique() == part["seed"].nunique()]
+    by_step, seeds = steps[["counted", "accuracy_retain"]].mean(), part["seed"].nunique()
+    if seeds > 1:
+        by_step = by_step[steps["seed"].nunique() == seeds]
     if by_step.empty or by_step.index[0] != 0:
         return None
     lowest = float(by_step["accuracy_retain"].iloc[0]) - epsilon

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy
 import pandas
@@ -38,13 +39,23 @@ class ChanceTest:
     """``texts`` of the options, or their ``positions`` where answers cannot change places."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Coded:
     key: NDArray[numpy.int64]  # [questions]
     allowed: NDArray[numpy.bool_]  # [questions, values]
     counts: NDArray[numpy.int64]  # [questions, values], how often each value was predicted (over seeds)
     start: NDArray[numpy.int64]  # [questions], where the question's relation begins
     size: NDArray[numpy.int64]  # [questions], how many questions the relation has
+
+    @property
+    def _content(self) -> tuple[object, ...]:
+        return self.allowed.shape, *(array.tobytes() for array in vars(self).values())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Coded) and self._content == other._content
+
+    def __hash__(self) -> int:
+        return hash(self._content)
 
 
 def chance_test(answers: pandas.DataFrame, permutations: int = 2000, seed: int = 0) -> ChanceTest:
@@ -62,6 +73,11 @@ def chance_test(answers: pandas.DataFrame, permutations: int = 2000, seed: int =
         coded = _coded(answers, texts=True)
     if coded is None or _share_that_can_move(coded) < 0.5:
         coded, compared = _coded(answers, texts=False), "positions"
+    return _tested(coded, compared, permutations, seed)
+
+
+@lru_cache(maxsize=256)  # a report asks of the same answers each time it is written
+def _tested(coded: _Coded, compared: str, permutations: int, seed: int) -> ChanceTest:
     generator = numpy.random.default_rng(seed)
     swaps = SWAPS_PER_QUESTION * len(coded.key)
     origin = _swapped(coded.key[None], coded, swaps, generator)

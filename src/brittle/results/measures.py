@@ -51,9 +51,9 @@ def forget_accuracy(data: ReportData, model: ModelResult) -> float | None:
 
 
 def _before_attack(data: ReportData, name: str, side: str | None) -> float | None:
-    if data.recovery is None or side is None:
+    rows = data.before_attacks.get(name)
+    if rows is None or side is None:
         return None
-    rows = data.recovery[(data.recovery["model"] == name) & (data.recovery["step"] == 0)]
     return float(rows[f"accuracy_{side}"].mean()) if rows[f"accuracy_{side}"].notna().any() else None
 
 

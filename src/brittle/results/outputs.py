@@ -6,6 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,13 @@ class ReportData:
     """What is known of the questions, by side: ``t``, ``v``, ``forget`` (both) and ``retain``."""
     example: str = ""
     """One of the hazardous questions; empty where none is recorded."""
+
+    @cached_property
+    def before_attacks(self) -> Mapping[str, pandas.DataFrame]:
+        """The points at step 0, by model."""
+        if self.recovery is None:
+            return {}
+        return {str(name): part for name, part in self.recovery[self.recovery["step"] == 0].groupby("model")}
 
     def say_left_out(self) -> None:
         """Name on standard error what could not be read."""
