@@ -6,22 +6,25 @@ No pyplot: each figure is an object of its own, so drawing is safe in threads an
 from __future__ import annotations
 
 import contextlib
-import os
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib
 import pandas
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure as Canvas
-from matplotlib.textpath import TextPath
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
 from brittle import tables
 from brittle.contracts import Figure
 from brittle.figures import bands, labels, style
+from brittle.figures.files import SOFTWARE, place_of
 from brittle.records import replacing
 
 if TYPE_CHECKING:
@@ -148,27 +151,18 @@ def fitted(text: str, size: float) -> str:
     widest = 72 * style.WIDTH * 0.97
     for characters in range(90, 9, -3):
         lines = [part for line in text.splitlines() for part in textwrap.wrap(line, characters)]
-        if all(TextPath((0, 0), line, size=size).get_extents().width <= widest for line in lines if line.strip()):
+        if all(_width(line, size) <= widest for line in lines if line.strip()):
             break
     return "\n".join(lines)
 
 
-def place_of(figure: Figure, folder: Path, plots: Path | None = None) -> Path:
-    """Where a figure goes: to ``plots`` if given, else to the result's folder or the one beside it that it names."""
-    return (plots or (folder.parent / figure.folder if figure.folder else folder)) / f"{figure.name}.png"
-
-
-def outside(figures: Iterable[Figure], folder: Path, plots: Path | None = None) -> list[Path]:
-    """The figures of a result that do not lie in its own folder."""
-    places = [place_of(figure, folder, plots) for figure in figures]
-    own = os.path.realpath(folder)  # unlike Path.resolve it lets a circle of links be
-    return [path for path in places if not Path(os.path.realpath(path)).is_relative_to(own)]
-
-
-def is_ours(path: Path) -> bool:
-    """Whether a file is a picture that :func:`write_png` wrote."""
-    with open(path, "rb") as file:
-        return b"Software\x00brittle" in file.read(4096)
+@cache
+def _width(line: str, size: float) -> float:
+    """In points. As the font measures it: the outlines of the letters take fifty times as long."""
+    mathematical, font = is_math_text(line), FontProperties(family=style.PARAMETERS["font.family"], size=size)
+    plain = line if mathematical else line.replace(r"\$", "$")
+    width: float = text_to_path.get_text_width_height_descent(plain, font, mathematical)[0]
+    return width
 
 
 def write_declared(
@@ -191,5 +185,5 @@ def write_declared(
 def write_png(drawing: Canvas, path: Path) -> Path:
     """Write a PNG whole or not at all."""
     with replacing(path) as temporary:
-        drawing.savefig(temporary, format="png", dpi=style.PARAMETERS["savefig.dpi"], metadata={"Software": "brittle"})
+        drawing.savefig(temporary, format="png", dpi=style.PARAMETERS["savefig.dpi"], metadata={"Software": SOFTWARE})
     return path

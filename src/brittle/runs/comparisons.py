@@ -21,6 +21,9 @@ Part = tuple[Located, ...]
 ROOM = 8
 """Times the weights of its largest part that a worker may take: two models in float32, a random control, activations."""
 
+NEEDED = ("brittle.figures.declared", "scipy.stats", "sklearn.linear_model")
+"""What takes seconds to import and nearly every comparison uses."""
+
 
 def carry_out(session: Comparison, parts: Sequence[Part]) -> None:
     """Measure what no complete record covers; what fails is listed in the session.
@@ -37,7 +40,7 @@ def carry_out(session: Comparison, parts: Sequence[Part]) -> None:
         shares = [share for share in divided(some, workers) if share]
         title = "comparisons" if some is not first else "models and the retrained control"
         tasks = [executor.Task(_share, (session, share), len(share)) for share in shares]
-        for failures in executor.run(tasks, title, "part", workers):
+        for failures in executor.run(tasks, title, "part", workers, NEEDED):
             session.failures += failures
 
 

@@ -49,7 +49,7 @@ class Diagnosis:
     @property
     def figures(self) -> list[Path]:
         """Its figures that will lie outside its folder."""
-        from brittle.figures.declared import outside
+        from brittle.figures.files import outside
 
         return outside(self.plugin.load().FIGURES, self.folder, self.subject.session.plots(self.name))
 

@@ -49,8 +49,10 @@ class Worker:
     job: int | None = None
 
 
-def run(jobs: Sequence[Task], title: str, unit: str = "step", workers: int | None = None) -> list[Any]:
-    """Run all jobs and return their results in order.
+def run(
+    jobs: Sequence[Task], title: str, unit: str = "step", workers: int | None = None, needs: Sequence[str] = ()
+) -> list[Any]:
+    """Run all jobs and return their results in order. Modules that they ``need`` are imported once for all workers.
 
     The first failure is raised and ends the other jobs; those that are finished keep their records.
 
@@ -64,7 +66,7 @@ def run(jobs: Sequence[Task], title: str, unit: str = "step", workers: int | Non
     with progress.work(title, total, unit) as bar:
         try:
             for _ in range(min(len(jobs), workers or os.cpu_count() or 1)):
-                crew.workers.append(Worker(_start()))
+                crew.workers.append(Worker(_start(needs)))
             while len(crew.results) < len(jobs):
                 bar.update(min(crew.listen(), total - bar.done))
             bar.update(total - bar.done)
@@ -141,12 +143,12 @@ def _speaks(connection: Connection) -> bool:
     return True
 
 
-def _start() -> Connection:
+def _start(needs: Sequence[str] = ()) -> Connection:
     """A new worker, forked from the server; where a fork is not safe, a process of its own."""
     own, others = socket.socketpair()
     with others:
         if sys.platform == "linux":
-            _ask_server(others.fileno())
+            _ask_server(others.fileno(), needs)
         else:
             _launch("work", others.fileno())
     connection = Connection(own.detach())
@@ -155,14 +157,14 @@ def _start() -> Connection:
     return connection
 
 
-def _ask_server(descriptor: int) -> None:
+def _ask_server(descriptor: int, needs: Sequence[str]) -> None:
     global _server
     if _server is None or _server[0] != os.getpid() or _server[1].poll() is not None:
         own, others = socket.socketpair()
         with others:
             _server = os.getpid(), _launch("serve", others.fileno()), own
         atexit.register(_close, *_server)
-    socket.send_fds(_server[2], [b"+"], [descriptor])
+    socket.send_fds(_server[2], [" ".join(["+", *needs]).encode()], [descriptor])
 
 
 def _close(process: int, server: subprocess.Popen[bytes], control: socket.socket) -> None:

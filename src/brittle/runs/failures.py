@@ -35,7 +35,7 @@ class Failure:
 
 def check_places(places: Mapping[Path, Iterable[Path]]) -> None:
     """Refuse places of records that hold anything else, and figures outside them that would replace other pictures."""
-    from brittle.figures.declared import is_ours
+    from brittle.figures.files import is_ours
 
     for place, figures in places.items():
         check_place(place)

@@ -46,7 +46,10 @@ class InWorker(RuntimeError):
 
 
 def serve(descriptor: int) -> None:
-    """Fork a worker for every connection that arrives over the socket; end when its other side does."""
+    """Fork a worker for every connection that arrives over the socket; end when its other side does.
+
+    With each connection come the names of further modules that its worker needs: imported here, later workers have them too.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_IGN)
     control = socket.socket(fileno=descriptor)
@@ -55,9 +58,11 @@ def serve(descriptor: int) -> None:
         importlib.import_module(name)
     _end_with_parent(0)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        message, descriptors, _, _ = socket.recv_fds(control, 4096, 1)
         if not message:
             os._exit(0)
+        for name in message.decode().split()[1:]:
+            importlib.import_module(name)
         if os.fork() == 0:
             control.close()
             _end_with_parent(signal.SIGKILL)
