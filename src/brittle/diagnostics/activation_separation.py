@@ -210,7 +210,7 @@ def _measures(features: list[Tensor], classes: dict[str, Class], trials: dict[st
             values[f"{name}{ending}"] = getattr(separation, name)(gram, first, second)
         trial = trials[ending]
         chosen = torch.cat([trial.first + first.places.start, trial.second + second.places.start])
-        scores = probes.discriminant_scores(gram[chosen][:, chosen], vectors.shape[1], trial)
+        scores = probes.discriminant_scores(gram.matrix[chosen][:, chosen], vectors.shape[1], trial)
         values[f"linear_discriminability_auc{ending}"] = probes.area_under_curve(scores, trial)
     for split in ("forget", "retain"):
         values[f"{split}_centroid_norm"] = separation.norm(gram, classes[split])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Class:
     """A class of vectors within a list whose Gram matrix is known."""
 
@@ -22,34 +22,48 @@ class Class:
         return cls(places, weights / weights.sum(dim=1, keepdim=True))
 
 
-def inner_product(gram: Tensor, first: Class, second: Class) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class Gram:
+    """The inner products of a list of vectors; those of centroids are kept, because all measures read the same few."""
+
+    matrix: Tensor
+    """``[vectors, vectors]`` float64."""
+    centroids: dict[tuple[Class, Class], Tensor] = field(default_factory=dict)
+
+
+def inner_product(gram: Gram, first: Class, second: Class) -> Tensor:
     """Of the two centroids, ``[draws]``."""
-    return ((first.shares @ gram[first.places, second.places]) * second.shares).sum(dim=1)
+    if (first, second) not in gram.centroids:
+        products = first.shares @ gram.matrix[first.places, second.places]
+        gram.centroids[first, second] = (products * second.shares).sum(dim=1)
+    return gram.centroids[first, second]
 
 
-def norm(gram: Tensor, one: Class) -> Tensor:
+def norm(gram: Gram, one: Class) -> Tensor:
     """Length of the centroid, ``[draws]``."""
     return inner_product(gram, one, one).clamp(min=0).sqrt()
 
 
-def cosine_distance(gram: Tensor, first: Class, second: Class) -> Tensor:
+def cosine_distance(gram: Gram, first: Class, second: Class) -> Tensor:
     """``1 − cos(c₁, c₂)`` of the centroids, 0 to 2, ``[draws]``; NaN beside a zero centroid."""
     return 1 - inner_product(gram, first, second) / (norm(gram, first) * norm(gram, second))
 
 
-def euclidean_distance(gram: Tensor, first: Class, second: Class) -> Tensor:
+def euclidean_distance(gram: Gram, first: Class, second: Class) -> Tensor:
     """``‖c₁ − c₂‖₂`` of the centroids, ``[draws]``."""
     own, other = (inner_product(gram, each, each) for each in (first, second))
     return (own + other - 2 * inner_product(gram, first, second)).clamp(min=0).sqrt()
 
 
-def variance_ratio(gram: Tensor, first: Class, second: Class) -> Tensor:
+def variance_ratio(gram: Gram, first: Class, second: Class) -> Tensor:
     """Variance of the two centroids over the mean variance within a class, both per dimension, ``[draws]``.
 
     ``‖c₁ − c₂‖² / 4`` over ``(tr Σ₁ + tr Σ₂) / 2``, population variances. Scale and rotation change nothing. Infinite
     or NaN where neither class varies.
     """
-    within = [each.shares @ gram.diagonal()[each.places] - inner_product(gram, each, each) for each in (first, second)]
+    within = [
+        each.shares @ gram.matrix.diagonal()[each.places] - inner_product(gram, each, each) for each in (first, second)
+    ]
     return euclidean_distance(gram, first, second).square() / 4 / ((within[0] + within[1]) / 2)
 
 
@@ -62,10 +76,10 @@ def expected_variance_ratio(first: int, second: int) -> float:
     return share / 4 / (1 - share / 2)
 
 
-def gram(vectors: Tensor) -> Tensor:
-    """``[vectors, width] -> [vectors, vectors]``, float64."""
+def gram(vectors: Tensor) -> Gram:
+    """Of ``[vectors, width]``."""
     vectors = vectors.double()
-    return vectors @ vectors.T
+    return Gram(vectors @ vectors.T)
 
 
 def places(sizes: list[int]) -> list[slice]:
