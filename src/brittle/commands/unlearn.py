@@ -11,7 +11,6 @@ def unlearn(given: Given, environment: Environment) -> int:
     """Make the model that the flags, the environment and the preset describe."""
     from brittle import tracking
     from brittle.runs import laboratory_models, stages, unlearning, unlearning_plan
-    from brittle.views import terminal
 
     make = unlearning_plan.resolved(given, environment).make
     if make.check_wandb_only and not laboratory_models.is_there(make.model) and not tracking.can_be_asked():
@@ -29,6 +28,8 @@ def unlearn(given: Given, environment: Environment) -> int:
     if stages.TRAINING not in left:
         print(f"already made: {chosen.folder} (--force makes it again)")
         return 0
+    from brittle.views import terminal
+
     print(f"-> {folder}")
     for line in terminal.describe(folder):
         print(line)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import weakref
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,40 +59,53 @@ def evaluate(
     try:
         import lm_eval
         from lm_eval.models.huggingface import HFLM
-        from lm_eval.tasks import TaskManager
     except ImportError:
         raise BadInput(
             "benchmarks need lm-eval, which is not installed; install it with: uv sync --extra benchmarks"
         ) from None
+    known = task_manager(include_path, bool(tasks))
+    if unknown := [task for task in tasks if task not in known.all_tasks]:
+        hint = suggestion(unknown[0], known.all_tasks)
+        raise BadInput(f"lm-eval knows no task '{unknown[0]}'; give --include-path the folder of its YAML file{hint}")
+    own = [task_of_questions(name, part, loaded.tokenizer) for name, part in (questions or {}).items()]
+    size: str | int = int(batch_size) if batch_size.isdigit() else ("auto" if "cuda" in loaded.device else 8)
+    model = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=size)
+    reached = True
+    try:
+        with hub.without_waiting() if tasks else contextlib.nullcontext(True) as reached:
+            found = lm_eval.simple_evaluate(
+                model, tasks=[*tasks, *own], limit=limit, task_manager=known, bootstrap_iters=0, log_samples=False,
+                random_seed=seed, numpy_random_seed=seed, torch_random_seed=seed, fewshot_random_seed=seed,
+            )  # fmt: skip
+    except (OSError, ConnectionError) as problem:  # the data's server, or a repository that asks for a token
+        first = str(problem).strip().partition("\n")[0][:150]
+        raise BadInput(
+            f"a benchmark's data could not be had ({first if reached else hub.NOT_REACHED}); check the network or HF_TOKEN"
+        ) from None
+    plain: dict[str, Any] = json.loads(json.dumps(found["results"], default=float))
+    return plain
+
+
+@cache
+def task_manager(include_path: str | None = None, published: bool = True) -> Any:
+    """lm-eval's index of tasks, made once in a process: its own tasks, the variants of WMDP-Bio and those of ``include_path``.
+
+    lm-eval reads fourteen thousand files for it, which takes ten seconds; without ``published`` there are only those that
+    are given as objects.
+    """
     import logging
     import tempfile
 
+    from lm_eval.tasks import TaskManager
+
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder:
-        write_wmdp_variants(Path(folder))
-        known = TaskManager(include_path=[folder, *([include_path] if include_path else [])])
-        if unknown := [task for task in tasks if task not in known.all_tasks]:
-            hint = suggestion(unknown[0], known.all_tasks)
-            raise BadInput(
-                f"lm-eval knows no task '{unknown[0]}'; give --include-path the folder of its YAML file{hint}"
-            )
-        own = [task_of_questions(name, part, loaded.tokenizer) for name, part in (questions or {}).items()]
-        size: str | int = int(batch_size) if batch_size.isdigit() else ("auto" if "cuda" in loaded.device else 8)
-        model = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=size)
-        reached = True
-        try:
-            with hub.without_waiting() if tasks else contextlib.nullcontext(True) as reached:
-                found = lm_eval.simple_evaluate(
-                    model, tasks=[*tasks, *own], limit=limit, task_manager=known, bootstrap_iters=0, log_samples=False,
-                    random_seed=seed, numpy_random_seed=seed, torch_random_seed=seed, fewshot_random_seed=seed,
-                )  # fmt: skip
-        except (OSError, ConnectionError) as problem:  # the data's server, or a repository that asks for a token
-            first = str(problem).strip().partition("\n")[0][:150]
-            raise BadInput(
-                f"a benchmark's data could not be had ({first if reached else hub.NOT_REACHED}); check the network or HF_TOKEN"
-            ) from None
-    plain: dict[str, Any] = json.loads(json.dumps(found["results"], default=float))
-    return plain
+    if not published:
+        return TaskManager(include_defaults=False)
+    folder = tempfile.TemporaryDirectory()
+    write_wmdp_variants(Path(folder.name))
+    known = TaskManager(include_path=[folder.name, *([include_path] if include_path else [])])
+    weakref.finalize(known, folder.cleanup)  # tasks are read from their files when they are asked for
+    return known
 
 
 def task_of_questions(name: str, questions: Sequence[Asked], tokenizer: Any) -> dict[str, Any]:
