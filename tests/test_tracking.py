@@ -13,6 +13,7 @@ from stand_ins import serve
 from test_publish import command  # noqa: F401 (a fixture)
 
 from brittle import records, tracking
+from brittle.command_line import main
 from brittle.records import Identity, writing
 
 
@@ -102,18 +103,27 @@ def test_a_mirror_that_fails_is_one_line_and_the_record_stays(monkeypatch, tmp_p
     ]
 
 
-def check(command, folder, **environment):  # noqa: F811
-    return subprocess.run(
-        [*command, "--check-wandb-only"],
-        cwd=folder,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
+@pytest.fixture
+def check(monkeypatch, capsys):
+    """``--check-wandb-only`` of a command, in this process: its exit code, output and errors."""
+
+    def asked(command, folder, **environment):  # noqa: F811
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
+            patch.chdir(folder)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            main("unlearn", [*command[2:], "--check-wandb-only"])
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(command, int(end.value.code or 0), said.out, said.err)
+
+    return asked
+
+
+def test_a_run_that_finished_elsewhere_counts_and_without_wandb_the_local_record_decides(command, check, tmp_path):  # noqa: F811
+    program = subprocess.run(
+        [*command, "--check-wandb-only"], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
-
-
-def test_a_run_that_finished_elsewhere_counts_and_without_wandb_the_local_record_decides(command, tmp_path):  # noqa: F811
+    assert program.returncode == 1 and "not finished" in program.stdout, program.stderr
     assert check(command, tmp_path).returncode == 1
     with serve("tracker") as service:
         there = {"WANDB_BASE_URL": service.url, "WANDB_API_KEY": "0" * 40}
