@@ -34,8 +34,8 @@ def test_our_questions_as_a_task_score_as_our_scorer_does(loaded) -> None:
 
 def test_the_wmdp_variants_are_tasks_that_lm_eval_reads(tmp_path) -> None:
     published_benchmarks.write_wmdp_variants(tmp_path)
-    known = published_benchmarks.task_manager()
-    assert known is published_benchmarks.task_manager()  # made once
+    known = published_benchmarks.task_manager(None, True)
+    assert known is published_benchmarks.task_manager(None, True)  # made once
     wanted = {"wmdp_bio_robust", "wmdp_bio_shortcut", "wmdp_bio_categorized_mcqa", "wmdp_bio_cloze_verified"}
     assert wanted <= set(known.all_tasks)
     group = json.loads((tmp_path / "wmdp_bio_categorized_mcqa.yaml").read_text())

@@ -87,7 +87,7 @@ def evaluate(
 
 
 @cache
-def task_manager(include_path: str | None = None, published: bool = True) -> Any:
+def task_manager(include_path: str | None, published: bool) -> Any:
     """lm-eval's index of tasks, made once in a process: its own tasks, the variants of WMDP-Bio and those of ``include_path``.
 
     lm-eval reads fourteen thousand files for it, which takes ten seconds; without ``published`` there are only those that
