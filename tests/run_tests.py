@@ -10,7 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-WHOLE = (["tests", "-n", "2", "--dist", "loadfile", "-m", "not alone", "--durations", "40"], ["tests", "-m", "alone"])
+SHARED = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+WHOLE = (["tests", *SHARED, "-m", "not alone", "--durations", "40"], ["tests", "-m", "alone"])
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ from brittle.runs import executor, workers
 from brittle.settings import BadInput
 
 LIMIT = 5.0
-pytestmark = pytest.mark.alone
+alone = pytest.mark.alone
 
 
 def sleeps(folder: Path, tick) -> None:
@@ -86,6 +86,7 @@ def wait_until(holds, seconds: float) -> float:
     return time.monotonic() - start
 
 
+@alone
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda number: number.name
@@ -108,6 +109,7 @@ def test_workers_end_with_the_command(number, to_all, tmp_path) -> None:
         assert "stopped; it sleeps on" in errors and "Traceback" not in errors
 
 
+@alone
 def test_a_computation_that_lets_no_signal_in_is_ended_all_the_same(tmp_path) -> None:
     code = f"""
 import time
@@ -199,6 +201,7 @@ def stop(process: subprocess.Popen, number: int, code: int) -> str:
     return errors.rstrip().splitlines()[-1] if errors else ""
 
 
+@alone
 @pytest.mark.end_to_end
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_laboratory_that_is_stopped_leaves_nothing_half_written_and_is_built_once_for_two(tmp_path) -> None:
@@ -218,6 +221,7 @@ def test_a_laboratory_that_is_stopped_leaves_nothing_half_written_and_is_built_o
     assert sum("waiting for process" in text for text in errors) == 1 and half_written(home) == []
 
 
+@alone
 @pytest.mark.end_to_end
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_an_unlearning_that_is_stopped_says_how_it_goes_on_and_a_second_start_disturbs_nothing(
@@ -256,6 +260,7 @@ def test_an_unlearning_that_is_stopped_says_how_it_goes_on_and_a_second_start_di
         assert half_written(models) == []
 
 
+@alone
 @pytest.mark.end_to_end
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_an_attack_ends_at_the_first_signal(tmp_path, brittle_home) -> None:
