@@ -1,17 +1,19 @@
-"""The pipeline on two local folders of every architecture, with local texts and questions."""
+"""The pipeline on two local folders of every kind of architecture, with local texts and questions."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
 import pytest
-from tiny_models import ARCHITECTURES, tiny_model_folder
+from tiny_models import SPECIFIC, tiny_model_folder
 
 from brittle.attacks.relearning import Settings as AttackSettings
 from brittle.command_line import main
 from brittle.commands.pipeline import PipelineSettings, run
+from brittle.models.anatomy import ANATOMIES
 from brittle.models.references import locate
 
 PAIR_FILES = (
@@ -34,6 +36,9 @@ MODEL_FILES = (
     "wmdp_tuned_lens/wmdp_lens_results.csv", "wmdp_tuned_lens/summary.json", "linear_probes/probe_results.csv",
     "linear_probes/summary.json",
 )  # fmt: skip
+KINDS = ("gpt_neox", "gemma", "phi", "phi3", "opt", "gpt2")
+"""One architecture of each anatomy. Of the others, which have one of these, every model in memory is taken apart
+(test_models_anatomy), observed (test_observation, test_lenses_and_patches, test_sensitivity) and trained (test_training_step)."""
 ATTACKED = ("gpt_neox", "gpt2", "gemma")
 
 
@@ -63,8 +68,14 @@ def named(folder: Path) -> tuple[str, str]:
     return base, unlearned
 
 
+def test_the_kinds_are_all_anatomies_that_differ() -> None:
+    anatomy = {name: replace(row, model_type="") for name, row in ANATOMIES.items()}
+    assert {anatomy[name] for name in KINDS} == {anatomy[name] for name in SPECIFIC}
+    assert len({anatomy[name] for name in KINDS}) == len(KINDS)
+
+
 @pytest.mark.end_to_end
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", KINDS)
 def test_pipeline_writes_every_documented_file(architecture: str, tmp_path: Path) -> None:
     attacks = architecture in ATTACKED
     report, failures = run(settings_for(tmp_path, architecture, enable_attacks=attacks), AttackSettings(attack_steps=2))
