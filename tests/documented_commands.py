@@ -33,6 +33,13 @@ def commands_in(text: str) -> list[str]:
     return found
 
 
+def examples_in(text: str) -> list[str]:
+    """The Python examples, in the tiny laboratory, of the same sizes as the commands."""
+    found = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    sizes = 'seeds=[42], max_samples=100, outroot="compared"'
+    return [IN_THE_LABORATORY.sub(r"\g<0>@tiny-0", each).replace('outroot="outputs"', sizes) for each in found]
+
+
 def run(command: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a command of a page in ``folder``, with the environment that is there and one seed."""
     command = IN_THE_LABORATORY.sub(r"\g<0>@tiny-0", command)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+
+from brittle.command_line import main
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = str(ROOT / "unlearn" / "unlearn.py")
@@ -26,22 +29,33 @@ def unlearn(
     folder: Path, method: str, batch_size: int, *flags: str, launcher: Sequence[str] = ()
 ) -> dict[str, torch.Tensor]:
     """The weights after four steps of plain descent: AdamW turns the rounding of tiny gradients into whole steps."""
-    launcher = [sys.executable, *launcher]
-    command = [
-        *launcher, PROGRAM, "--model", "laboratory:base@tiny-0", "--method", method, "--preset", "laboratory", "--device",
+    arguments = [
+        "--model", "laboratory:base@tiny-0", "--method", method, "--preset", "laboratory", "--device",
         "cpu", "--max-steps", "4", "--optimizer", "sgd", "--lr", "0.01", "--batch-size", str(batch_size), "--no-eval",
         "--outdir", str(folder), *flags,
     ]  # fmt: skip
-    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert result.returncode == 0, result.stderr[-3000:]
+    if launcher:
+        command, environment = [sys.executable, *launcher, PROGRAM, *arguments], os.environ | {"OMP_NUM_THREADS": "1"}
+        result = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert result.returncode == 0, result.stderr[-3000:]
+    else:
+        with pytest.raises(SystemExit) as end:
+            main("unlearn", arguments)
+        assert end.value.code in (0, None)
     (made,) = folder.glob("laboratory*")
     return load_file(made / "model.safetensors")
 
 
+@pytest.fixture(scope="module")
+def in_one(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, torch.Tensor]]:
+    """What one process makes by each method, with eight examples a step."""
+    return functools.cache(lambda method: unlearn(tmp_path_factory.mktemp(method), method, 8))
+
+
 @pytest.mark.end_to_end
 @pytest.mark.parametrize("method", ["rmu", "npo"])
-def test_two_processes_and_accumulation_equal_one_batch(method: str, tmp_path: Path) -> None:
-    whole = unlearn(tmp_path / "whole", method, 8)
+def test_two_processes_and_accumulation_equal_one_batch(method: str, in_one, tmp_path: Path) -> None:
+    whole = in_one(method)
     parts = unlearn(tmp_path / "parts", method, 4, launcher=REPLICAS)
     accumulated = unlearn(tmp_path / "accumulated", method, 4, "--grad-accum-steps", "2")
     for name, expected in whole.items():
@@ -51,9 +65,9 @@ def test_two_processes_and_accumulation_equal_one_batch(method: str, tmp_path: P
 
 @pytest.mark.end_to_end
 @pytest.mark.parametrize("method", ["rmu", "npo", "grad_diff"])
-def test_two_shards_equal_one_process(method: str, tmp_path: Path) -> None:
+def test_two_shards_equal_one_process(method: str, in_one, tmp_path: Path) -> None:
     """FSDP2 with the configuration that GPUs use; each process holds half of every tensor."""
-    whole = unlearn(tmp_path / "whole", method, 8)
+    whole = in_one(method)
     shards = unlearn(tmp_path / "shards", method, 4, launcher=SHARDS)
     for name, expected in whole.items():
         torch.testing.assert_close(shards[name], expected, rtol=0, atol=1e-6)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from documented_commands import PAGES, ROOT, commands_in, run
+from documented_commands import PAGES, ROOT, commands_in, examples_in, run
 
 ELSEWHERE = {
     "pip install uv": ".ci/run runs it",
@@ -50,3 +52,12 @@ def test_command_runs(command: str, workplace: Path) -> None:
     result = run(command, workplace)
     assert result.returncode == 0, result.stderr[-2000:]
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.end_to_end
+def test_the_example_in_python_runs_on_what_the_commands_left(workplace: Path) -> None:
+    (example,) = examples_in((ROOT / "docs" / "commands.md").read_text(encoding="utf-8"))
+    assert len(example.strip().splitlines()) <= 10
+    done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, cwd=workplace)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert list((workplace / "compared").glob("*__to__*/weight_comparison/record.json"))
