@@ -244,7 +244,7 @@ def define(name: str, recipe: Recipe) -> None:
         World(0, recipe.world_size)
     except ValueError as problem:
         raise BadInput(
-            f"--hazardous-entities or --benign-entities: {problem}; multiples of 8 and of 6 always can"
+            f"--hazardous-entities or --benign-entities: {problem}; a multiple of 8 always can, benign ones of 6"
         ) from None
     write_json(_recipe_path(name), dataclasses.asdict(recipe))
 
