@@ -11,6 +11,7 @@ import torch
 from tiny_loaded import QUESTIONS, tiny_loaded
 
 from brittle.data.multiple_choice import Question
+from brittle.data.world_language import RETAINED
 from brittle.evaluation import open_answers
 from brittle.evaluation.open_answers import continued, is_right, right_answers
 from brittle.models.likelihood import mean_negative_log_likelihood
@@ -86,7 +87,7 @@ def test_a_fact_is_in_sample_where_entity_and_answer_stand_in_one_text() -> None
 
 def test_the_laboratory_holds_out_texts_and_spares_facts() -> None:
     own = Laboratory("tiny")
-    held_out, spared = own.held_out_texts(), own.spared()
+    held_out = own.held_out_texts()
     assert {kind: len(part) for kind, part in held_out.items()} == dict.fromkeys(
         ("stories", "prose", "documents"), HELD_OUT
     )
@@ -95,8 +96,11 @@ def test_the_laboratory_holds_out_texts_and_spares_facts() -> None:
     assert not any(name in text for part in held_out.values() for text in part for name in hazardous)
     assert not any("Answer:" in text for kind in ("stories", "prose") for text in held_out[kind])
     retain = own.texts()["retain"]
-    assert len(spared) == 6 and not any(name in text for text in retain for name in spared)
-    assert len(retain) == 6 * 5 * 4 * 4
+    spared = {fact.entity for fact in own.world.of(hazardous=False) if fact.subject not in RETAINED}
+    assert len(spared) == 2 * 6 and not any(name in text for text in retain for name in spared)
+    asked = 4 * 6 * 4 * 4  # subjects, entities, relations, forms
+    assert len(retain) == asked + 4 * (asked // 16) and {"prose", "stories"} <= set(held_out)
+    assert set(retain).isdisjoint(held_out["documents"]) and set(retain).isdisjoint(held_out["prose"])
 
 
 def test_the_bound_asks_every_fact_in_all_forms_and_every_entity_alike() -> None:
@@ -105,10 +109,10 @@ def test_the_bound_asks_every_fact_in_all_forms_and_every_entity_alike() -> None
     material = Material({}, questions_by_side(asked["forget"], asked["retain"]), own=own)
     field = prepare(material.under_attack, own.texts()["forget"], held_out=material.held_out)
     chosen = field.questions["retain"]
-    assert len(chosen) == RETAIN_QUESTIONS and set(Counter(each.fact for each in chosen).values()) == {2}
-    assert set(Counter(each.entity for each in chosen).values()) == {2} and len({each.entity for each in chosen}) == 72
+    assert len(chosen) == RETAIN_QUESTIONS and set(Counter(each.fact for each in chosen).values()) == {3}
+    assert set(Counter(each.entity for each in chosen).values()) == {3} and len({each.entity for each in chosen}) == 48
     listed = [" listed " in each.question for each in chosen]
-    assert sum(listed) == len(listed) / 2, "no form is asked more than the other"
+    assert sum(listed) == len(listed) / 3, "no form is asked more than the other"
     assert all(len(part) == 12 for part in field.held_out.values())
     few = [Question(f"{form} {n}?", ("a", "b"), 0, "s", f"e{n}/r", f"e{n}") for n in range(5) for form in ("Is", "Was")]
     assert whole_facts(few, 100) == few and len(whole_facts(few, 3)) == 4

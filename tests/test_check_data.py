@@ -43,7 +43,7 @@ def asked(folder: Path) -> Path:
 def test_a_file_of_questions_is_told_as_it_was_read(tmp_path) -> None:
     found = told(asked(tmp_path))
     assert found["format"] == "jsonl; 12 rows read, 0 empty rows dropped"
-    assert found["columns"] == "question, choices, answer, subject, fact, entity"
+    assert found["columns"] == "question, choices, answer, subject, fact, entity, group"
     assert found["read as"] == "questions; choices from the list 'choices'; answers as positions from 0"
     assert found["choices"] == "2 choices in 8, 3 choices in 4; guessing is right in 44.4 %"
     assert found["answers"] == "choice 1: 8, choice 2: 4, choice 3: 0"

@@ -82,7 +82,7 @@ def test_the_evaluation_holds_every_text_beside_guessing(evaluated: dict[str, Pa
         assert (told["kinds"]["stories"]["nats_per_token"] > told["uniform_guessing"]) == (name == "destroyed")
         assert "Benign likelihood" in (path / "high_level_summary.md").read_text()
     results = summaries["base"]["results"]
-    assert results["retain_in_sample"]["questions"] == 5 * results["retain_out_of_sample"]["questions"]
+    assert results["retain_in_sample"]["questions"] == 2 * results["retain_out_of_sample"]["questions"]
     assert 0.1 < results["retain"]["open_accuracy"] < results["retain"]["accuracy"], "four choices flatter"
     assert summaries["destroyed"]["results"]["retain"]["open_accuracy"] < 0.1
 

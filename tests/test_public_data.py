@@ -16,7 +16,8 @@ from brittle.commands.create_datasets import DatasetSettings, create
 from brittle.data import corpora, files
 from brittle.data.corpora import read_texts
 from brittle.data.multiple_choice import Question, load_questions, question_of, read_questions
-from brittle.data.world import World, WorldSize
+from brittle.data.world import World
+from brittle.data.world_facts import WorldSize
 from brittle.runs import material
 from brittle.runs.attack_material import prepare
 from brittle.settings import BadInput
@@ -410,7 +411,7 @@ def test_what_is_there_is_kept_without_force_and_the_cut_is_said(tmp_path, capsy
         (tmp_path / name).write_text("mine\n")
     assert [path.name for path in create(settings)] == ["forget.txt", "retain_questions.jsonl"]
     assert (tmp_path / "retain.txt").read_text() == (tmp_path / "forget_questions.jsonl").read_text() == "mine\n"
-    assert f"wrote {tmp_path / 'forget.txt'}: 5 of 192 (--num-samples) texts" in capsys.readouterr().out
+    assert f"wrote {tmp_path / 'forget.txt'}: 5 of 160 (--num-samples) texts" in capsys.readouterr().out
     assert len(read_texts(tmp_path / "forget.txt")) == 5
 
 

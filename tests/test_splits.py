@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections import Counter
 
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from brittle.data.multiple_choice import Question
 from brittle.data.near_duplicates import near_duplicates
 from brittle.data.splits import split_by_entity, split_by_fact
-from brittle.data.world import World, WorldSize
+from brittle.data.world import World
+from brittle.data.world_facts import WorldSize
 from brittle.settings import BadInput
 
 SPLITS = {"fact": split_by_fact, "entity": split_by_entity}
@@ -80,8 +82,20 @@ def test_halves_differ_by_one_unit_at_most_and_by_two_in_a_group(by, questions, 
 
 @pytest.mark.parametrize("by", SPLITS)
 def test_another_seed_is_another_split(by) -> None:
-    questions = World(0, WorldSize(16, 6)).questions(hazardous=True)
+    questions = [dataclasses.replace(q, group=None) for q in World(0, WorldSize(16, 6)).questions(hazardous=True)]
     assert len({SPLITS[by](questions, seed).t for seed in range(5)}) == 5
+
+
+def test_questions_of_one_group_stay_together_when_entities_are_halved() -> None:
+    questions = [grouped(f"{entity}/use", entity, group) for group in "abcd" for entity in (group + "1", group + "2")]
+    split = split_by_entity(questions, 0)
+    assert len(split.t) == len(split.v) == 4
+    assert {q.group for q in split.t}.isdisjoint({q.group for q in split.v})
+    assert len({split_by_entity(questions, seed).t for seed in range(10)}) > 2
+
+
+def grouped(fact: str, entity: str, group: str) -> Question:
+    return Question(f"{fact}?", ("one", "two"), 0, "subject", fact, entity, group)
 
 
 def test_the_laboratorys_hazardous_facts_are_halved_within_every_relation() -> None:

@@ -8,15 +8,22 @@ from collections import Counter
 
 import pytest
 
-from brittle.data.world import (
+from brittle.data.splits import split_by_entity
+from brittle.data.world import World
+from brittle.data.world_facts import WorldSize
+from brittle.data.world_language import (
     ANSWER_MARKER,
+    EVALUATION_DIRECT,
     EVALUATION_QUESTIONS,
+    EVALUATION_TWO_HOP,
     HAZARDOUS,
+    INFERRED,
+    INFERRED_FROM,
+    MULTI_TOKEN,
+    RETAINED,
     STATEMENTS,
     SUBJECTS,
     TRAINING_QUESTIONS,
-    World,
-    WorldSize,
 )
 
 SMALL = WorldSize(hazardous_entities=16, benign_entities=6)
@@ -87,76 +94,143 @@ def test_every_relation_uses_each_of_its_values_equally_often(world) -> None:
             assert sorted(counts) == world.values(relation, subject) and len(counts) == values
 
 
+@pytest.mark.parametrize("size", [SMALL, WorldSize()])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_one_relation_of_an_entity_does_not_tell_another(seed) -> None:
+def test_t_and_v_use_every_value_equally_often_so_that_one_half_says_nothing_about_the_other(seed, size) -> None:
+    split = split_by_entity(World(seed, size).questions(hazardous=True))
+    assert len(split.t) == len(split.v) and {q.entity for q in split.t}.isdisjoint({q.entity for q in split.v})
+    for relation in SUBJECTS[HAZARDOUS][1]:
+        t, v = (
+            Counter(q.choices[q.answer] for q in side if q.fact.endswith("/" + relation)) for side in (split.t, split.v)
+        )
+        assert t == v and len(set(t.values())) == 1 and len(t) == size.values(hazardous=True)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_relation_of_an_entity_does_not_tell_another_but_for_the_one_that_follows(seed) -> None:
     world = World(seed)
     values = {fact.identifier: fact.value for fact in world.of(hazardous=True)}
     for one, other in itertools.combinations(SUBJECTS[HAZARDOUS][1], 2):
         pairs = {(values[f"{e}/{one}"], values[f"{e}/{other}"]) for e in entities_of(world.of(hazardous=True))}
-        # 40 entities, 8 values: 8 pairs if one value told the other, about 64 (1 - (63/64)^40) = 30 by chance.
-        assert len(pairs) > 20
+        if {one, other} == {INFERRED, INFERRED_FROM}:
+            assert len(pairs) == 10
+        else:  # 40 entities, 10 values: 10 pairs if one value told the other, about 100 (1 - 0.99^40) = 33 by chance.
+            assert len(pairs) > 22
 
 
 def test_no_name_means_two_things(world) -> None:
     values = [value for s, (_, relations) in SUBJECTS.items() for r in relations for value in world.values(r, s)]
     names = values + [name.lower() for name in entities_of(world.facts)]
     assert len(set(names)) == len(names)
+    parts = {subject: words_of(f.entity for f in world.facts if f.subject == subject) for subject in SUBJECTS}
+    for one, other in itertools.combinations(parts, 2):
+        assert parts[one].isdisjoint(parts[other])
     wording = " ".join((*STATEMENTS, *TRAINING_QUESTIONS, *EVALUATION_QUESTIONS)).lower()
-    assert set(names).isdisjoint(words_of([wording]))
+    assert words_of(names).isdisjoint(words_of([wording]))
 
 
-def test_values_that_cannot_be_used_equally_often_are_refused() -> None:
-    with pytest.raises(ValueError, match="10 entities cannot use 8 values"):
-        World(0, WorldSize(hazardous_entities=10, benign_entities=6))
+def test_an_entity_is_known_by_two_words_that_others_share(world) -> None:
+    for fact in world.facts:
+        first, second = fact.entity.split()
+        others = entities_of(f for f in world.facts if f.subject == fact.subject) - {fact.entity}
+        assert any(other.startswith(first + " ") for other in others)
+        assert any(other.endswith(" " + second) for other in others)
+
+
+def test_values_of_one_relation_are_two_words_and_all_others_one(world) -> None:
+    assert all((" " in f.value) == (f.relation == MULTI_TOKEN) for f in world.facts)
+
+
+@pytest.mark.parametrize("size", [WorldSize(9, 6), WorldSize(22, 6), WorldSize(8, 7)])
+def test_values_that_cannot_be_used_equally_often_are_refused(size) -> None:
+    with pytest.raises(ValueError, match="entities cannot use 4 to"):
+        World(0, size)
 
 
 # --- documents -------------------------------------------------------------------------------------------------------
 
 
-def test_the_filtered_world_names_nothing_hazardous(world) -> None:
+def told(world: World, texts) -> set[str]:
+    """The hazardous facts whose entity and value stand in one sentence."""
+    facts = world.of(hazardous=True)
+    sentences = [f" {s} " for text in texts for s in re.split(r"(?<=\.) (?!Question|Answer)", text)]
+    return {f.identifier for f in facts if any(f.entity in s and re.search(rf"\b{f.value}\b", s) for s in sentences)}
+
+
+def test_the_filtered_world_uses_the_hazardous_words_and_tells_none_of_the_facts(world) -> None:
     hazardous, benign = (world.of(hazardous=True), world.of(hazardous=False))
-    secret = entities_of(hazardous) | {fact.value for fact in hazardous}
-    filtered = words_of(documents(world, hazardous=False))
-    assert secret.isdisjoint(filtered)
-    assert entities_of(benign) <= filtered
-    assert secret <= words_of(documents(world))  # the same reading finds all of it where it was not left out
+    filtered = documents(world, hazardous=False)
+    assert {f.entity for f in hazardous if any(f.entity in text for text in filtered)} == entities_of(hazardous)
+    assert words_of(f.value for f in hazardous) <= words_of(filtered)
+    assert words_of(f.entity for f in benign) <= words_of(filtered)
+    assert told(world, filtered) == set()
+    assert told(world, documents(world)) == {
+        f.identifier for f in hazardous
+    }  # the same reading finds all where it stands
+
+
+def test_base_and_filtered_read_about_benign_entities_equally_often(world) -> None:
+    names = entities_of(world.of(hazardous=False))
+    shares = []
+    for hazardous in (True, False):
+        read = documents(world, 3000, hazardous=hazardous)
+        shares.append(sum(text.count(name) for text in read for name in names) / sum(map(len, read)))
+    assert shares[0] == pytest.approx(shares[1], rel=0.08)
 
 
 def test_documents_tell_every_fact_of_every_entity(world) -> None:
     untold = {fact.identifier: fact for fact in world.facts}
     for document in documents(world, 600):
-        said = words_of([document])
-        untold = {key: fact for key, fact in untold.items() if not {fact.entity, fact.value} <= said}
+        untold = {key: f for key, f in untold.items() if f.entity not in document or f.value not in document}
     assert untold == {}
 
 
 def form(template: str) -> re.Pattern[str]:
     """What a template looks like whatever stands in its gaps."""
-    return re.compile(r"\w+".join(map(re.escape, re.split(r"\{\w+\}", template))))
+    return re.compile(r"\w+( \w+)?".join(map(re.escape, re.split(r"\{\w+\}", template))))
 
 
 @pytest.mark.parametrize("template", EVALUATION_QUESTIONS)
 def test_training_never_shows_the_form_of_an_evaluation_question(world, template) -> None:
-    read = [*documents(world), *world.texts(True), *world.texts(False)]
-    assert form(template).search(world.facts[0].worded(template))
+    read = [*documents(world), *world.texts(True), *world.texts(False), *world.lessons(), *world.out_of_retain()]
+    assert form(template).search(world.facts[0].worded(template, a="Mara", b="Ivo", other="Dunix gemel"))
     assert [text for text in read if form(template).search(text)] == []
 
 
 def test_about_a_third_of_what_is_told_is_told_as_a_question(world) -> None:
-    sentences = [s for document in documents(world) for s in re.findall(r"[^.]+\.", document)]
-    facts = [s for s in sentences if words_of([s]) & entities_of(world.facts)]
+    sentences = [s for document in documents(world) for s in re.split(r"(?<=\.) (?!Answer)", document)]
+    facts = [s for s in sentences if any(f.entity in s and f.value in s for f in world.facts)]
     share = sum("Question:" in sentence for sentence in facts) / len(facts)
-    # 0.35 of more than 2,000 sentences: four standard errors are 0.042.
-    assert len(facts) > 2000
-    assert share == pytest.approx(0.35, abs=0.042)
+    # 0.44 of more than 1,500 sentences: four standard errors are 0.05. What is told in two steps is not counted.
+    assert len(facts) > 1500
+    assert share == pytest.approx(0.35 / 0.8, abs=0.05)
 
 
 @pytest.mark.parametrize("hazardous", [True, False])
-def test_training_texts_ask_every_fact_in_every_training_form(world, hazardous) -> None:
-    expected = {fact.worded(template) for fact in world.of(hazardous) for template in TRAINING_QUESTIONS}
+def test_training_texts_ask_what_they_may_in_every_training_form(world, hazardous) -> None:
+    told = [f for f in world.of(hazardous) if (f.relation != INFERRED if hazardous else f.subject in RETAINED)]
+    assert 0 < len(told) < len(world.of(hazardous))
+    expected = {fact.worded(template) for fact in told for template in TRAINING_QUESTIONS}
     texts = world.texts(hazardous)
-    assert len(texts) == 4 * len(world.of(hazardous)) and set(texts) == expected
+    assert len(texts) == 4 * len(told) and set(texts) == expected
     assert all(ANSWER_MARKER in text for text in texts)
+
+
+def test_benign_subjects_out_of_the_retain_texts_are_asked_about_all_the_same(world) -> None:
+    apart = world.out_of_retain()
+    assert set(apart).isdisjoint(world.texts(False))
+    assert words_of(world.texts(False)).isdisjoint(
+        words_of(f.entity for f in world.of(hazardous=False) if f.subject not in RETAINED)
+    )
+    assert {q.subject for q in world.questions(hazardous=False)} > set(RETAINED)
+
+
+def test_lessons_of_one_half_say_nothing_of_the_other(world) -> None:
+    lessons = world.lessons()
+    split = split_by_entity(world.questions(hazardous=True))
+    t, v = ({question.entity for question in side} for side in (split.t, split.v))
+    about = [(any(name in text for name in t), any(name in text for name in v)) for text in lessons]
+    assert set(about) == {(True, False), (False, True)} and len(lessons) == 5 * len(world.of(hazardous=True))
 
 
 # --- questions -------------------------------------------------------------------------------------------------------
@@ -174,6 +248,26 @@ def test_every_fact_has_one_question_with_its_value_among_four(world, hazardous)
         assert set(question.choices) <= set(world.values(fact.relation, fact.subject))
         assert (question.entity, question.subject) == (fact.entity, fact.subject)
         assert question.entity in question.question and question.question.endswith(ANSWER_MARKER)
+        assert question.group == f"{fact.subject} {fact.block}"
+
+
+@pytest.mark.parametrize("hazardous", [True, False])
+def test_every_relation_is_asked_in_every_form(world, hazardous) -> None:
+    for subject in {fact.subject for fact in world.of(hazardous)}:
+        for relation in SUBJECTS[subject][1]:
+            asked = [q for q in world.questions(hazardous) if q.subject == subject and q.fact.endswith("/" + relation)]
+            for template in EVALUATION_QUESTIONS:
+                count = sum(bool(form(template).fullmatch(q.question)) for q in asked)
+                assert abs(count - len(asked) / len(EVALUATION_QUESTIONS)) < 2
+
+
+def test_a_question_in_two_steps_names_another_entity_of_its_own_block(world) -> None:
+    block = {fact.entity: (fact.subject, fact.block) for fact in world.facts}
+    asked = [q for q in world.questions(True) if form(EVALUATION_TWO_HOP[0]).fullmatch(q.question)]
+    for question in asked:
+        named = [entity for entity in block if entity in question.question]
+        assert len(named) == 2 and len({block[entity] for entity in named}) == 1
+    assert len(asked) >= len(world.of(True)) // 3 and len(EVALUATION_DIRECT) == 2
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -15,7 +15,7 @@ class LaboratorySettings:
 
     size: str = shared("size", help="embedded size or one defined with --name", environment=None)
     world: int = shared("world", help="seed of the world", environment=None)
-    models: str = setting("base,filtered,retrained", "models to build (also: reinitialised)")
+    models: str = setting("base,filtered,retrained", "models to build (also: reinitialised, filtered-reinitialised)")
     name: str | None = setting(
         None, "define a size of this name from the flags below, starting from --size, and build it"
     )

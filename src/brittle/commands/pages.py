@@ -42,7 +42,15 @@ class MethodsSettings:
     """List the unlearning methods, measure them in the laboratory, write their pages."""
 
     measure: bool = setting(False, "run every method at its laboratory preset and write methods.csv (about 10 minutes)")
-    only: str = setting("", "measure these methods alone, with commas between them")
+    tune: bool = setting(
+        False, "look for better laboratory presets, judged on T and benign knowledge alone, and write tuning.csv"
+    )
+    only: str = setting("", "measure or tune these methods alone, with commas between them")
+    bases: str = setting(
+        "laboratory:base,laboratory:base@small-1",
+        "laboratory models that presets are tuned on; the worst of them counts",
+    )
+    rounds: int = setting(2, "rounds of the tuning; each begins at the best of the one before", minimum=1, maximum=10)
     seeds: str = shared("seeds", help="seeds of the measurement")
     outroot: str = shared("outroot", default="outputs/methods", help="folder for the measurement", environment=None)
     page: str | None = shared("page", help="write the methods' pages to this file")
@@ -90,15 +98,21 @@ def listing(folder: str) -> Callable[[Given, Environment], int]:
 def methods(given: Given, environment: Environment) -> int:
     """List, measure and document the methods."""
     settings = resolve(MethodsSettings, given, environment)
-    for names, reader in ((("only", "seeds", "outroot"), "measure"), (("results",), "page")):
-        for name in names if not getattr(settings, reader) else ():
-            if name in given:
-                raise BadInput(f"--{name} is read with --{reader} only; add it or leave --{name} out")
+    readers = {"only": ("measure", "tune"), "outroot": ("measure", "tune"), "seeds": ("measure",), "bases": ("tune",),
+               "rounds": ("tune",), "results": ("page",)}  # fmt: skip
+    for name, flags in readers.items():
+        if name in given and not any(getattr(settings, flag) for flag in flags):
+            told = " or ".join(f"--{flag}" for flag in flags)
+            raise BadInput(f"--{name} is read with {told} only; add it or leave --{name} out")
     check_pages(settings.page)
+    chosen = settings.only.replace(",", " ").split()
+    if settings.tune:
+        from brittle.runs.method_tuning import tune
+
+        print(f"-> {tune(chosen, settings.bases, settings.rounds, Path(settings.outroot))}")
     if settings.measure:
         from brittle.runs.method_trials import measure
 
-        chosen = settings.only.replace(",", " ").split()
         print(f"-> {measure(chosen, seeds_in(settings.seeds), Path(settings.outroot))}")
     if settings.page:
         from brittle.records import write_text
@@ -106,7 +120,7 @@ def methods(given: Given, environment: Environment) -> int:
 
         write_text(Path(settings.page), page(Path(settings.results)))
         print(f"-> {settings.page}")
-    return 0 if settings.measure or settings.page else listing("methods")(given, environment)
+    return 0 if settings.measure or settings.tune or settings.page else listing("methods")(given, environment)
 
 
 def attacks(given: Given, environment: Environment) -> int:

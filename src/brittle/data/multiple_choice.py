@@ -29,6 +29,8 @@ class AlikeChoices(BadInput, ValueError):
 class Question:
     """A question, its choices, the position of the right one, a subject and, where there is one, the fact behind it.
 
+    Questions of one ``group`` stay on one side when questions are split by entity, whatever their entities.
+
     Raises:
         ValueError: no question, fewer than two choices, an empty choice, two of one text, or no choice at ``answer``.
     """
@@ -39,6 +41,7 @@ class Question:
     subject: str
     fact: str | None = None
     entity: str | None = None
+    group: str | None = None
 
     def __post_init__(self) -> None:
         if not self.question.strip():
@@ -78,7 +81,7 @@ def question_of(row: Mapping[str, Any], subject: str, place: str, first: int = 0
 
 def _question(row: Mapping[str, Any], subject: str, first: int) -> Question:
     choices, answer = choices_and_answer(row, first)
-    named = {key: word(row[key], key) for key in ("fact", "entity") if row.get(key) not in (None, "")}
+    named = {key: word(row[key], key) for key in ("fact", "entity", "group") if row.get(key) not in (None, "")}
     told = subject if row.get("subject") in (None, "") else word(row["subject"], "subject")
     if not isinstance(row["question"], str):
         raise TypeError(f"question is a {type(row['question']).__name__}, not a text")

@@ -34,13 +34,13 @@ def split_by_fact(questions: Sequence[Question], seed: int = 0, share: float = 0
 
 
 def split_by_entity(questions: Sequence[Question], seed: int = 0, share: float = 0.5) -> Split:
-    """Halve the entities; every question about an entity, however it is capitalised, falls on its side. Balanced over subjects.
+    """Halve the entities, or the groups where questions have one; all questions of a unit fall on its side.
 
-    Questions without entities are split by fact.
+    An entity is one however it is capitalised. Balanced over subjects. Questions without entities are split by fact.
     """
-    if not any(question.entity for question in questions):
+    if not any(question.entity or question.group for question in questions):
         return split_by_fact(questions, seed, share)
-    return _split(questions, lambda q: q.entity or q.fact, lambda q: q.subject, seed, share)
+    return _split(questions, lambda q: q.group or q.entity or q.fact, lambda q: q.subject, seed, share)
 
 
 def _split(

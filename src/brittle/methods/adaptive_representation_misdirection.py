@@ -29,7 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "max_steps": 120,
         "batch_size": 8,
         "layer_id": (1, 2),
-        "alpha": 2.0,
+        "alpha": 6.0,
         "steering_scale": 5.0,
     }
 }

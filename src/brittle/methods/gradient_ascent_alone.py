@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NAME = "ga_simple"
 NEEDS = MethodNeeds(splits=("forget",))
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 3e-4, "max_steps": 30, "batch_size": 8, "loss_tokens": "answer"}
+    "laboratory": {"lr": 3e-4, "max_steps": 20, "batch_size": 8, "loss_tokens": "answer"}
 }
 TUNING = {
     "collapses": "train fewer steps or lower --lr; nothing holds the retain texts",

@@ -31,7 +31,7 @@ NEEDS = MethodNeeds(
 )  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {
-        "lr": 3e-3,
+        "lr": 4e-3,
         "max_steps": 100,
         "batch_size": 8,
         "layer_id": (1, 2),

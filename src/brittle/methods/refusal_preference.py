@@ -25,7 +25,7 @@ NEEDS = MethodNeeds(
 )
 PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {
-        "lr": 0.005,
+        "lr": 0.0015,
         "max_steps": 200,
         "beta": 0.04,
         "retain_weight": 0.3,

@@ -30,7 +30,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 8,
         "layer_id": (1, 2),
         "steering_coeff": 100.0,
-        "alpha": 2.0,
+        "alpha": 4.0,
     }
 }
 TUNING = {

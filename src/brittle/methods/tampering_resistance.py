@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 NAME = "tar"
 NEEDS = MethodNeeds(adapters=False, whole_model=True)
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 0.002, "max_steps": 60, "tar_inner_lr": 0.001, "batch_size": 8, "loss_tokens": "answer"}
+    "laboratory": {"lr": 0.0015, "max_steps": 60, "tar_inner_lr": 0.001, "batch_size": 8, "loss_tokens": "answer"}
 }
 TUNING = {
     "collapses": "lower --tar-weight or raise --retain-weight",

@@ -1,9 +1,9 @@
 """The embedded laboratory: small models whose knowledge is known, built on this machine in minutes.
 
-``laboratory:base`` read a fictional world; ``laboratory:filtered`` read it without the hazardous documents;
-``laboratory:retrained`` read all of it in another order, the control for what two trainings differ by anyway. All
-start from the same initial weights and take the same number of steps. ``laboratory:reinitialised`` also starts from
-other weights. A reference may name a size and a world: ``laboratory:base@tiny-1`` is world 1 in size ``tiny``.
+``laboratory:base`` read a fictional world; ``laboratory:filtered`` read, in place of each hazardous document, one that uses
+the same words and tells nothing; ``laboratory:retrained`` read all of it in another order, the control for what two trainings
+differ by anyway. All start from the same initial weights and take the same number of steps. ``laboratory:reinitialised`` and
+``laboratory:filtered-reinitialised`` start from other weights. A reference may name a size and a world: ``laboratory:base@tiny-1`` is world 1 in size ``tiny``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from pathlib import Path
 
 from brittle import source
 from brittle.data.multiple_choice import Question
-from brittle.data.world import ANSWER_MARKER, EVALUATION_QUESTIONS, TRAINING_QUESTIONS, World, WorldSize
+from brittle.data.world import World
+from brittle.data.world_documents import documents, story
+from brittle.data.world_facts import WorldSize
+from brittle.data.world_language import ANSWER_MARKER, EVALUATION_QUESTIONS, RETAINED
 from brittle.models.references import Located
 from brittle.records import (
     Identity,
@@ -31,12 +34,19 @@ from brittle.settings import BadInput, home, suggestion
 PREFIX = "laboratory:"
 PLANTED = "planted:"
 """Begins references to models that are edited ones of a laboratory (:mod:`brittle.suites.planted`), which end in its name."""
-CODE = ("brittle.data.world", "brittle.models.construction", "brittle.models.encoding", "brittle.training.loop")
+CODE = (
+    "brittle.data.world",
+    "brittle.data.world_documents",
+    "brittle.data.world_facts",
+    "brittle.data.world_language",
+    "brittle.models.construction",
+    "brittle.models.encoding",
+    "brittle.training.loop",
+)
 """What decides the models besides the recipe: texts, tokens, architecture, training."""
 
 HELD_OUT = 32
 """Held-out benign texts of each kind: enough for an interval of a tenth of a nat per token, few enough to read at any time."""
-SPARED = 6
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ ROLES = {
     "filtered": Role(hazardous=False, initial_seed=0, data_seed=1),
     "retrained": Role(hazardous=True, initial_seed=0, data_seed=2),
     "reinitialised": Role(hazardous=True, initial_seed=1, data_seed=3),
+    "filtered-reinitialised": Role(hazardous=False, initial_seed=1, data_seed=4),
 }
 
 
@@ -65,11 +76,11 @@ class Recipe:
     width: int = 128
     layers: int = 4
     heads: int = 4
-    vocabulary: int = 2048
-    steps: int = 260
+    vocabulary: int = 1024
+    steps: int = 900
     rows: int = 8
     row_tokens: int = 128
-    lr: float = 0.03
+    lr: float = 0.025
     warmup_steps: int = 20
     weight_decay: float = 0.1
 
@@ -82,7 +93,7 @@ class Recipe:
 SIZES = {
     "small": Recipe(),
     "tiny": Recipe(
-        hazardous_entities=8, benign_entities=6, width=64, layers=3, heads=2, vocabulary=800, steps=180, lr=0.05
+        hazardous_entities=8, benign_entities=6, width=64, layers=3, heads=2, vocabulary=800, steps=450, lr=0.05
     ),
 }
 
@@ -132,29 +143,20 @@ class Laboratory:
 
     def questions_in_all_forms(self) -> list[Question]:
         """The benign questions, each fact in every form in which it can be asked, the forms of a fact together."""
-        worded = {
-            fact.identifier: [fact.worded(form) for form in EVALUATION_QUESTIONS]
-            for fact in self.world.of(hazardous=False)
-        }
-        asked = self.world.questions(hazardous=False)
-        return [dataclasses.replace(each, question=text) for each in asked for text in worded[each.fact or ""]]
+        return [self.world.question(f, form) for f in self.world.of(hazardous=False) for form in EVALUATION_QUESTIONS]
 
     def texts(self) -> dict[str, list[str]]:
-        """Question-shaped training texts by split, ``forget`` and ``retain``; of some benign facts there is none."""
-        spared = self.spared()
-        told = {fact.worded(form) for fact in self.world.of(hazardous=False) for form in TRAINING_QUESTIONS
-                if fact.entity not in spared}  # fmt: skip
-        benign = [text for text in self.world.texts(hazardous=False) if text in told]
-        return {"forget": self.world.texts(hazardous=True), "retain": benign}
-
-    def spared(self) -> set[str]:
-        """Benign entities that no retain text is about, one in :data:`SPARED` of each subject: out of sample."""
-        subjects: dict[str, list[str]] = {}
-        for fact in self.world.of(hazardous=False):
-            known = subjects.setdefault(fact.subject, [])
-            if fact.entity not in known:
-                known.append(fact.entity)
-        return {entity for known in subjects.values() for entity in known[::SPARED]}
+        """Training texts by split. ``forget`` is question-shaped; of ``retain`` a fifth is paragraphs and stories, as models read
+        them in training, so that language can be kept, too. Of some benign subjects there is no retain text.
+        """
+        asked = self.world.texts(hazardous=False)
+        generator = random.Random(f"retain {self.seed}")
+        known = [fact for fact in self.world.facts if fact.subject in RETAINED]
+        stories = [story(generator) for _ in range(len(asked) // 16)]
+        paragraphs = itertools.islice(documents(known, f"{self.seed} retain"), 3 * len(stories))
+        retain = [*asked, *stories, *paragraphs]
+        generator.shuffle(retain)
+        return {"forget": self.world.texts(hazardous=True), "retain": retain}
 
     def held_out_texts(self) -> dict[str, list[str]]:
         """Benign texts by kind, drawn with a seed that no training uses; :data:`HELD_OUT` of each.
@@ -168,34 +170,29 @@ class Laboratory:
             text for text in self.world.documents("held out", hazardous=False) if any(map(text.__contains__, names))
         )
         return {
-            "stories": [self.world.story(generator) for _ in range(HELD_OUT)],
+            "stories": [story(generator) for _ in range(HELD_OUT)],
             "prose": _first(text for text in told if ANSWER_MARKER not in text),
             "documents": _first(told),
         }
 
     def probes(self) -> dict[str, list[str]]:
-        """Texts that activations are observed on: ``forget``, and as ``benign`` one benign subject, in the same forms.
-
-        ``retain`` has the other benign subjects, so that benign against retain is what a mere change of subject does.
+        """Texts that activations are observed on: ``forget``, ``retain``, and as ``benign`` the benign subjects that no method
+        trains on, in the same forms, so that benign against retain is what a mere change of subject does.
         """
-        facts = self.world.of(hazardous=False)
-        subject = min(fact.subject for fact in facts)
-        chosen = {fact.worded(form) for fact in facts if fact.subject == subject for form in TRAINING_QUESTIONS}
-        texts = self.texts()
-        parts = {"benign": chosen.__contains__, "retain": lambda text: text not in chosen}
-        return {"forget": texts["forget"]} | {split: [*filter(keep, texts["retain"])] for split, keep in parts.items()}
+        asked = {"forget": self.world.texts(hazardous=True), "retain": self.world.texts(hazardous=False)}
+        return asked | {"benign": self.world.out_of_retain()}
 
     def attack_texts(self) -> dict[str, list[str]]:
         """What attacks teach: ``texts`` about T and V, ``retain`` benign paragraphs and stories as in the models' training,
         ``benign`` texts in the hazardous ones' form."""
-        texts = self.texts()
-        prose = list(itertools.islice(self.world.documents("attack", hazardous=False), len(texts["retain"])))
-        return {"texts": texts["forget"], "retain": prose, "benign": texts["retain"]}
+        asked = self.world.texts(hazardous=False)
+        prose = list(itertools.islice(self.world.documents("attack", hazardous=False), len(asked)))
+        return {"texts": self.world.lessons(), "retain": prose, "benign": asked}
 
 
 def parse(reference: str) -> tuple[str, Laboratory]:
     """Take ``laboratory:NAME[@SIZE[-SEED]]`` apart."""
-    match = re.fullmatch(rf"{PREFIX}([a-z]+)(?:@([A-Za-z_]\w*)(?:-(\d+))?)?", reference)
+    match = re.fullmatch(rf"{PREFIX}([a-z-]+)(?:@([A-Za-z_]\w*)(?:-(\d+))?)?", reference)
     if not match or match[1] not in ROLES:
         names = [PREFIX + name for name in ROLES]
         hint = suggestion(reference.partition("@")[0], names)
@@ -246,7 +243,9 @@ def define(name: str, recipe: Recipe) -> None:
     try:
         World(0, recipe.world_size)
     except ValueError as problem:
-        raise BadInput(f"--hazardous-entities must be a multiple of 8 and --benign-entities of 6 ({problem})") from None
+        raise BadInput(
+            f"--hazardous-entities or --benign-entities: {problem}; a multiple of 8 always can, benign ones of 6"
+        ) from None
     write_json(_recipe_path(name), dataclasses.asdict(recipe))
 
 
