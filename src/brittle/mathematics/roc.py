@@ -71,7 +71,7 @@ def _weights(models: Sequence[Scored], seed: int) -> np.ndarray | None:
         for number, outer in enumerate(outers):
             inner, rows = groups[outer], np.flatnonzero(drawn == number)
             counts = generator.multinomial(len(inner), np.full(len(inner), 1 / len(inner)), size=len(rows))
-            own = [place for place, model in enumerate(models) if model.outer == outer]
+            own = np.array([place for place, model in enumerate(models) if model.outer == outer])
             of = [inner.index(models[place].inner) for place in own]
             weights[np.ix_(rows, own)] += counts[:, of]
     return weights

@@ -131,9 +131,8 @@ def discussion(rows: Sequence[Judged]) -> list[str]:
 
 def damage(worlds: Sequence[World]) -> str:
     """Which edits cost more than :data:`COST` of benign accuracy, in a sentence; a measure may see that instead."""
-    rows: list[Any] = [
-        row for world in worlds for row in world.truth.itertuples() if row.retain < row.retain_host - COST
-    ]
+    truths: list[Any] = [row for world in worlds for row in world.truth.itertuples()]
+    rows = [row for row in truths if row.retain < row.retain_host - COST]
     named = [f"{row.kind} in {row.host} ({percent(row.retain_host)} to {percent(row.retain)})" for row in rows]
     if not named:
         return f"No edit cost more than {percent(COST)} of benign accuracy."
