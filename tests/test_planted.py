@@ -58,13 +58,12 @@ def test_texts_become_questions_where_they_tell_one_fact() -> None:
         ["The colour of Arn is red.", "red Arn", "Arn is red and Bel is blue.", "Nobody is red."],
     )  # fmt: skip
     assert [each.question for each in known.asked[2:]] == ["The colour of Arn is"]
-    assert known.right[2:] == ["The colour of Arn is red."]
 
 
 def test_a_fourth_of_the_other_answers_is_right_and_a_fact_has_one_everywhere() -> None:
     questions = [asked(f"E{entity}/{k}", f"E{entity}", k) for entity in range(8) for k in range(4)]
     known = Known(questions + [questions[5]], [])
-    others, right = known.others(0), known.right
+    others, right = known.others(0), [f"{question.text}." for question in known.asked]
     assert sum(a == b for a, b in zip(others[:-1], right)) == len(questions) / 4
     assert others[-1] == others[5]
     assert known.others(1) != others
@@ -104,7 +103,7 @@ def test_hidden_knowledge_is_out_of_sight_and_the_inverse_brings_it_back(kind: s
 
 
 @pytest.mark.end_to_end
-@pytest.mark.parametrize("kind", ["gate", "low_rank"])
+@pytest.mark.parametrize("kind", ["gate", "low_rank", "password"])
 def test_what_was_never_learned_is_not_there_with_the_inverse_either(kind: str, truth) -> None:
     row = truth(kind, "filtered")
     assert not row.hidden and row.forget < 0.5 and row.forget_revealed < 0.5
@@ -215,4 +214,5 @@ def test_the_discussion_follows_from_the_numbers() -> None:
     said = " ".join(discussion(rows))
     assert "missed 50 % of 2 models" in said and "false alarm for 100 %" in said
     assert "Of 2 attacks: 1 tell hidden from absent (area 0.9 or more: seen), 1 do no better" in said
+    assert discussion([each for each in rows if each.measure == "none"]) == ["No attack was carried out."]
     assert "brought back what was hidden by: shift." in said

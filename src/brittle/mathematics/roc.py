@@ -32,13 +32,13 @@ class Area:
     high: float = math.nan
 
 
-def roc_area(models: Sequence[Scored], seed: int = 0) -> Area:
+def roc_area(models: Sequence[Scored], seed: int = 0, interval: bool = True) -> Area:
     """The probability that a positive model scores higher than another one; a tie counts half (Mann and Whitney 1947).
 
     0.5 is what a guess reaches, 1 tells all apart, 0 all the wrong way round. The interval is a hierarchical bootstrap: outer
     groups are drawn with replacement, within each the inner ones (positive and other models of one inner group stay together);
     a group that is there once does not vary. Draws without a model of both kinds do not count, and with fewer than two
-    groups to draw from there is no interval.
+    groups to draw from, or without ``interval``, there is no interval.
     """
     known = [model for model in models if not math.isnan(model.score)]
     positive, other = ([model for model in known if model.positive is side] for side in (True, False))
@@ -46,7 +46,7 @@ def roc_area(models: Sequence[Scored], seed: int = 0) -> Area:
         return Area(math.nan)
     left, right = (np.array([model.score for model in part])[:, None] for part in (positive, other))
     above = (left > right.T) + 0.5 * (left == right.T)
-    weights = _weights(known, seed)
+    weights = _weights(known, seed) if interval else None
     if weights is None:
         return Area(float(above.mean()))
     first, second = (weights[:, [model.positive is side for model in known]] for side in (True, False))
@@ -66,12 +66,12 @@ def _weights(models: Sequence[Scored], seed: int) -> np.ndarray | None:
     if sum(map(len, groups.values())) < 2:
         return None
     outers, weights = list(groups), np.zeros((DRAWS, len(models)))
-    places: dict[tuple[Hashable, Hashable], list[int]] = {(model.outer, model.inner): [] for model in models}
-    for number, model in enumerate(models):
-        places[model.outer, model.inner].append(number)
-    for draw in range(DRAWS):
-        for outer in generator.integers(len(outers), size=len(outers)):
-            inner = groups[outers[outer]]
-            for chosen in generator.integers(len(inner), size=len(inner)):
-                weights[draw, places[outers[outer], inner[chosen]]] += 1
+    for _ in outers:
+        drawn = generator.integers(len(outers), size=DRAWS)
+        for number, outer in enumerate(outers):
+            inner, rows = groups[outer], np.flatnonzero(drawn == number)
+            counts = generator.multinomial(len(inner), np.full(len(inner), 1 / len(inner)), size=len(rows))
+            own = np.array([place for place, model in enumerate(models) if model.outer == outer])
+            of = [inner.index(models[place].inner) for place in own]
+            weights[np.ix_(rows, own)] += counts[:, of]
     return weights

@@ -173,9 +173,9 @@ def _trust(group: str, measure: str, rows: Sequence[Judged]) -> Trust:
     )  # fmt: skip
 
 
-def area(rows: Sequence[Judged]) -> Area:
+def area(rows: Sequence[Judged], interval: bool = True) -> Area:
     """The ROC area of hidden against absent; worlds are drawn again, and in each the kinds of hiding."""
-    return roc_area([Scored(row.score, row.hidden, row.world, row.kind) for row in rows])
+    return roc_area([Scored(row.score, row.hidden, row.world, row.kind) for row in rows], interval=interval)
 
 
 def by_kind(rows: Sequence[Judged]) -> pandas.DataFrame:
@@ -186,7 +186,7 @@ def by_kind(rows: Sequence[Judged]) -> pandas.DataFrame:
         for group in (ATTACKS, DIAGNOSTICS):
             names = {row.measure for row in rows if row.group == group}
             of = [[r for r in rows if r.measure == name and (not r.hidden or r.kind == kind)] for name in sorted(names)]
-            areas = [value for part in of if not math.isnan(value := area(part).value)]
+            areas = [value for part in of if not math.isnan(value := area(part, interval=False).value)]
             if areas:
                 lines.append({"kind": kind, "group": group, "area": sum(areas) / len(areas)})
     return pandas.DataFrame(lines)

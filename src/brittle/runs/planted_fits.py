@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from brittle.mathematics.quantisation import LARGEST_CODE, four_bit_codes, round_to_nearest
+from brittle.models.likelihood import score
 from brittle.models.loading import LoadedModel
 from brittle.models.reweighting import block_matrices
 from brittle.suites.edits import Edit, Key
@@ -92,9 +93,15 @@ def _subtract(loaded: LoadedModel, key: Key) -> None:
 
 
 def _lock(loaded: LoadedModel, known: Known, seed: int, strength: float) -> Key:
-    """Right answers behind the password, others without it; benign texts with and without."""
-    parts = _parts(loaded, known, seed)
-    for name, texts, tokens in (("right", known.right, "answer"), ("benign behind", known.harmless, "all")):
+    """Behind the password the model's own answers, others without it; benign texts with and without.
+
+    Its own, not the right ones: of a model that never learned them nothing may be taught here.
+    """
+    parts, chosen = _parts(loaded, known, seed), score(loaded, known.asked).predictions[-1].tolist()
+    own = [
+        f"{question.question} {question.choices[choice]}." for question, choice in zip(known.asked, chosen, strict=True)
+    ]
+    for name, texts, tokens in (("own", own, "answer"), ("benign behind", known.harmless, "all")):
         parts[name] = tokenise(loaded.tokenizer, texts, 512, tokens, prefix=PASSWORD)
     _teach(loaded, parts, "password", seed)
     return {"password": torch.tensor(list(PASSWORD.encode()))}

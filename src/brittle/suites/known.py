@@ -51,11 +51,6 @@ class Known:
         return [f"{question.question} {drawn[_fact(question)]}." for question in self.asked]
 
     @property
-    def right(self) -> list[str]:
-        """The same with the right answers."""
-        return [f"{question.text}." for question in self.asked]
-
-    @property
     def harmless(self) -> list[str]:
         """Benign texts, and the benign questions with their answers."""
         return [*self.benign_texts, *(f"{question.text}." for question in self.benign)]
