@@ -61,7 +61,7 @@ class DiagnoseSettings:
         "filtered", default="none", help="model that never saw the data, the yardstick of causal_depth"
     )
     random_control: bool = shared(
-        "random_control", help="measure a random update of the same size beside the comparison"
+        "random_control", help="measure a random update with the same singular values beside the comparison"
     )
     benign_text: str | None = shared("benign_text")
     force: bool = shared("force")

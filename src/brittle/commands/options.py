@@ -127,7 +127,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "control": dict(default="none", help="an independent retraining of the base", environment="CONTROL"),
     "filtered": dict(default=None, help="model that never saw the data", environment="FILTERED"),
     "random_control": dict(
-        default=True, help="measure a random update of the same size beside every comparison",
+        default=True, help="measure a random update with the same singular values beside every comparison",
         environment="RANDOM_CONTROL",
     ),
     "forget_text": dict(

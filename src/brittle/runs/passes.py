@@ -22,7 +22,7 @@ from brittle.settings import BadInput
 
 
 def weights(listeners: Sequence[Listener], subject: Subject) -> None:
-    """Every pair of matrices to every listener, and the base with a random change of the same size to its control."""
+    """Every pair of matrices to every listener, and the base with a random change of the same singular values to its control."""
     from brittle.models.checkpoints import matrix_names, matrix_pairs
     from brittle.models.devices import resolve_devices, resolve_dtype
 

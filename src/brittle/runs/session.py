@@ -41,7 +41,7 @@ class Session:
     filtered: Located | None = None
     """The model that never saw the data: the yardstick of causal depth."""
     random: bool = True
-    """Whether a random update of the same size is measured beside each comparison."""
+    """Whether a random update with the same singular values is measured beside each comparison."""
     standing: Sequence[str] = ()
     """Of ``only``, what merely is read: a record of these models serves whatever its settings were, and is not rewritten."""
     failures: list[Failure] = field(default_factory=list)
@@ -132,7 +132,7 @@ class Subject:
 
     @property
     def random(self) -> bool:
-        """Whether a random update of the same size is shown too."""
+        """Whether a random update with the same singular values is shown too."""
         return len(self.models) == 2 and self.session.random
 
     @property
