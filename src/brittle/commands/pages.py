@@ -104,7 +104,7 @@ def methods(given: Given, environment: Environment) -> int:
         if name in given and not any(getattr(settings, flag) for flag in flags):
             told = " or ".join(f"--{flag}" for flag in flags)
             raise BadInput(f"--{name} is read with {told} only; add it or leave --{name} out")
-    _check_files(settings.page)
+    check_pages(settings.page)
     chosen = settings.only.replace(",", " ").split()
     if settings.tune:
         from brittle.runs.method_tuning import tune
@@ -132,7 +132,7 @@ def attacks(given: Given, environment: Environment) -> int:
     from brittle.training.teaching import TeachingSettings
     from brittle.views.attack_pages import page
 
-    _check_files(settings.page)
+    check_pages(settings.page)
     write_text(Path(settings.page), page(TeachingSettings))
     print(f"-> {settings.page}")
     return 0
@@ -163,7 +163,7 @@ def signature(given: Given, _environment: Environment) -> int:
     from brittle.views.laboratory_pages import of_attacks, of_measures
 
     settings = resolve(SignatureSettings, {key: value for key, value in given.items() if key != "outputs"})
-    _check_files(settings.page, settings.attacks_page)
+    check_pages(settings.page, settings.attacks_page)
     outputs = Path(given.get("outputs") or "outputs")
     print(f"-> {write_signature(outputs)}")
     data = gather(outputs)
@@ -174,7 +174,7 @@ def signature(given: Given, _environment: Environment) -> int:
     return 0
 
 
-def _check_files(*pages: str | None) -> None:
+def check_pages(*pages: str | None) -> None:
     """Refuse, before any work, pages that cannot be written, or would replace a file that is no page of ours."""
     for page in map(Path, filter(None, pages)):
         check_file(page)

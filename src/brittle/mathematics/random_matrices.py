@@ -24,7 +24,8 @@ def haar(rows: int, columns: int, generator: torch.Generator, device: torch.devi
     drawn = torch.randn(rows, columns, generator=generator).to(device)
     orthonormal, upper = torch.linalg.qr(drawn)
     signs: Tensor = torch.where(upper.diagonal() < 0, -1.0, 1.0)
-    return orthonormal * signs
+    columns_of_q: Tensor = orthonormal * signs
+    return columns_of_q
 
 
 def of_spectrum(singular_values: Tensor, rows: int, columns: int, seed: int) -> Tensor:

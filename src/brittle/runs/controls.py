@@ -44,7 +44,7 @@ def random_change(change: Tensor, name: str, singular_values: Tensor | None = No
     if singular_values is None:
         singular_values = spectra.singular_values_of_gram(spectra.gram(matrix))
     seed = int(fingerprint([SEED, name]), 16) % 2**63
-    return of_spectrum(singular_values.to(change.device), *matrix.shape, seed).reshape(change.shape)
+    return of_spectrum(singular_values.to(change.device), matrix.shape[0], matrix.shape[1], seed).reshape(change.shape)
 
 
 def random_pair(pair: MatrixPair) -> MatrixPair:

@@ -40,6 +40,8 @@ class Session:
     """An independent retraining of the base, whose comparison with it stands beside every other's."""
     filtered: Located | None = None
     """The model that never saw the data: the yardstick of causal depth."""
+    filtered_again: Located | None = None
+    """A second one, trained apart: what it shows beside the first is what two trainings differ by."""
     random: bool = True
     """Whether a random update with the same singular values is measured beside each comparison."""
     standing: Sequence[str] = ()
