@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
@@ -11,6 +12,7 @@ import pytest
 from scipy import stats
 
 from brittle.command_line import main
+from brittle.commands import pipeline
 from brittle.mathematics import groups
 from brittle.results import trainings
 from brittle.runs.trainings import Training, spread
@@ -193,6 +195,16 @@ def test_flags_that_need_each_other(flags: list[str], said: str, capsys: pytest.
         main("laboratory", ["--size", "tiny", *flags])
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_second_filtered_model_is_compared_in_its_own_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: dict[str, Any] = {}
+    monkeypatch.setattr(pipeline, "pipeline", lambda given, *_more, **_words: found.update(given) or 0)
+    names = ["base", "filtered", "filtered.1", "retrained.1", "reinitialised"]
+    pipeline.compare({"models": ",".join(f"laboratory:{name}@tiny-0" for name in names)}, None)
+    assert found["filtered"] == "laboratory:filtered@tiny-0,laboratory:filtered.1@tiny-0"
+    assert found["control"] == "laboratory:retrained.1@tiny-0"
+    assert found["unlearned"] == "laboratory:reinitialised@tiny-0"
 
 
 @pytest.mark.slow
