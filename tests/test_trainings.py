@@ -208,16 +208,26 @@ def test_a_second_filtered_model_is_compared_in_its_own_part(monkeypatch: pytest
 
 
 @pytest.mark.slow
-def test_several_trainings_are_built_compared_and_judged(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(
-            "laboratory",
-            ["--size", "tiny", "--references", "3", "--diagnose", str(tmp_path), "--page", str(tmp_path / "p.md")],
-        )
-    assert ended.value.code == 0
+def test_several_trainings_are_built_compared_and_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a laboratory of a few steps: what is written, and that a second time nothing is measured again."""
+    shape = ["--name", "brief", "--size", "tiny", "--width", "16", "--layers", "2", "--steps", "4"]
+    asked = [*shape, "--references", "4", "--diagnose", str(tmp_path), "--page", str(tmp_path / "page.md")]
+    written = []
+    for _ in range(2):
+        with pytest.raises(SystemExit) as ended:
+            main("laboratory", asked)
+        assert ended.value.code == 0, capsys.readouterr().err
+        written.append({path: path.stat().st_mtime_ns for path in tmp_path.rglob("record.json")})
+    assert written[0] == written[1]
     found = pandas.read_csv(tmp_path / "references.csv")
-    assert set(found["kind"]) == set(trainings.KINDS) and set(found["world"]) == {0, 1, 2}
-    assert found.groupby("measure").size().max() == 9
+    assert list(found.columns) == ["pair", "kind", "measure", "value", "world", "training"]
+    trained = {(0, 0), (0, 1), (1, 0), (2, 0)}
+    assert set(zip(found["world"], found["training"])) == trained and set(found["kind"]) == set(trainings.KINDS)
+    size = found[found["measure"] == "weight_comparison.relative_frobenius_norm"]
+    assert len(size) == 12 and (size["value"] > 0).all() and size["value"].nunique() == 12
+    depth = found[found["measure"] == "causal_depth.unlearning_depth_score"]
+    assert set(depth["world"]) <= {0}  # elsewhere there is no second filtered model to measure against
     told = trainings.told_apart(found)
-    assert told["wmdp_logit_lens.best_layer_accuracy"].tells is not None
-    assert "| measure | filtered: median" in (tmp_path / "p.md").read_text()
+    assert all(each.tells is not None for name, each in told.items() if not name.startswith("causal_depth"))
+    text = (tmp_path / "page.md").read_text()
+    assert "over 4 and 4 trainings in 3 worlds" in text and text.count("| reinitialised |") == 6
