@@ -15,6 +15,8 @@ from brittle.command_line import main
 from brittle.commands import pipeline
 from brittle.mathematics import groups
 from brittle.results import trainings
+from brittle.runs import trainings as training_runs
+from brittle.runs.chosen import chosen
 from brittle.runs.trainings import Training, spread
 from brittle.settings import BadInput
 from brittle.suites.laboratory import ROLES, Laboratory, parse, role_of
@@ -208,8 +210,12 @@ def test_a_second_filtered_model_is_compared_in_its_own_part(monkeypatch: pytest
 
 
 @pytest.mark.slow
-def test_several_trainings_are_built_compared_and_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In a laboratory of a few steps: what is written, and that a second time nothing is measured again."""
+def test_several_trainings_are_built_compared_and_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a laboratory of a few steps and by three diagnostics: what is written, and that nothing is measured twice."""
+    few = [each for each in chosen({}) if each[0].name in ("weight_comparison", "causal_depth", "wmdp_logit_lens")]
+    monkeypatch.setattr(training_runs, "chosen", lambda _overrides: few)
     shape = ["--name", "brief", "--size", "tiny", "--width", "16", "--layers", "2", "--steps", "4"]
     asked = [*shape, "--references", "4", "--diagnose", str(tmp_path), "--page", str(tmp_path / "page.md")]
     written = []

@@ -20,7 +20,7 @@ from brittle.runs import comparisons, executor, laboratory_models
 from brittle.runs.chosen import chosen
 from brittle.runs.diagnosis import Comparison
 from brittle.runs.failures import Failure
-from brittle.runs.material import Material
+from brittle.runs.material import Material, questions_by_side
 from brittle.suites import laboratory
 from brittle.suites.laboratory import Laboratory, numbered
 
@@ -131,7 +131,7 @@ def _work(
     if following != training:
         filtered = laboratory_models.find(following.reference("filtered"))
     session = Comparison(
-        outputs, Material(own.probes(), own.questions(), own=own), overrides=laboratory.DIAGNOSED,
+        outputs, Material(own.probes(), questions_by_side(**own.questions()), own=own), overrides=laboratory.DIAGNOSED,
         only=[plugin.name for plugin, _ in chosen(laboratory.DIAGNOSED)], random=False, filtered=filtered,
     )  # fmt: skip
     return session, [part for other in others for part in ((base, other), (other,))]
