@@ -81,7 +81,7 @@ DOCUMENTED_WITH_EVERY_OPTION = {
     },
 }
 
-MAY_BE_EMPTY = {"causal_depth": ("erased_share",)}
+MAY_BE_EMPTY = {"causal_depth": ("erased_share", "drop_filtered_again")}
 """Columns without a value where the docstring says so."""
 
 CHANGE = {

@@ -126,9 +126,22 @@ def test_the_filtered_model_scores_one_and_the_base_zero():
         assert summary["knowledge_layers"] == [1, 2]
 
 
+def test_a_second_filtered_model_shows_what_two_trainings_differ_by():
+    """Drops of 1 and 3 with the first, of 0.5 and 3 with the second: (1 · 0.5 + 3 · 1) / 4."""
+    clean, b = np.array([-0.1]), np.array([[-0.1], [-0.1], [-0.1]])
+    first, second = np.array([[-9.0], [-1.1], [-3.1]]), np.array([[-9.0], [-0.6], [-3.1]])
+    fitter = causal_depth.Fitter(causal_depth.Settings())
+    findings = fitter.update(PatchObservation(("x",), clean, b, first, "a", "b", "c", second, "d")).finish()
+    assert findings.summary["unlearning_depth_score"] == 0
+    assert findings.summary["unlearning_depth_score_filtered_again"] == pytest.approx(3.5 / 4)
+    assert [row.drop_filtered_again for row in findings.tables["causal_depth"]] == pytest.approx([8.9, 0.5, 3])
+    assert findings.summary["filtered_again"] == "d"
+
+
 def test_without_a_filtered_model_there_is_a_drop_and_no_score():
     fitter = causal_depth.Fitter(causal_depth.Settings())
     values = np.array([[-0.1, -0.3], [-1.1, -0.3]])
     findings = fitter.update(PatchObservation(("x", "y"), values[0], values, None)).finish()
     assert [row.drop for row in findings.tables["causal_depth"]] == pytest.approx([0, 0.5])
     assert math.isnan(findings.summary["unlearning_depth_score"])
+    assert math.isnan(findings.summary["unlearning_depth_score_filtered_again"])

@@ -60,15 +60,59 @@ def test_anchored_marks_and_controls(outputs):
     assert lens.anchored(data, "rmu") == pytest.approx((0.55 - 0.25) / 0.75)
     assert size.anchored(data, "gold") == 0
     assert size.random["ga"].value == 1.1
-    assert [measure.tells(data) for measure in (size, cka, lens)] == [False, True, True]
+    assert [measure.tells(data) for measure in (size, cka, lens)] == [None, None, None]  # one training each
     assert [measure.borne_out(data, "rmu") for measure in (size, cka, lens)] == [True, False, True]
     assert [measure.borne_out(data, "ga") for measure in (size, cka, lens)] == [False, True, False]
-    assert "Of 3 measures, 2 show something else" in telling_sentence(data)
+    assert "one training each: cannot tell; build several with: brittle laboratory --references 5" in telling_sentence(
+        data
+    )
     page = signature(data)
     assert page.count("✓") - 2 == 3 and page.count("✗") - 2 == 0  # two of each in the note
     assert (
         page.count("≈") - 2 == 3
     )  # ga's size 2.2 beside 2.0, its lens, and rmu's likeness, are as the filtered model's
+
+
+def references(values):
+    """``references.csv`` of ``{measure: {kind: [value of training 0, 1, …]}}``, trainings in worlds 0, 0, 1, 1, 2."""
+    worlds = (0, 0, 1, 1, 2)
+    rows = [
+        {"pair": "a → b", "kind": kind, "measure": measure, "value": value, "world": worlds[i], "training": i}
+        for measure, kinds in values.items()
+        for kind, series in kinds.items()
+        for i, value in enumerate(series)
+    ]
+    return pandas.DataFrame(rows)
+
+
+SEVERAL = {
+    "weight_comparison.relative_frobenius_norm": {"filtered": [2.0, 2.2, 1.9, 2.1, 2.0], "retrained": [2.1, 2.0, 2.2, 1.9, 2.1]},
+    "representation_similarity.forget.linear_cka": {"filtered": [0.5, 0.51, 0.49, 0.5, 0.52], "retrained": [0.8, 0.81, 0.8, 0.79, 0.8]},
+    "wmdp_logit_lens.best_layer_accuracy": {"filtered": [0.25, 0.3, 0.24, 0.26, 0.25], "retrained": [1.0, 1.0, 0.99, 1.0, 1.0]},
+}  # fmt: skip
+
+
+def test_a_mark_is_given_where_the_trainings_of_the_references_lie_apart(outputs):
+    references(SEVERAL).to_csv(outputs / "references.csv", index=False)
+    data = gather(outputs)
+    assert [measure.tells(data) for measure in measures(data)] == [False, True, True]
+    sentence = telling_sentence(data)
+    assert (
+        "Of 3 measures, 2 tell base → filtered from base → retrained over 5 and 5 trainings in 3 worlds (what varied"
+        in sentence
+    )
+    assert signature(data).count("◆") - signature(data).count("◆ marks") == 2
+
+
+def test_two_trainings_each_are_too_few_for_a_mark(outputs):
+    few = {measure: {kind: own[:2] for kind, own in kinds.items()} for measure, kinds in SEVERAL.items()}
+    references(few).to_csv(outputs / "references.csv", index=False)
+    data = gather(outputs)
+    assert [measure.tells(data) for measure in measures(data)] == [None, None, None]
+    assert "fewer than 3 trainings of each: cannot tell; build several with: brittle laboratory" in telling_sentence(
+        data
+    )
+    assert signature(data).count("◆") == signature(data).count("◆ marks")
 
 
 def test_disagreeing_sensitivities_are_named(outputs):

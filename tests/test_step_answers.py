@@ -87,7 +87,7 @@ def test_a_diagnostic_of_a_pair_says_what_to_compare_with(models: Path, run: Cal
         "--outroot", "o",
     )  # fmt: skip
     (line,) = [line for line in told.splitlines() if line.startswith("  size of the update")]
-    assert "0 where nothing changed" in line and "for a random update of the same size" in line
+    assert "0 where nothing changed" in line and "for a random update with the same singular values" in line
     assert "below filtered" in told and "how to read: " in told
     assert f"brittle compare {models / 'a'} {models / 'b'} --outroot o" in told
 

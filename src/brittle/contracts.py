@@ -120,6 +120,8 @@ class Headline:
     thesis: str = ""
     """Where the specification's thesis puts unlearned models beside the filtered one: ``below``, ``above``, or
     ``untouched`` (as if nothing had changed)."""
+    log: bool = False
+    """Whether it is a ratio or a norm, so that trainings are compared by its logarithm."""
 
 
 @dataclass(frozen=True)

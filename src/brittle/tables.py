@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BESIDE = "_controls"
 """The ending of the name of the table with spreads and controls."""
-CONTROLS = {"random": "a random update of the same size", "retrained": "an independent retraining"}
+CONTROLS = {"random": "a random update with the same singular values", "retrained": "an independent retraining"}
 TEXTS = ("benign", "matched")
 ENDINGS = (*SPREAD, *(f"{kind}{bound}" for kind in CONTROLS for bound in ("", "_low", "_high")))
 

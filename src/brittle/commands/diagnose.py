@@ -21,7 +21,7 @@ from brittle.runs.chosen import check_layers, chosen, flag, from_environment, re
 from brittle.runs.diagnosis import Comparison
 from brittle.runs.material import Material, questions_of, texts_of
 from brittle.runs.observations import read_by, reads_records
-from brittle.settings import LARGEST_SEED, BadInput, fields_of, near_path, resolve, setting
+from brittle.settings import LARGEST_SEED, BadInput, fields_of, near_path, references_in, resolve, setting
 from brittle.suites import laboratory
 
 EVALUATION = accuracy.NAME
@@ -58,10 +58,12 @@ class DiagnoseSettings:
         "control", help="an independent retraining of model A: its own comparison stands beside this one"
     )
     filtered: str = shared(
-        "filtered", default="none", help="model that never saw the data, the yardstick of causal_depth"
+        "filtered",
+        default="none",
+        help="model that never saw the data, the yardstick of causal_depth, or two with a comma between them",
     )
     random_control: bool = shared(
-        "random_control", help="measure a random update of the same size beside the comparison"
+        "random_control", help="measure a random update with the same singular values beside the comparison"
     )
     benign_text: str | None = shared("benign_text")
     force: bool = shared("force")
@@ -200,11 +202,14 @@ def name_yardsticks(session: Comparison, settings: DiagnoseSettings, located: Se
     """
     named = {"control": (settings.control, located), "filtered": (settings.filtered, located[:1])}
     for kind, (reference, others) in named.items():
-        if reference and reference != "none":
-            found = laboratory_models.find(reference)
+        if not reference or reference == "none":
+            continue
+        each = references_in(reference, f"--{kind}") if kind == "filtered" else [reference]
+        for place, text in zip((kind, f"{kind}_again"), each):
+            found = laboratory_models.find(text)
             if same := next((other for other in others if other.digest == found.digest), None):
-                raise BadInput(f"--{kind} {reference} is the same model as {same.text}; name another or leave it out")
-            setattr(session, kind, found)
+                raise BadInput(f"--{kind} {text} is the same model as {same.text}; name another or leave it out")
+            setattr(session, place, found)
 
 
 def _variant(plugin: discovery.Plugin, given: Mapping[str, Any]) -> discovery.Plugin:

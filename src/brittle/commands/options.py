@@ -69,7 +69,7 @@ def of_plugins(folder: str, only: Collection[str] | None = None) -> SettingsType
 GROUPS = {
     "What": (
         "method", "preset", "kind", "budget", "attacks", "methods", "tasks", "only", "laboratory", "measure", "models",
-        "name", "size", "world",
+        "name", "size", "world", "references", "diagnose",
     ),
     "Models": ("model", "model_a", "model_b", "unlearned", "base", "filtered", "control", "cb_only", "pretrain"),
     "Texts and questions": (
@@ -127,7 +127,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "control": dict(default="none", help="an independent retraining of the base", environment="CONTROL"),
     "filtered": dict(default=None, help="model that never saw the data", environment="FILTERED"),
     "random_control": dict(
-        default=True, help="measure a random update of the same size beside every comparison",
+        default=True, help="measure a random update with the same singular values beside every comparison",
         environment="RANDOM_CONTROL",
     ),
     "forget_text": dict(

@@ -30,10 +30,6 @@ from brittle.runs.roles import Arm
 from brittle.settings import BadInput, as_dictionary, fields_of, names_in, references_in, resolve, seeds_in
 from brittle.suites import laboratory
 
-LABORATORY = {"batch_size": 32, "lipschitz_texts": 100, "gradient_texts": 50, "variance_texts": 50}
-"""What the laboratory passes to diagnostics where nothing else was asked for. Its models are small, so that larger batches
-take less time; noise on the documented 500 texts would be the longest part of the demonstration."""
-
 
 def demo(given: Given, environment: Environment) -> int:
     """The whole job in the laboratory."""
@@ -49,9 +45,12 @@ def compare(given: Given, environment: Environment) -> int:
     roles: Given = {"filtered": "none", "laboratory": False, "base": models[0]}
     others = []
     for model in models[1:]:  # the laboratory's own references play their own parts
-        part = {"laboratory:filtered": "filtered", "laboratory:retrained": "control"}.get(model.partition("@")[0])
+        kind = model.partition("@")[0].partition(".")[0]
+        part = {"laboratory:filtered": "filtered", "laboratory:retrained": "control"}.get(kind)
         if part and (roles | given).get(part, "none") == "none":
             roles[part] = model
+        elif part == "filtered" and part not in given:  # a second training of it
+            roles[part] += f",{model}"
         else:
             others.append(model)
     words = {field.metadata["environment"] for field in fields_of(CompareSettings)} - {None}
@@ -100,11 +99,12 @@ def run(
     sparse = sparse and is_sparse(settings)
     arms, attack_texts, material = (_laboratory if settings.laboratory else _models)(settings, overrides, sparse)
     only = available.possible(overrides, available.kinds(settings)) if sparse else ()
+    never_saw = (arm.located for arm in arms if arm.role == "filtered")
     session = Comparison(
         outputs, material, settings.param_device, settings.param_dtype, settings.activation_device,
         settings.activation_dtype, settings.force, overrides, only, random=settings.random_control,
         control=next((arm.located for arm in arms if arm.role == "retrained"), None),
-        filtered=next((arm.located for arm in arms if arm.role == "filtered"), None),
+        filtered=next(never_saw, None), filtered_again=next(never_saw, None),
     )  # fmt: skip
     pairs = _pairs(settings, arms)
     session.check([*pairs, *((arm.located,) for arm in arms)])
@@ -190,7 +190,8 @@ def _models(
 ) -> tuple[list[Arm], Mapping[str, Sequence[str]], Material]:
     """Locate the named models and read texts and questions."""
     unlearned = references_in(settings.reference("unlearned"), "--unlearned")
-    named = [(settings.reference("base"), "base"), (settings.reference("filtered"), "filtered")]
+    filtered = references_in(settings.reference("filtered"), "--filtered")
+    named = [(settings.reference("base"), "base"), *((reference, "filtered") for reference in filtered)]
     named += [(settings.control, "retrained"), *((reference, "unlearned") for reference in unlearned)]
     if settings.enable_pretrain_comparison:
         named.append((settings.reference("pretrain"), "pretraining"))
@@ -231,7 +232,7 @@ def _pairs(settings: PipelineSettings, arms: Sequence[Arm]) -> list[tuple[Locate
 
 def _overrides(settings: PipelineSettings, seeds: Sequence[int], given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of diagnostics by name: the laboratory's, then the pipeline's own, then those that were asked for."""
-    overrides: dict[str, Any] = dict(LABORATORY) if settings.laboratory else {}
+    overrides: dict[str, Any] = dict(laboratory.DIAGNOSED) if settings.laboratory else {}
     overrides |= {"max_samples": settings.max_samples, "seeds": tuple(seeds)}
     if settings.layers_to_analyze:
         overrides["layers_to_analyze"] = settings.layers_to_analyze
@@ -272,7 +273,7 @@ def answers(report: Path, settings: PipelineSettings, given: Mapping[str, Any], 
     lines.append(
         "how to read: beside a model that never saw the data, the same numbers say what removal looks like; report.html"
     )
-    lines.append("has the figures. A random update of the same size shows what any change of this size would show.")
+    lines.append("has the figures. A random update shows what any change with these singular values would.")
     models = [settings.reference("base"), *references_in(settings.reference("unlearned"), "--unlearned")]
     again = f"uv run brittle compare {' '.join(models)} --outroot {settings.outroot}"
     return [*lines, *more, f"with such data, or --filtered MODEL, the same command adds to what is there: {again}"]

@@ -39,7 +39,7 @@ class PipelineSettings:
         environment="BASE",
     )  # fmt: skip
     filtered: str | None = shared(
-        "filtered", help=f"model that never saw the data; 'none': there is none (default: {DEFAULTS['filtered']})"
+        "filtered", help=f"model that never saw the data, or two trainings with a comma between them; 'none': there is none (default: {DEFAULTS['filtered']})"
     )  # fmt: skip
     control: str = shared(
         "control", help="independent retraining of the base, the control for what two trainings differ by"

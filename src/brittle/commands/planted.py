@@ -59,7 +59,7 @@ def _world(settings: PlantedSettings, world: int, kinds: list[str], hosts: list[
     from brittle import progress
     from brittle.runs import job, laboratory_models, planted_models
     from brittle.runs.planted_truth import Truth
-    from brittle.suites.laboratory import Laboratory
+    from brittle.suites.laboratory import DIAGNOSED, Laboratory
     from brittle.suites.planted import Planted
 
     own, find = Laboratory(settings.size, world), laboratory_models.find
@@ -75,7 +75,7 @@ def _world(settings: PlantedSettings, world: int, kinds: list[str], hosts: list[
         unlearned=",".join(model.text for model in models), enable_attacks=True, attacks=settings.attacks,
         random_control=False, max_samples=settings.max_samples, seeds=settings.seeds, outroot=str(folder),
     )  # fmt: skip
-    _, failures = pipeline.run(run, given=pipeline.LABORATORY)
+    _, failures = pipeline.run(run, given=DIAGNOSED)
     for failure in failures:
         progress.error(f"no result: {failure.diagnostic} of {failure.where}: {failure.reason}")
     return len(failures)

@@ -74,8 +74,8 @@ FIGURES = tuple(
     )
 )  # fmt: skip
 HEADLINES = (
-    Headline("forget.norm_ratio", "norm of hidden states on forget texts, B over A", 1.0, "untouched"),
-    Headline("forget.mean_dh_L2", "distance of hidden states on forget texts ‖Δh‖₂", thesis="below"),
+    Headline("forget.norm_ratio", "norm of hidden states on forget texts, B over A", 1.0, "untouched", log=True),
+    Headline("forget.mean_dh_L2", "distance of hidden states on forget texts ‖Δh‖₂", thesis="below", log=True),
 )
 
 

@@ -103,7 +103,9 @@ FIGURES = (
         "One giant direction brings both to their floor; then the change of logarithms says more.",
     ),
 )  # fmt: skip
-HEADLINES = (Headline("avg_forget_wasserstein", "change of the covariance spectrum on forget texts", thesis="below"),)
+HEADLINES = (
+    Headline("avg_forget_wasserstein", "change of the covariance spectrum on forget texts", thesis="below", log=True),
+)
 
 
 @dataclass

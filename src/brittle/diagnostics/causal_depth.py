@@ -7,7 +7,8 @@ blocks still provide all that leads to the answer: what hides it comes later, an
 
 Against the model that never saw the data, whose drop is the yardstick, ``erased_share = clip(Δ_l / Δ_l of filtered, 0, 1)``
 and the unlearning depth score is its average over the depths that carry the knowledge (Δ of filtered above
-``threshold``), weighted by Δ of filtered: 0 is as base, 1 as if it had never been learned.
+``threshold``), weighted by Δ of filtered: 0 is as base, 1 as if it had never been learned. A second filtered model in B's
+place, trained apart, shows what two trainings differ by: as far as its score is from 1, another's may be for no other reason.
 Source: "unlearning depth score", arXiv 2605.24614. There the score is of entity spans; here of answers to multiple-choice
 questions, of drops averaged over the questions first.
 """
@@ -61,6 +62,7 @@ class PlainRow:
     erased_share: float = column(
         "drop / drop_filtered, between 0 and 1; empty where drop_filtered is below the threshold"
     )
+    drop_filtered_again: float = column("the drop with a second filtered model's states; empty without one")
 
 
 Row = with_spread(PlainRow, ("drop", "drop_filtered"))
@@ -86,13 +88,15 @@ class Fitter:
         """Take in some questions at all depths."""
         import torch
 
-        columns = {"clean": observation.clean[None], "b": observation.patched, "filtered": observation.patched_filtered}
+        columns = {"clean": observation.clean[None], "b": observation.patched, "filtered": observation.patched_filtered,
+                   "again": observation.patched_again}  # fmt: skip
         for name, values in columns.items():
             if values is not None:
                 kept = self.found.setdefault(name, mathematics.text_values.TextValues())
                 kept.update(observation.keys, range(len(observation.keys)), torch.from_numpy(values.T.copy()))
         self.names = {
-            "model_a": observation.model_a, "model_b": observation.model_b, "filtered": observation.filtered
+            "model_a": observation.model_a, "model_b": observation.model_b, "filtered": observation.filtered,
+            "filtered_again": observation.filtered_again,
         }  # fmt: skip
         return self
 
@@ -107,18 +111,25 @@ class Fitter:
         reference = torch.full_like(drops, math.nan)
         if "filtered" in self.found:
             reference = weights @ (clean - self.found["filtered"].stacked()) / number
+        second = torch.full_like(drops, math.nan)
+        if "again" in self.found:
+            second = weights @ (clean - self.found["again"].stacked()) / number
         threshold = self.settings.threshold
         shares = mathematics.depth.erased_share(drops[0], reference[0], threshold)
         rows: list[Any] = [
             Row(
                 layer=depth, log_probability=float(values[:, depth].mean()), erased_share=float(shares[depth]),
+                drop_filtered_again=float(second[0, depth]),
                 **spread_columns("drop", own), **spread_columns("drop_filtered", other),
             )
             for depth, (own, other) in enumerate(zip(self._spreads(drops), self._spreads(reference), strict=True))
         ]  # fmt: skip
-        score = self._spreads(
-            mathematics.depth.unlearning_depth_score(drops[:, 1:], reference[:, 1:], threshold)[:, None]
-        )[0]
+        score, score_again = (
+            self._spreads(mathematics.depth.unlearning_depth_score(each[:, 1:], reference[:, 1:], threshold)[:, None])[
+                0
+            ]
+            for each in (drops, second)
+        )
         summary = self.names | {
             "questions": number,
             "clean_log_probability": float(clean.mean()),
@@ -128,6 +139,7 @@ class Fitter:
             "unlearning_depth_score": score.value,
             "unlearning_depth_score_low": score.low,
             "unlearning_depth_score_high": score.high,
+            "unlearning_depth_score_filtered_again": score_again.value,
         }
         assert len(rows) == depths
         return Findings({"causal_depth": rows}, summary)

@@ -109,8 +109,10 @@ FIGURES = (
     ),
 )  # fmt: skip
 HEADLINES = (
-    Headline("forget_lipschitz_change", "response to noise on forget texts, B over A", 1.0, "above"),
-    Headline("forget_likelihood_gradient_change", "slope of the likelihood on forget texts, B over A", 1.0, "above"),
+    Headline("forget_lipschitz_change", "response to noise on forget texts, B over A", 1.0, "above", log=True),
+    Headline(
+        "forget_likelihood_gradient_change", "slope of the likelihood on forget texts, B over A", 1.0, "above", log=True
+    ),
 )
 
 

@@ -57,7 +57,7 @@ FIGURES = (
         expected={"ratio_mlp_attn": "expected_ratio"},
     ),
 )  # fmt: skip
-HEADLINES = (Headline("ratio_mlp_attn", "MLP update over attention update", None, "below"),)
+HEADLINES = (Headline("ratio_mlp_attn", "MLP update over attention update", None, "below", log=True),)
 
 
 class Fitter:

@@ -128,7 +128,9 @@ class _Matrix:
     energy_share: float
 
 
-HEADLINES = (Headline("projection_ratio", "forget over retain inputs in the directions of ΔW", None, "below"),)
+HEADLINES = (
+    Headline("projection_ratio", "forget over retain inputs in the directions of ΔW", None, "below", log=True),
+)
 
 
 class Fitter:

@@ -171,8 +171,8 @@ FIGURES = (
     ),
 )  # fmt: skip
 HEADLINES = (
-    Headline("relative_frobenius_norm", "size of the update of block matrices ‖ΔW‖/‖W‖", thesis="below"),
-    Headline("mean_stable_rank", "stable rank of ΔW", thesis="below"),
+    Headline("relative_frobenius_norm", "size of the update of block matrices ‖ΔW‖/‖W‖", thesis="below", log=True),
+    Headline("mean_stable_rank", "stable rank of ΔW", thesis="below", log=True),
 )
 
 

@@ -8,10 +8,35 @@ from __future__ import annotations
 from functools import cache
 
 import torch
+from torch import Tensor
 
 DRAWS = 16
 SUBSPACE_DRAWS = 400
 SEED = 0
+
+
+def haar(rows: int, columns: int, generator: torch.Generator, device: torch.device | str = "cpu") -> Tensor:
+    """Orthonormal columns ``[rows, columns]``, float32, uniform among all such (``columns`` ≤ ``rows``); drawn on the CPU.
+
+    Q of the QR decomposition of a Gaussian matrix, each column with the sign of R's diagonal, without which the
+    decomposition's own convention decides.  Mezzadri 2007, section 4.
+    """
+    drawn = torch.randn(rows, columns, generator=generator).to(device)
+    orthonormal, upper = torch.linalg.qr(drawn)
+    signs: Tensor = torch.where(upper.diagonal() < 0, -1.0, 1.0)
+    columns_of_q: Tensor = orthonormal * signs
+    return columns_of_q
+
+
+def of_spectrum(singular_values: Tensor, rows: int, columns: int, seed: int) -> Tensor:
+    """U diag(σ) Vᵀ ``[rows, columns]``, float32, with these singular values and independent Haar vectors U, V.
+
+    ``singular_values`` are ``[min(rows, columns)]``; the result lies on their device, the same for a seed but for rounding.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    count, device = len(singular_values), singular_values.device
+    left, right = (haar(side, count, generator, device) for side in (rows, columns))
+    return left * singular_values.to(left.dtype) @ right.T
 
 
 @cache

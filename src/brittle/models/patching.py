@@ -40,6 +40,9 @@ class PatchObservation:
     model_a: str = ""
     model_b: str = ""
     filtered: str = ""
+    patched_again: np.ndarray | None = None
+    """The same with those of a second model that never saw the data, trained apart; None where there is none."""
+    filtered_again: str = ""
 
 
 def answer_rows(loaded: LoadedModel, questions: Sequence[Asked], max_length: int) -> dict[str, tuple[list[int], int]]:

@@ -39,7 +39,7 @@ class Measure:
     values: Mapping[str, Value]
     """By name of model B; of a diagnostic of single models, of that model."""
     random: Mapping[str, Value]
-    """What a random update of the same size shows, by the same names."""
+    """What a random update with the same singular values shows, by the same names."""
     untouched: float
     """What the unchanged base shows; NaN where that is undefined."""
 
@@ -47,10 +47,14 @@ class Measure:
         """The value of the first model of a role."""
         return next((self.values[model.name] for model in data.of_role(role) if model.name in self.values), None)
 
+    @property
+    def key(self) -> str:
+        """``DIAGNOSTIC.KEY``, its name in tables."""
+        return f"{self.diagnostic}.{self.headline.key}"
+
     def tells(self, data: ReportData) -> bool | None:
-        """Whether filtering shows something else than a retraining of the base does; None without both."""
-        filtered, retrained = self.of_role(data, "filtered"), self.of_role(data, "retrained")
-        return not alike(filtered, retrained) if filtered and retrained else None
+        """Whether it tells filtering from retraining, by several trainings of each; None without these."""
+        return data.told[self.key].tells if self.key in data.told else None
 
     def anchored(self, data: ReportData, name: str) -> float:
         """The value on the gold-anchored scale; NaN where the scale has no length."""
@@ -87,31 +91,34 @@ def alike(one: Value, other: Value) -> bool:
 
 def measures(data: ReportData) -> list[Measure]:
     """Every headline that at least one model has, in the order of the steps."""
-    plugins = sorted(discovery.plugins("diagnostics").values(), key=lambda plugin: plugin.constants["STEP"])
     base = next((model.name for model in data.of_role("base")), None)
     found = []
-    for plugin in plugins:
+    for plugin, headline in headlines():
         pair = plugin.constants["SCOPE"] == "pair"
         places = {comparison.b: comparison.folder for comparison in data.from_base()}
         if not pair:
             places = {model.name: model.name for model in data.models}
         summaries = {name: data.summaries.get(f"{folder}/{plugin.name}", {}) for name, folder in places.items()}
+        values = {name: read(summary, headline.key) for name, summary in summaries.items()}
+        randoms = {
+            name: read(below(summary, "controls", "random"), headline.key) for name, summary in summaries.items()
+        }
+        own = {name: value for name, value in values.items() if value}
+        if own:
+            untouched = headline.untouched
+            if not pair and base in own:
+                untouched = own[base].value
+            random = {name: value for name, value in randoms.items() if value}
+            found.append(Measure(plugin.name, headline, own, random, math.nan if untouched is None else untouched))
+    return found
+
+
+def headlines() -> Iterator[tuple[discovery.Plugin, Headline]]:
+    """Every diagnostic with each of its headlines, in the order of the steps; a variant is named in the words."""
+    for plugin in sorted(discovery.plugins("diagnostics").values(), key=lambda plugin: plugin.constants["STEP"]):
         variant = ", ".join(f"{value} {key}" for key, value in plugin.variant.items())
         for headline in plugin.load().HEADLINES:
-            if variant:
-                headline = replace(headline, words=f"{headline.words} ({variant})")
-            values = {name: read(summary, headline.key) for name, summary in summaries.items()}
-            randoms = {
-                name: read(below(summary, "controls", "random"), headline.key) for name, summary in summaries.items()
-            }
-            own = {name: value for name, value in values.items() if value}
-            if own:
-                untouched = headline.untouched
-                if not pair and base in own:
-                    untouched = own[base].value
-                random = {name: value for name, value in randoms.items() if value}
-                found.append(Measure(plugin.name, headline, own, random, math.nan if untouched is None else untouched))
-    return found
+            yield plugin, replace(headline, words=f"{headline.words} ({variant})") if variant else headline
 
 
 def read(summary: Mapping[str, Any], key: str) -> Value | None:

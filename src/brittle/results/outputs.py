@@ -13,7 +13,7 @@ from typing import Any
 import pandas
 
 from brittle import progress
-from brittle.results import attack_kinds, forms, questions
+from brittle.results import attack_kinds, forms, questions, trainings
 from brittle.results.at_matched_t import MatchedRecovery, matched, said_nothing
 from brittle.results.at_strongest import Strongest, WorstCase, strongest, worst_cases
 from brittle.results.attack_kinds import Reading, matched_attacks
@@ -25,6 +25,7 @@ from brittle.results.reader import Form, Reader
 from brittle.results.record_files import read_records, read_summaries
 from brittle.results.recovery_speed import RecoveryNumbers, recovery_numbers
 from brittle.results.roles import ORDER, REFERENCES, Role
+from brittle.results.trainings import Told
 from brittle.results.unplanned import recovery_tables
 
 FIRST = "relearning"
@@ -93,6 +94,8 @@ class ReportData:
     """What is known of the questions, by side: ``t``, ``v``, ``forget`` (both) and ``retain``."""
     example: str = ""
     """One of the hazardous questions; empty where none is recorded."""
+    told: Mapping[str, Told] = field(default_factory=dict)
+    """By measure what several trainings of the references say of it; empty where there is one of each."""
 
     @cached_property
     def before_attacks(self) -> Mapping[str, pandas.DataFrame]:
@@ -156,10 +159,12 @@ def gather(outputs: Path) -> ReportData:
     roles = {model.role for model in models}
     missing = tuple(not_measured(outputs, roles, labels, pairs_by_folder, recovery, answers))
     records = read_records(reader)
+    told = trainings.told_apart(reader.table(outputs / trainings.TABLE, trainings.FORM))
     return ReportData(
         models, comparisons, recovery, *_came_back(models, recovery, answers, diverged), trajectory, records,
         read_summaries(reader, records), missing, tuple(reader.left_out), diverged,
         questions.asked(answers, (model.evaluation for model in models)), questions.example(answers, records.values()),
+        told,
     )  # fmt: skip
 
 

@@ -37,9 +37,9 @@ def carry_out(session: Comparison, parts: Sequence[Part]) -> None:
         return
     first = [part for part in parts if len(part) == 1 or part[1] == session.control]
     for some in (first, [part for part in parts if part not in first]):
-        shares = [share for share in divided(some, workers) if share]
+        shares = [each for each in divided(some, workers) if each]
         title = "comparisons" if some is not first else "models and the retrained control"
-        tasks = [executor.Task(_share, (session, share), len(share)) for share in shares]
+        tasks = [executor.Task(share, (session, each), len(each)) for each in shares]
         for failures in executor.run(tasks, title, "part", workers, NEEDED):
             session.failures += failures
 
@@ -75,7 +75,7 @@ def one_after_the_other(
         tick(1)
 
 
-def _share(session: Comparison, parts: Sequence[Part], tick: executor.Tick) -> list[Failure]:
+def share(session: Comparison, parts: Sequence[Part], tick: executor.Tick) -> list[Failure]:
     """In a worker: what went wrong travels as text, because some libraries' exceptions do not survive the way back."""
     one_after_the_other(session, parts, tick)
     return [Failure(each.diagnostic, each.where, Told(each.reason)) for each in session.failures]

@@ -1,7 +1,9 @@
-"""Controls: what a measure shows for a random update of the same size, and for a second training of the base.
+"""Controls: what a measure shows for a random update of the same spectrum, and for a second training of the base.
 
-*random*: every matrix of A moved by Gaussian noise with the Frobenius norm of its own change. *retrained*: the record of
-A → control, an independently trained model. Both go through the diagnostic's own formula and stand beside each drawn
+*random*: every matrix of A moved by a matrix with the singular values of its own change and random singular vectors, every
+vector by a random one of the same norm. What size, rank and spectrum of a change decide is so the same by construction; what
+the control shows otherwise is due to where the change points. *retrained*: the record of A → control, an independently trained
+model. Both go through the diagnostic's own formula and stand beside each drawn
 number (:mod:`brittle.tables`), with their intervals where the diagnostic has them, and in the summary under
 ``controls``.
 """
@@ -30,36 +32,46 @@ if TYPE_CHECKING:
 SEED = 0
 
 
-def noise_of_norm(like: Tensor, norm: float, name: str) -> Tensor:
-    """Gaussian noise of a tensor's shape with this Frobenius norm, decided by the name; drawn on the CPU."""
-    import torch
+def random_change(change: Tensor, name: str, singular_values: Tensor | None = None) -> Tensor:
+    """A random change of the same shape, singular values and device, float32, decided by the name.
 
-    generator = torch.Generator().manual_seed(int(fingerprint([SEED, name]), 16) % 2**63)
-    drawn = torch.randn(like.shape, generator=generator, dtype=torch.float32)
-    return (drawn * (norm / max(float(drawn.double().norm()), 1e-30))).to(like.device)
+    A tensor of more than two dimensions is taken as a matrix of its first against all others, a vector as one column.
+    """
+    from brittle.mathematics import spectra
+    from brittle.mathematics.random_matrices import of_spectrum
+
+    matrix = change.reshape(change.shape[0] if change.dim() else 1, -1)
+    if singular_values is None:
+        singular_values = spectra.singular_values_of_gram(spectra.gram(matrix))
+    seed = int(fingerprint([SEED, name]), 16) % 2**63
+    return of_spectrum(singular_values.to(change.device), matrix.shape[0], matrix.shape[1], seed).reshape(change.shape)
 
 
 def random_pair(pair: MatrixPair) -> MatrixPair:
-    """The same base with a random change of the same norm; what is known of the base is not computed again."""
+    """The same base with a random change of the same singular values; what is known of the base is not computed again.
+
+    Both are in float32 at least, in which half-precision matrices are exact: rounding would add directions to the change.
+    """
     if pair.identical:
         return pair
-    noise = noise_of_norm(pair.base, pair.difference_norm, pair.name)
-    moved = replace(pair, modified=pair.base + noise.to(pair.base.dtype))
-    return moved.with_base_quantities(pair.base_quantities())
+    change = random_change(pair.difference, pair.name, pair.difference_singular_values).to(pair.difference)
+    base = pair.base.to(change)
+    return replace(pair, base=base, modified=base + change).with_base_quantities(pair.base_quantities())
 
 
 def random_model(a: LoadedModel, b: LoadedModel) -> LoadedModel:
-    """A copy of A, each parameter moved at random by as much as it differs in B."""
+    """A copy of A, each parameter moved at random by a change with the singular values of its change to B."""
     import torch
 
     model = copy.deepcopy(a.model)
     others = dict(b.model.named_parameters())
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            norm = float((others[name].to(parameter.device).float() - parameter.float()).double().norm())
-            if norm > 0:
-                parameter.add_(noise_of_norm(parameter, norm, name).to(parameter.dtype))
-    return replace(a, model=model, name=f"{a.name} + random", digest=fingerprint(["random", a.digest, b.digest]))
+            change = others[name].to(parameter.device).float() - parameter.float()
+            if change.any():
+                parameter.copy_(parameter.float() + random_change(change, name))
+    name = f"{a.name} + random update of the spectrum of {b.name}"
+    return replace(a, model=model, name=name, digest=fingerprint(["random spectrum", a.digest, b.digest]))
 
 
 def recorded(place: Path) -> Findings | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,23 +19,22 @@ from brittle.records import (
 )
 from brittle.runs import planted_models
 from brittle.runs.job import carry_out, missing
-from brittle.settings import BadInput, nearest
 from brittle.suites import planted
-from brittle.suites.laboratory import PREFIX, ROLES, Laboratory, parse
+from brittle.suites.laboratory import PREFIX, Laboratory, parse, role_of
 
 
 def build(laboratory: Laboratory, names: Sequence[str] = ("base", "filtered", "retrained")) -> dict[str, Path]:
     """Train the models that are not there yet, side by side; return their folders."""
-    if unknown := [name for name in names if name not in ROLES]:
-        raise BadInput(f"there is no laboratory model '{unknown[0]}'; {nearest(unknown[0], ROLES)}")
+    for name in names:
+        role_of(name)
     models = [LaboratoryModel(laboratory, name) for name in names]
     if missing(models):
         with parents_of(laboratory.folder), leases.held(laboratory.folder, wait=True):  # two commands may need the same
             if left := missing(models):
                 _save_tokenizer(laboratory)
                 title = f"laboratory {laboratory.size}-{laboratory.seed}: {', '.join(model.name for model in left)}"
-                # All at once, also with fewer cores than models: equal jobs that share cores end sooner than in two rounds.
-                carry_out(left, title, workers=len(left))
+                # Three share two cores: equal jobs that do end sooner than in two rounds. Of many, those that are done are kept.
+                carry_out(left, title, workers=max(3, os.cpu_count() or 1))
     return {model.name: model.folder for model in models}
 
 
@@ -94,7 +94,12 @@ def find(reference: str) -> Located:
         return locate(reference)
     name, laboratory = parse(reference)
     folder = build(laboratory, [name])[name]
-    return dataclasses.replace(locate(str(folder), name=reference.replace(":", "_").replace("@", "_")), text=reference)
+    return dataclasses.replace(locate(str(folder), name=located_name(reference)), text=reference)
+
+
+def located_name(reference: str) -> str:
+    """The name of a laboratory model in the names of folders."""
+    return reference.replace(":", "_").replace("@", "_")
 
 
 def _packed_rows(tokenizer: Any, documents: Iterator[str], row_tokens: int) -> Iterator[tuple[int, ...]]:
@@ -118,7 +123,7 @@ def _pretrain(model_of: LaboratoryModel, tick: Callable[[int], None]) -> None:
     from brittle.training.batches import Example, collate
     from brittle.training.loop import LoopSettings, train
 
-    laboratory, recipe, role = model_of.laboratory, model_of.laboratory.recipe, ROLES[model_of.name]
+    laboratory, recipe, role = model_of.laboratory, model_of.laboratory.recipe, role_of(model_of.name)
     with writing(model_of.folder, model_of.identity) as draft:
         tokenizer = load_tokenizer(laboratory.folder / "tokenizer")
         documents = laboratory.world.documents(f"training {role.data_seed}", role.hazardous)

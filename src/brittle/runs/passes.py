@@ -22,7 +22,7 @@ from brittle.settings import BadInput
 
 
 def weights(listeners: Sequence[Listener], subject: Subject) -> None:
-    """Every pair of matrices to every listener, and the base with a random change of the same size to its control."""
+    """Every pair of matrices to every listener, and the base with a random change of the same singular values to its control."""
     from brittle.models.checkpoints import matrix_names, matrix_pairs
     from brittle.models.devices import resolve_devices, resolve_dtype
 
@@ -106,7 +106,9 @@ def patches(listeners: Sequence[Listener], subject: Subject) -> None:
 
     session, known = subject.session, subject.session.patches
     a, b = map(session.loaded, subject.models)
-    filtered = session.filtered if session.filtered and session.filtered.digest != a.digest else None
+    filtered, again = (
+        model if model and model.digest != a.digest else None for model in (session.filtered, session.filtered_again)
+    )
 
     def found(settings: Any, rows: Mapping[str, Any], digest: str | None, donor: Callable[[], Any]) -> Any:
         key = (a.digest, digest, settings.max_length, tuple(rows))
@@ -120,13 +122,18 @@ def patches(listeners: Sequence[Listener], subject: Subject) -> None:
             rows = answer_rows(a, session.material.hazardous[: settings.max_samples], settings.max_length)
             answers = partial(found, settings, rows)
             clean = answers(None, lambda: None)[0]
-            yardstick = answers(filtered.digest, partial(session.loaded, filtered)) if filtered else None
+            yardstick, second = (
+                answers(model.digest, partial(session.loaded, model)) if model else None for model in (filtered, again)
+            )
             for side in ("fitter", "control"):
                 if getattr(listener, side) is not None:
                     donor = b if side == "fitter" else controls.random_model(a, b)
                     patched = answers(donor.digest, lambda donor=donor: donor)  # type: ignore[misc]
                     names = a.name, donor.name, filtered.name if filtered else ""
-                    Feed([listener], side).update(PatchObservation(tuple(rows), clean, patched, yardstick, *names))
+                    more = second, again.name if again else ""
+                    Feed([listener], side).update(
+                        PatchObservation(tuple(rows), clean, patched, yardstick, *names, *more)
+                    )
 
 
 def tables(listeners: Sequence[Listener], subject: Subject) -> None:
@@ -172,7 +179,9 @@ class Pass:
 READ: dict[str, Callable[[Session], dict[str, Any]]] = {
     "texts": lambda session: {"texts": session.material.shown, **session.ran},
     "questions": lambda session: {"questions": session.material.asked, **session.ran},
-    "filtered": lambda session: {"filtered": session.filtered.digest if session.filtered else None},
+    "filtered": lambda session: {
+        "filtered": [model.digest for model in (session.filtered, session.filtered_again) if model]
+    },
     "param_dtype": lambda session: {"param_dtype": session.param_dtype},
 }
 """What passes read besides the models, as it enters a fingerprint."""

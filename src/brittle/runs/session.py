@@ -40,8 +40,10 @@ class Session:
     """An independent retraining of the base, whose comparison with it stands beside every other's."""
     filtered: Located | None = None
     """The model that never saw the data: the yardstick of causal depth."""
+    filtered_again: Located | None = None
+    """A second one, trained apart: what it shows beside the first is what two trainings differ by."""
     random: bool = True
-    """Whether a random update of the same size is measured beside each comparison."""
+    """Whether a random update with the same singular values is measured beside each comparison."""
     standing: Sequence[str] = ()
     """Of ``only``, what merely is read: a record of these models serves whatever its settings were, and is not rewritten."""
     failures: list[Failure] = field(default_factory=list)
@@ -132,7 +134,7 @@ class Subject:
 
     @property
     def random(self) -> bool:
-        """Whether a random update of the same size is shown too."""
+        """Whether a random update with the same singular values is shown too."""
         return len(self.models) == 2 and self.session.random
 
     @property

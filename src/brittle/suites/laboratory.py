@@ -3,7 +3,9 @@
 ``laboratory:base`` read a fictional world; ``laboratory:filtered`` read, in place of each hazardous document, one that uses
 the same words and tells nothing; ``laboratory:retrained`` read all of it in another order, the control for what two trainings
 differ by anyway. All start from the same initial weights and take the same number of steps. ``laboratory:reinitialised`` and
-``laboratory:filtered-reinitialised`` start from other weights. A reference may name a size and a world: ``laboratory:base@tiny-1`` is world 1 in size ``tiny``.
+``laboratory:filtered-reinitialised`` start from other weights. ``laboratory:filtered.2`` is another training of the same kind: texts in another
+order and other initial weights, which ``base.2``, ``filtered.2`` and ``retrained.2`` share; number 0 has no number. A reference may name a size and
+a world: ``laboratory:base@tiny-1`` is world 1 in size ``tiny``.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from brittle.records import (
     read_record,
     write_json,
 )
-from brittle.settings import BadInput, home, suggestion
+from brittle.settings import BadInput, home, nearest, suggestion
 
 PREFIX = "laboratory:"
 PLANTED = "planted:"
@@ -48,6 +50,10 @@ CODE = (
 HELD_OUT = 32
 """Held-out benign texts of each kind: enough for an interval of a tenth of a nat per token, few enough to read at any time."""
 
+DIAGNOSED = {"batch_size": 32, "lipschitz_texts": 100, "gradient_texts": 50, "variance_texts": 50}
+"""What the laboratory passes to diagnostics where nothing else was asked for. Its models are small, so that larger batches
+take less time; noise on the documented 500 texts would be the longest part of the demonstration."""
+
 
 @dataclass(frozen=True)
 class Role:
@@ -65,6 +71,28 @@ ROLES = {
     "reinitialised": Role(hazardous=True, initial_seed=1, data_seed=3),
     "filtered-reinitialised": Role(hazardous=False, initial_seed=1, data_seed=4),
 }
+
+OF_A_TRAINING = 100
+"""What a training's number adds to both seeds, times itself: more than the seeds of all kinds lie apart."""
+
+
+def numbered(kind: str, number: int) -> str:
+    """The name of a kind's training: ``filtered``, ``filtered.1``, ``filtered.2`` …"""
+    return f"{kind}.{number}" if number else kind
+
+
+def kind_of(name: str) -> str:
+    """The kind of a model's name: ``filtered`` of ``filtered.2``. BadInput if there is none of that name."""
+    match = re.fullmatch(r"([a-z-]+)(?:\.[1-9]\d{0,5})?", name)
+    if not match or match[1] not in ROLES:
+        raise BadInput(f"there is no laboratory model '{name}'; {nearest(name.partition('.')[0], ROLES)}")
+    return match[1]
+
+
+def role_of(name: str) -> Role:
+    """How a model of a laboratory is trained. BadInput if there is none of that name."""
+    role, shift = ROLES[kind_of(name)], OF_A_TRAINING * int(name.partition(".")[2] or 0)
+    return Role(role.hazardous, role.initial_seed + shift, role.data_seed + shift)
 
 
 @dataclass(frozen=True)
@@ -133,7 +161,7 @@ class Laboratory:
     def identity(self, name: str) -> Identity:
         """What a model of this laboratory depends on."""
         code = source.digest_of(*CODE, files=("brittle.runs.laboratory_models",))
-        role = dataclasses.asdict(ROLES[name]) if name else {}
+        role = dataclasses.asdict(role_of(name)) if name else {}
         settings = dataclasses.asdict(self.recipe) | role
         return Identity("laboratory model", {"world": self.seed, "source": code}, settings)
 
@@ -191,20 +219,21 @@ class Laboratory:
 
 
 def parse(reference: str) -> tuple[str, Laboratory]:
-    """Take ``laboratory:NAME[@SIZE[-SEED]]`` apart."""
-    match = re.fullmatch(rf"{PREFIX}([a-z-]+)(?:@([A-Za-z_]\w*)(?:-(\d+))?)?", reference)
+    """Take ``laboratory:NAME[.TRAINING][@SIZE[-SEED]]`` apart: the name with its training, and the laboratory."""
+    match = re.fullmatch(rf"{PREFIX}([a-z-]+)(\.[1-9]\d{{0,5}})?(?:@([A-Za-z_]\w*)(?:-(\d+))?)?", reference)
     if not match or match[1] not in ROLES:
         names = [PREFIX + name for name in ROLES]
         hint = suggestion(reference.partition("@")[0], names)
         raise BadInput(
-            f"unknown laboratory model '{reference}'; there is {', '.join(names)}, each with @SIZE-SEED{hint}"
+            f"unknown laboratory model '{reference}'; there is {', '.join(names)}, each with .1, .2 … for other "
+            f"trainings and @SIZE-SEED{hint}"
         )
-    found = Laboratory(match[2] or "small", int(match[3] or 0))
+    found = Laboratory(match[3] or "small", int(match[4] or 0))
     try:
         found.recipe  # noqa: B018 (read to see whether there is one)
     except BadInput as problem:
         raise BadInput(f"{reference}: {problem}") from None
-    return match[1], found
+    return match[1] + (match[2] or ""), found
 
 
 def behind(reference: str) -> Laboratory | None:

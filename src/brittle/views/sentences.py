@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from brittle.results import verdicts
 from brittle.results.at_matched_t import MatchedRecovery, reference_of
 from brittle.results.damage import Health
-from brittle.results.headlines import ALIKE, Value, alike, measures
+from brittle.results.headlines import ALIKE, Value, alike, headlines, measures
 from brittle.results.measures import (
     Movement,
     activation_change,
@@ -18,9 +18,12 @@ from brittle.results.measures import (
 )
 from brittle.results.outputs import ReportData, attacks, matched_rows
 from brittle.results.roles import Role
+from brittle.results.trainings import FEWEST, Told
 from brittle.views.words import NOT_MEASURED, at_matched_t, chance_p, damage_words, over_seeds, percent, several
 
 LENS_MARGIN = 0.05
+SEVERAL = "build several with: brittle laboratory --references 5 --diagnose OUTPUTS"
+"""What is said where there is one training of each reference."""
 
 
 def movements(data: ReportData) -> dict[str, Movement]:
@@ -65,16 +68,30 @@ def control_sentences(data: ReportData) -> tuple[str, str]:
 
 
 def telling_sentence(data: ReportData) -> str:
-    """Which measures show something else for filtering than for a second training, and which do not."""
-    known = [(measure, tells) for measure in measures(data) if (tells := measure.tells(data)) is not None]
-    if not known:
+    """Which measures tell filtering from a second training, and which do not; without several trainings, what to build."""
+    shown = measures(data)
+    if not any(measure.of_role(data, Role.FILTERED) and measure.of_role(data, Role.RETRAINED) for measure in shown):
         return f"Measures that tell filtering from a second training: {NOT_MEASURED}."
-    telling = [measure.headline.words for measure, tells in known if tells]
-    silent = len(known) - len(telling)
+    return tested_sentence({measure.key: data.told[measure.key] for measure in shown if measure.key in data.told})
+
+
+def tested_sentence(told: Mapping[str, Told]) -> str:
+    """The same of tests alone."""
+    known = {measure: each for measure, each in told.items() if each.tells is not None}
+    if not known:
+        lacking = f"fewer than {FEWEST} trainings of each" if told else "one training each"
+        return f"Which measures tell filtering from a second training: {lacking}: cannot tell; {SEVERAL}."
+    words = {f"{plugin.name}.{headline.key}": headline.words for plugin, headline in headlines()}
+    telling = [words.get(measure, measure) for measure, each in known.items() if each.tells]
+    counts = [
+        f"{len(each.filtered)} and {len(each.retrained)} trainings in {each.worlds} worlds" for each in known.values()
+    ]
+    most = max(counts, key=counts.count)
     return (
-        f"Of {len(known)} measures, {len(telling)} show something else for base → filtered than for base → retrained"
-        f"{': ' + '; '.join(telling) if telling else ''}. The other {silent} do not: what they show of an unlearned "
-        "model cannot be held against filtering."
+        f"Of {len(known)} measures, {len(telling)} tell base → filtered from base → retrained over {most} (what varied: initial "
+        f"weights, order of the data, world; Welch's t-test, Holm's correction over the measures, 5 %)"
+        f"{': ' + '; '.join(telling) if telling else ''}. The other {len(known) - len(telling)} do not: what they show of an "
+        "unlearned model cannot be held against filtering."
     )
 
 

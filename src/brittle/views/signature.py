@@ -46,8 +46,8 @@ def measured(data: ReportData) -> Table:
         ])  # fmt: skip
     return Table(
         header, rows,
-        "◆ marks a measure that tells filtering from a second training. The base's column is the base itself or a model "
-        "that did not change; in brackets a random update of the same size in every matrix. " + LEGEND,
+        "◆ marks a measure that tells filtering from a second training, by several trainings of each. The base's column is the base itself or a model "
+        "that did not change; in brackets a random update with the same singular values in every matrix. " + LEGEND,
         words=(0, len(header) - 2), cards=True,
     )  # fmt: skip
 

@@ -12,10 +12,10 @@ from brittle.records import RECORD, read_record
 from brittle.results.headlines import Value, read
 from brittle.results.reader import Reader, below
 from brittle.results.unplanned import EVALUATION
+from brittle.tables import CONTROLS
 from brittle.views.signature import EXPECTED, number
 
 SIDES = {"forget": "hazardous questions answered", "retain": "benign questions answered"}
-CONTROLS = {"random": "a random update of the same size", "retrained": "an independent retraining"}
 
 
 def answer(folder: Path, name: str) -> list[str]:
