@@ -60,7 +60,7 @@ DOWN = names("0.mlp.dense_4h_to_h", "1.mlp.dense_4h_to_h")
         ({"method": "rmu_mcu", "layer_id": (1,), "minor_components": 3}, {n for n in MLPS if ".2." not in n}),
         ({"method": "repselect", "optimizer": "sgd", "lr": 0.1, "weight_decay": 0.0, "grad_accum_steps": 2}, MLPS),
     ],
-    ids=str,
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
 )
 def test_only_the_methods_own_weights_move(flags: dict[str, Any], expected: set[str]) -> None:
     chosen = made(**{"weight_decay": 0.0, **flags})
