@@ -23,7 +23,7 @@ wt_dist, is shown because it is broken."""
 AT_LEAST = 16
 """How many presets must bring T down to guessing and ten points, and cost less than what counts as damage on benign texts. Which
 of the others do depends on rounding: another build of torch trains another base of the same recipe (LAB_NOTEBOOK)."""
-LEAST_KNOWN = 0.93
+LEAST_KNOWN = 0.90
 """What base and retrained know at least, of hazardous and benign facts alike, and filtered of benign ones."""
 
 
