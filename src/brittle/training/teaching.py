@@ -131,7 +131,7 @@ def teach(
 def _nothing_left(before: Evaluation, latest: Sequence[Evaluation], patience: int) -> bool:
     """Whether the latest evaluations, as many as asked for, show all of T and V right and the bound on benign answers kept."""
     return 0 < patience <= len(latest) and all(
-        min(each.accuracy["t"], each.accuracy["v"]) == 1
+        all(each.accuracy.get(side) == 1 for side in ("t", "v"))
         and each.accuracy["retain"] >= before.accuracy["retain"] - BENIGN_COST
         for each in latest
     )
