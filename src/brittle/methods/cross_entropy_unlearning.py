@@ -29,7 +29,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 TUNING = {
     "collapses": "raise --retain-weight",
     "too weak": "lower --retain-weight or raise --lr",
-    "laboratory": " Short of the mark: only the right answer is ruled out, the order of all other tokens stays, and wrong answers are no likelier than before; more weight on forgetting costs benign facts first.",
 }
 
 

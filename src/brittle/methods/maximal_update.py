@@ -26,7 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 TUNING = {
     "collapses": "lower --update-coeff or train longer",
     "too weak": "raise --update-coeff",
-    "laboratory": " Short of the mark on two seeds of three (retain 89 and 88 %): the push never ends, and how much benign knowledge survives it depends on the order of the texts.",
+    "laboratory": " Damaged: the push never ends, and language goes with it, also where the questions that retain texts tell are still answered.",
 }
 
 

@@ -27,7 +27,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 TUNING = {
     "collapses": "lower --wt-reg-lambda (less push)",
     "too weak": "raise --wt-reg-lambda (more distance)",
-    "laboratory": " Short of the mark on one seed (retain 89 %, mean 93 %): the distance is rewarded without bound and the run ends before benign facts are all back.",
+    "laboratory": " Damaged: the distance is rewarded without bound, and the run ends before language is back.",
 }
 
 

@@ -30,7 +30,7 @@ SAME_AS = {
 TUNING = {
     "collapses": "lower --rms-lambda or train longer",
     "too weak": "raise --rms-lambda",
-    "laboratory": " Short of the mark (retain 93, 95 and 84 %): as for `wt_dist_reg`, with a push that grows weaker as the distance grows.",
+    "laboratory": " Damaged, as `wt_dist_reg`, with a push that grows weaker as the distance grows.",
 }
 
 
