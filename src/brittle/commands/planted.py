@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,12 +36,15 @@ class PlantedSettings:
 def planted(given: Given, environment: Environment) -> int:
     """Build, measure, score; what has a complete record is not done again."""
     from brittle.results import meta_evaluation
+    from brittle.suites.laboratory import ROLES
     from brittle.suites.planted import KINDS
     from brittle.views import meta_evaluation_page as view
     from brittle.views.tables import terminal
 
     settings = resolve(PlantedSettings, given, environment)
-    outputs, kinds, hosts = Path(settings.outroot), _kinds(settings), _hosts(settings)
+    outputs, every = Path(settings.outroot), settings.kinds == "all"
+    kinds = list(KINDS) if every else _among(settings.kinds, "--kinds", KINDS, "kind of hiding")
+    hosts = _among(settings.hosts, "--hosts", ROLES, "laboratory model")
     check_pages(settings.page)
     check_file(outputs / "trust.csv")
     failed = sum(_world(settings, world, kinds, hosts, outputs) for world in seeds_in(settings.worlds))
@@ -81,21 +85,10 @@ def _world(settings: PlantedSettings, world: int, kinds: list[str], hosts: list[
     return len(failures)
 
 
-def _kinds(settings: PlantedSettings) -> list[str]:
-    from brittle.suites.planted import KINDS
-
-    names = list(KINDS) if settings.kinds == "all" else names_in(settings.kinds, "--kinds")
-    if unknown := [name for name in names if name not in KINDS]:
-        raise BadInput(f"--kinds: there is no kind of hiding '{unknown[0]}'; {nearest(unknown[0], KINDS)}")
-    return names
-
-
-def _hosts(settings: PlantedSettings) -> list[str]:
-    from brittle.suites.laboratory import ROLES
-
-    names = names_in(settings.hosts, "--hosts")
-    if unknown := [name for name in names if name not in ROLES]:
-        raise BadInput(f"--hosts: there is no laboratory model '{unknown[0]}'; {nearest(unknown[0], ROLES)}")
+def _among(text: str, flag: str, known: Collection[str], what: str) -> list[str]:
+    names = names_in(text, flag)
+    if unknown := [name for name in names if name not in known]:
+        raise BadInput(f"{flag}: there is no {what} '{unknown[0]}'; {nearest(unknown[0], known)}")
     return names
 
 

@@ -1,4 +1,4 @@
-"""Do two groups of numbers differ, beside how far the numbers of one group lie apart?
+"""How well a mean is known, and whether two groups of numbers differ beside how far those of one group lie apart.
 
 Few numbers in each group, normal within a group, of unlike variances.
 """
@@ -10,6 +10,17 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 from scipy import stats
+
+
+def student(values: Sequence[float]) -> tuple[float, float, float]:
+    """The mean and its 95 % interval by Student's t; NaN bounds with fewer than two numbers."""
+    number = len(values)
+    mean = math.fsum(values) / number
+    if number < 2:
+        return mean, math.nan, math.nan
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (number - 1))
+    half = float(stats.t.ppf(0.975, number - 1)) * deviation / math.sqrt(number)
+    return mean, mean - half, mean + half
 
 
 def welch(

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pandas
-from scipy import stats
 
 from brittle.contracts import MATCHED_T
+from brittle.mathematics.groups import student
 from brittle.mathematics.survival import MedianTime, median_time
 from brittle.percentages import percent, points
 from brittle.results.chance import ChanceTest, chance_test
@@ -41,13 +41,8 @@ class Estimate:
 
 def estimate(values: Sequence[float]) -> Estimate:
     """Mean and interval of accuracies over seeds."""
-    number = len(values)
-    mean = math.fsum(values) / number
-    if number < 2:
-        return Estimate(mean)
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (number - 1))
-    half = float(stats.t.ppf(0.975, number - 1)) * deviation / math.sqrt(number)
-    return Estimate(mean, max(0.0, mean - half), min(1.0, mean + half))
+    mean, low, high = student(values)
+    return Estimate(mean) if math.isnan(low) else Estimate(mean, max(0.0, low), min(1.0, high))
 
 
 def curves(points: pandas.DataFrame) -> pandas.DataFrame:

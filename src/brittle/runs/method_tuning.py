@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from brittle import discovery
+from brittle import discovery, source
 from brittle.records import Identity, column, fingerprint, writing
 from brittle.runs import job, laboratory_models, unlearning, unlearning_plan
 from brittle.settings import BadInput, names_in
@@ -26,8 +26,7 @@ FACTOR = 3.0
 """A step away: the value times this, and divided by it; its square root in the next round, and so on."""
 ABOVE_CHANCE, RETAIN_SHORTFALL, BENIGN_RISE = 0.10, 0.05, 0.25
 """What is accepted: T above the upper end of guessing's 95 % interval, benign accuracy below the base's, and the rise of the
-likelihood of held-out benign texts over the base's in nats per token, half of what counts as damage."""
-FIXED = ("log_probability", "layer_id", "tar_inner_steps", "lat_steps")
+likelihood of held-out benign texts over the base's in nats per token, far below what counts as damage."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +47,10 @@ class Candidate:
 
     @property
     def identity(self) -> Identity:
-        """The unlearned model's own."""
+        """The unlearned model's own, and the code that asks and judges it."""
         model = unlearning_plan.plan(self.flags(self.outputs)).identity.fingerprint
-        return Identity("candidate", {"model": model}, {})
+        code = source.digest_of("brittle.models.likelihood", files=("brittle.runs.method_tuning",))
+        return Identity("candidate", {"model": model, "source": code}, {})
 
     @property
     def folder(self) -> Path:
@@ -101,7 +101,8 @@ def tune(methods: Sequence[str], bases: str, rounds: int, outputs: Path) -> Path
     names = list(methods) or list(starts)
     if unknown := [name for name in names if name not in starts]:
         raise BadInput(f"{unknown[0]} has no laboratory preset to start from; there is {', '.join(starts)}")
-    for base in names_in(bases, "--bases"):
+    models = names_in(bases, "--bases")
+    for base in models:
         laboratory_models.find(base)
     centres: dict[str, tuple[tuple[str, Any], ...]] = dict.fromkeys(names, ())
     tried: list[Candidate] = []
@@ -111,7 +112,7 @@ def tune(methods: Sequence[str], bases: str, rounds: int, outputs: Path) -> Path
             Candidate(name, base, changes, outputs)
             for name in names
             for changes in neighbours(centres[name], starts[name], plugins[name].Settings, factor)
-            for base in names_in(bases, "--bases")
+            for base in models
         ]
         job.carry_out(job.missing(new), f"presets, round {number + 1}: {len(names)} methods")
         tried += new
@@ -128,7 +129,7 @@ def neighbours(
 ) -> list[tuple[tuple[str, Any], ...]]:
     """The centre, and from it one step up and one down in the learning rate and each positive number of the method's own."""
     fields = {field.name: field.default for field in dataclasses.fields(settings)}
-    own = [name for name, default in fields.items() if isinstance(default, float) and name not in FIXED]
+    own = [name for name, default in fields.items() if isinstance(default, float)]
     usual = {field.name: field.default for field in dataclasses.fields(TrainingSettings)} | fields
     found = [centre]
     for name in ("lr", *own):

@@ -106,9 +106,9 @@ def table(trainings: Sequence[Training], outputs: Path) -> pandas.DataFrame:
     rows = []
     for plugin, headline in headlines():
         for training in trainings:
-            base = _name(training.reference("base"))
+            base = laboratory_models.located_name(training.reference("base"))
             for kind in KINDS:
-                other = _name(training.reference(kind))
+                other = laboratory_models.located_name(training.reference(kind))
                 folder = f"{base}__to__{other}" if plugin.constants["SCOPE"] == "pair" else other
                 value = read(summaries.get(f"{folder}/{plugin.name}", {}), headline.key)
                 if value is not None:
@@ -135,7 +135,3 @@ def _work(
         only=[plugin.name for plugin, _ in chosen(laboratory.DIAGNOSED)], random=False, filtered=filtered,
     )  # fmt: skip
     return session, [part for other in others for part in ((base, other), (other,))]
-
-
-def _name(reference: str) -> str:
-    return laboratory_models.located_name(reference)
