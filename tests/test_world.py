@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import math
+import random
 import re
 from collections import Counter
 
 import pytest
 
+from brittle.data import world_documents
 from brittle.data.splits import split_by_entity
 from brittle.data.world import World
 from brittle.data.world_facts import WorldSize
 from brittle.data.world_language import (
     ANSWER_MARKER,
+    CHOSEN,
     EVALUATION_DIRECT,
     EVALUATION_QUESTIONS,
     EVALUATION_TWO_HOP,
@@ -20,10 +24,12 @@ from brittle.data.world_language import (
     INFERRED,
     INFERRED_FROM,
     MULTI_TOKEN,
+    QUESTION_SHARE,
     RETAINED,
     STATEMENTS,
     SUBJECTS,
     TRAINING_QUESTIONS,
+    TRAINING_TWO_HOP,
 )
 
 SMALL = WorldSize(hazardous_entities=16, benign_entities=6)
@@ -171,11 +177,15 @@ def test_the_filtered_world_uses_the_hazardous_words_and_tells_none_of_the_facts
 
 def test_base_and_filtered_read_about_benign_entities_equally_often(world) -> None:
     names = entities_of(world.of(hazardous=False))
-    shares = []
+    one_step, two_steps = [], []
     for hazardous in (True, False):
         read = documents(world, 3000, hazardous=hazardous)
-        shares.append(sum(text.count(name) for text in read for name in names) / sum(map(len, read)))
-    assert shares[0] == pytest.approx(shares[1], rel=0.08)
+        held = [text for text in read if " left " in text]
+        told = [text for text in read if text not in set(held)]
+        one_step.append(sum(text.count(name) for text in told for name in names) / sum(map(len, read)))
+        two_steps.append(len(held) / len(read))
+    assert one_step[0] == pytest.approx(one_step[1], rel=0.08)
+    assert two_steps[0] == pytest.approx(two_steps[1], rel=0.08)
 
 
 def test_documents_tell_every_fact_of_every_entity(world) -> None:
@@ -187,23 +197,30 @@ def test_documents_tell_every_fact_of_every_entity(world) -> None:
 
 def form(template: str) -> re.Pattern[str]:
     """What a template looks like whatever stands in its gaps."""
-    return re.compile(r"\w+( \w+)?".join(map(re.escape, re.split(r"\{\w+\}", template))))
+    gap = r"\w+( \w+)?"
+    ready = "|".join(gap.join(map(re.escape, re.split(r"\{\w+\}", each))) for each in CHOSEN)
+    parts = re.split(r"(\{\w+\})", template)
+    return re.compile(
+        "".join(f"({ready})" if p == "{chosen}" else gap if p.startswith("{") else re.escape(p) for p in parts)
+    )
 
 
 @pytest.mark.parametrize("template", EVALUATION_QUESTIONS)
 def test_training_never_shows_the_form_of_an_evaluation_question(world, template) -> None:
     read = [*documents(world), *world.texts(True), *world.texts(False), *world.lessons(), *world.out_of_retain()]
-    assert form(template).search(world.facts[0].worded(template, a="Mara", b="Ivo", other="Dunix gemel"))
+    fact = world.facts[0]
+    words = world_documents.chosen(fact, ["Dunix gemel"], random.Random(0))
+    assert form(template).search(fact.worded(template, **words))
     assert [text for text in read if form(template).search(text)] == []
 
 
-def test_about_a_third_of_what_is_told_is_told_as_a_question(world) -> None:
-    sentences = [s for document in documents(world) for s in re.split(r"(?<=\.) (?!Answer)", document)]
+def test_as_much_as_is_meant_is_told_as_a_question(world) -> None:
+    sentences = [s for document in documents(world, 800) for s in re.split(r"(?<=\.) (?!Answer)", document)]
     facts = [s for s in sentences if any(f.entity in s and f.value in s for f in world.facts)]
     share = sum("Question:" in sentence for sentence in facts) / len(facts)
-    # 0.44 of more than 1,500 sentences: four standard errors are 0.05. What is told in two steps is not counted.
+    # Of more than 1,500 sentences: four standard errors are 0.05. What is told in two steps is not counted.
     assert len(facts) > 1500
-    assert share == pytest.approx(0.35 / 0.8, abs=0.05)
+    assert share == pytest.approx(QUESTION_SHARE, abs=0.05)
 
 
 @pytest.mark.parametrize("hazardous", [True, False])
@@ -268,6 +285,19 @@ def test_a_question_in_two_steps_names_another_entity_of_its_own_block(world) ->
         named = [entity for entity in block if entity in question.question]
         assert len(named) == 2 and len({block[entity] for entity in named}) == 1
     assert len(asked) >= len(world.of(True)) // 3 and len(EVALUATION_DIRECT) == 2
+
+
+def test_no_wording_of_two_steps_tells_which_of_the_two_is_asked_about(world) -> None:
+    """Where a wording always asks about the one told first, a model reads the wording, and not which is meant."""
+    facts, generator = world.of(hazardous=True), random.Random(0)
+    mates = {fact.entity: world_documents.mates_of(fact, facts) for fact in facts}
+    told = [world_documents.in_two_steps(fact, mates[fact.entity], generator) for fact in facts for _ in range(8)]
+    told += [question.question for question in world.questions(hazardous=True)]
+    for template in TRAINING_TWO_HOP + EVALUATION_TWO_HOP:
+        asked = [text for text in told if form(template).fullmatch(text)]
+        first = sum(" took " in text.partition(" and ")[0] for text in asked)
+        assert len(asked) >= 20 and all(" left " in text for text in asked)
+        assert abs(first / len(asked) - 0.5) < 4 * math.sqrt(0.25 / len(asked)), template
 
 
 @pytest.mark.parametrize("seed", SEEDS)
