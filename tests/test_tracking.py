@@ -120,10 +120,11 @@ def check(monkeypatch, capsys):
 
 
 def test_a_run_that_finished_elsewhere_counts_and_without_wandb_the_local_record_decides(command, check, tmp_path):  # noqa: F811
-    program = subprocess.run(
-        [*command, "--check-wandb-only"], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
+    told = [command[0], "-X", "importtime", *command[1:], "--check-wandb-only"]
+    program = subprocess.run(told, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert program.returncode == 1 and "not finished" in program.stdout, program.stderr
+    loaded = {line.rpartition("|")[2].strip() for line in program.stderr.splitlines()}
+    assert "brittle.runs.unlearning_plan" in loaded and not loaded & {"torch", "transformers"}, "it takes seconds"
     assert check(command, tmp_path).returncode == 1
     with serve("tracker") as service:
         there = {"WANDB_BASE_URL": service.url, "WANDB_API_KEY": "0" * 40}

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 QUANTISED = ("quantization_config", "compression_config", "quantization")
 """Keys that say: what is stored are codes or scaled numbers, not the weights."""
 LAYERS, MOST_LAYERS = ("num_hidden_layers", "n_layer"), 1000
+POSITIONS = ("max_position_embeddings", "n_positions")
 COUNTS = (
     *LAYERS, "hidden_size", "n_embd", "num_attention_heads", "n_head", "num_key_value_heads", "head_dim",
-    "intermediate_size", "ffn_dim", "n_inner", "word_embed_proj_dim", "vocab_size", "max_position_embeddings",
-    "n_positions",
+    "intermediate_size", "ffn_dim", "n_inner", "word_embed_proj_dim", "vocab_size", *POSITIONS,
 )  # fmt: skip
 LARGEST_COUNT = 2**31 - 1
 
@@ -41,6 +41,22 @@ def read_configuration(folder: Path) -> dict[str, Any]:
                 "restore the config.json that belongs to these weights"
             )
     return content
+
+
+def number_of_layers(folder: Path) -> int:
+    """How many transformer blocks the model has; where the file says so, without loading transformers."""
+    return _number(folder, LAYERS)
+
+
+def most_positions(folder: Path) -> int | None:
+    """How many tokens the model reads at most, as :func:`number_of_layers`; None where there is no such bound."""
+    return _number(folder, POSITIONS)
+
+
+def _number(folder: Path, keys: tuple[str, str]) -> Any:
+    content = read_configuration(folder)
+    said = [content[key] for key in keys if content.get(key) is not None]
+    return said[0] if len(said) == 1 else getattr(configuration(folder), keys[0], None)
 
 
 def configuration(folder: Path) -> PretrainedConfig:

@@ -7,11 +7,15 @@ import math
 import re
 from pathlib import Path
 
-import torch
+from typing import TYPE_CHECKING
 
 from brittle.settings import BadInput
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+if TYPE_CHECKING:  # torch takes seconds to load, and where the CPU is named nothing needs it
+    import torch
+
+DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+"""The documented words, and what torch calls these number types."""
 
 
 def resolve_device(text: str = "auto") -> str:
@@ -20,6 +24,10 @@ def resolve_device(text: str = "auto") -> str:
     ``auto`` is the CUDA GPU with most free memory, else MPS, else the CPU; ``cuda`` the first GPU; ``cuda:N``, ``mps``
     and ``cpu`` are themselves. BadInput if this machine lacks it.
     """
+    if text == "cpu":
+        return text
+    import torch
+
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     mps = torch.backends.mps.is_available()
     if text == "auto":
@@ -31,18 +39,22 @@ def resolve_device(text: str = "auto") -> str:
         return f"cuda:{number}"
     if text == "mps" and not mps:
         raise BadInput("--device mps: no Apple GPU is available here; use auto or cpu")
-    if text not in ("mps", "cpu"):
+    if text != "mps":
         raise BadInput(f"--device: '{text}' is not one of auto, cuda, cuda:N, mps, cpu")
     return text
 
 
 def resolve_devices(text: str = "auto") -> list[str]:
     """As :func:`resolve_device`, but ``auto`` is every CUDA GPU where there are several."""
+    import torch
+
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return [f"cuda:{number}" for number in range(gpus)] if text == "auto" and gpus > 1 else [resolve_device(text)]
 
 
 def _free_memory(gpu: int) -> int:
+    import torch
+
     try:
         return torch.cuda.mem_get_info(gpu)[0]
     except RuntimeError:  # some rented machines forbid the query; such a GPU is the last choice, not an error
@@ -51,6 +63,8 @@ def _free_memory(gpu: int) -> int:
 
 def free_memory(device: torch.device) -> float:
     """Bytes that can still be had on a device; infinity where the system does not say."""
+    import torch
+
     with contextlib.suppress(OSError, ValueError, RuntimeError, StopIteration):
         if device.type == "cuda":
             return float(torch.cuda.mem_get_info(device)[0])
@@ -59,30 +73,48 @@ def free_memory(device: torch.device) -> float:
     return math.inf
 
 
-def resolve_dtype(text: str, device: str) -> torch.dtype:
-    """``auto`` (bf16 on CUDA, fp16 on MPS, fp32 on CPU), ``fp32``, ``fp16`` or ``bf16``; ``device`` as resolved."""
+def word_of(text: str, device: str) -> str:
+    """``fp32``, ``fp16`` or ``bf16``: as named, or what ``auto`` is on a device (bf16 on CUDA, fp16 on MPS, fp32 on CPU)."""
     if text == "auto":
-        return DTYPES["bf16" if device.startswith("cuda") else "fp16" if device == "mps" else "fp32"]
+        return "bf16" if device.startswith("cuda") else "fp16" if device == "mps" else "fp32"
     if text not in DTYPES:
         raise BadInput(f"--dtype: '{text}' is not one of auto, {', '.join(DTYPES)}")
-    return DTYPES[text]
+    return text
 
 
-def mixed_precision(text: str, device: str) -> torch.dtype:
-    """As :func:`resolve_dtype`, for training beside float32 weights, which a CPU does not do in fp16: that is refused."""
-    found = resolve_dtype(text, device)
-    if device == "cpu" and found == torch.float16:
+def resolve_dtype(text: str, device: str) -> torch.dtype:
+    """As :func:`word_of`, but what torch takes; ``device`` as resolved."""
+    return _torchs(word_of(text, device))
+
+
+def trained_in(text: str, device: str) -> str:
+    """As :func:`word_of`, for training beside float32 weights, which a CPU does not do in fp16: that is refused."""
+    found = word_of(text, device)
+    if device == "cpu" and found == "fp16":
         raise BadInput("--dtype fp16: a CPU trains in fp32 or bf16; name one of them, or a GPU with --device")
     return found
 
 
+def mixed_precision(text: str, device: str) -> torch.dtype:
+    """As :func:`trained_in`, but what torch takes."""
+    return _torchs(trained_in(text, device))
+
+
+def _torchs(word: str) -> torch.dtype:
+    import torch
+
+    dtype: torch.dtype = getattr(torch, DTYPES[word])
+    return dtype
+
+
 def word_for(dtype: torch.dtype) -> str:
     """The documented word for a number type."""
-    return next((word for word, known in DTYPES.items() if known == dtype), str(dtype).removeprefix("torch."))
+    name = str(dtype).removeprefix("torch.")
+    return next((word for word, known in DTYPES.items() if known == name), name)
 
 
 def what_runs(device: str = "auto", dtype: str = "auto") -> dict[str, str]:
     """What the two documented words stand for on this machine, for records and identities: ``auto`` and what it chooses
     are one. ``{"device": "cpu", "dtype": "fp32"}``; of several GPUs it does not matter which."""
     place = resolve_device(device)
-    return {"device": place.partition(":")[0], "dtype": word_for(resolve_dtype(dtype, place))}
+    return {"device": place.partition(":")[0], "dtype": word_of(dtype, place)}

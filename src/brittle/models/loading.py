@@ -148,8 +148,3 @@ def check_same_vocabulary(a: Located, b: Located) -> None:
             f"{a.text} and {b.text} have one vocabulary but encode texts differently ({difference}); "
             "save one model's tokenizer in both folders"
         )
-
-
-def number_of_layers(located: Located) -> int:
-    """How many transformer blocks the model has, read from its configuration alone."""
-    return int(configuration(located.folder).num_hidden_layers)

@@ -34,12 +34,12 @@ def chosen(
 
 def check_layers(overrides: Mapping[str, Any], only: Collection[str], *models: Located | int) -> None:
     """Refuse layers that a model does not have, given as a number of blocks or located; nothing is loaded."""
-    from brittle.models.loading import number_of_layers
+    from brittle.models.configuration import number_of_layers
 
     for plugin, settings in chosen(overrides, only):
         if getattr(settings, "layers_to_analyze", ()):
             for model in models:
-                blocks = model if isinstance(model, int) else number_of_layers(model)
+                blocks = model if isinstance(model, int) else number_of_layers(model.folder)
                 plugin.load().check_layers(settings, blocks)
 
 

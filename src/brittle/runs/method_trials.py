@@ -48,6 +48,8 @@ def measure(methods: Sequence[str], seeds: Sequence[int], outputs: Path) -> Path
     import pandas
 
     names = list(methods) or [n for n, p in discovery.plugins("methods").items() if PRESET in p.load().PRESETS]
+    for name in names:  # before a laboratory is built
+        discovery.find("methods", name)
     base = laboratory_models.find(laboratory.PREFIX + "base")
     trials = [Trial(name, seed, base.text, outputs) for name in names for seed in seeds]
     job.carry_out(job.missing(trials), f"{len(names)} methods x {len(seeds)} seeds")

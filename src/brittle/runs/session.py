@@ -74,11 +74,9 @@ class Session:
     @cached_property
     def ran(self) -> dict[str, str]:
         """On what kind of device and in which number type models are run, whatever words asked for it."""
-        from brittle.models.devices import DTYPES, resolve_device, resolve_dtype
+        from brittle.models.devices import what_runs
 
-        device = resolve_device(self.device)
-        words = {number_type: word for word, number_type in DTYPES.items()}
-        return {"device": device.partition(":")[0], "dtype": words[resolve_dtype(self.dtype, device)]}
+        return what_runs(self.device, self.dtype)
 
     def is_named(self, name: str) -> bool:
         """Whether it is the diagnostic that ``outdir``, ``plot_outdir`` and ``title`` speak of."""

@@ -87,13 +87,13 @@ def check_texts(training: TrainingSettings, texts: Mapping[str, Sequence[str]]) 
 
 def check_model(base: Located, needs: MethodNeeds, training: TrainingSettings, method: Any) -> None:
     """Refuse layers, components and ranks that the model does not have, before its weights are loaded."""
-    from brittle.models.loading import number_of_layers
+    from brittle.models.configuration import number_of_layers
 
     if unknown := [name for name in training.train_only if name not in COMPONENTS]:
         raise BadInput(
             f"--train-only: '{unknown[0]}' is not one of {', '.join(COMPONENTS)}{suggestion(unknown[0], COMPONENTS)}"
         )
-    depth = number_of_layers(base)
+    depth = number_of_layers(base.folder)
     chosen = {"--layer-id": (method.layer_id, needs.first_layer)} if needs.layers else {}
     chosen["--train-layers"] = (training.train_layers, 0)
     for flag, (layers, first) in chosen.items():
@@ -122,9 +122,9 @@ def smallest_side(base: Located) -> int:
 
 def within_context(base: Located, training: TrainingSettings) -> TrainingSettings:
     """The settings with ``max_length`` no longer than the model reads; a longer one than the default is refused."""
-    from brittle.models.configuration import configuration
+    from brittle.models.configuration import most_positions
 
-    limit = getattr(configuration(base.folder), "max_position_embeddings", None)
+    limit = most_positions(base.folder)
     if limit is None or training.max_length <= limit:
         return training
     if training.max_length == TrainingSettings.max_length:

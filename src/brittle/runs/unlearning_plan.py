@@ -81,12 +81,12 @@ def with_own_weights(training: TrainingSettings, needs: MethodNeeds, method: Any
 
 def plan(given: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Plan:
     """Resolve flags, environment and preset into a plan; refuses what does not fit before anything is loaded."""
-    from brittle.models.devices import mixed_precision, resolve_device, word_for
+    from brittle.models.devices import resolve_device, trained_in
 
     found = resolved(given, environment)
     make, training, method, module = found.make, found.training, found.method, found.module
     device = resolve_device(make.device)
-    dtype, usual = (word_for(mixed_precision(text, device)) for text in (make.dtype, "auto"))
+    dtype, usual = (trained_in(text, device) for text in (make.dtype, "auto"))
     if training.weight_dtype == "bf16":
         dtype = usual = "bf16"
     early = read_texts(make) if make.model.startswith(laboratory.PREFIX) else None  # before a laboratory is built
