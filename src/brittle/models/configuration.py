@@ -45,12 +45,13 @@ def read_configuration(folder: Path) -> dict[str, Any]:
 
 def number_of_layers(folder: Path) -> int:
     """How many transformer blocks the model has; where the file says so, without loading transformers."""
-    return _number(folder, LAYERS)
+    return int(_number(folder, LAYERS))
 
 
 def most_positions(folder: Path) -> int | None:
     """How many tokens the model reads at most, as :func:`number_of_layers`; None where there is no such bound."""
-    return _number(folder, POSITIONS)
+    limit = _number(folder, POSITIONS)
+    return None if limit is None else int(limit)
 
 
 def _number(folder: Path, keys: tuple[str, str]) -> Any:

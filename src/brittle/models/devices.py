@@ -6,7 +6,6 @@ import contextlib
 import math
 import re
 from pathlib import Path
-
 from typing import TYPE_CHECKING
 
 from brittle.settings import BadInput
