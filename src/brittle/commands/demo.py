@@ -15,6 +15,7 @@ from brittle.commands.options import Environment, Given
 from brittle.commands.pipeline_settings import DemoSettings, PipelineSettings
 from brittle.records import check_file, write_text
 from brittle.runs import attack
+from brittle.runs.carried_over import carry_over
 from brittle.settings import BadInput, as_dictionary, names_in, resolve, seeds_in
 
 TABLE, PAGE = "levels.csv", "levels.md"
@@ -36,6 +37,9 @@ def demo(given: Given, environment: Environment) -> int:
     failed = 0
     for number, ((world, seed), folder) in enumerate(runs.items()):
         print("\n" * bool(number) + f"world {world}, seed of unlearning {seed}:")
+        first = next(other for (of, _), other in runs.items() if of == world)
+        if first != folder and not chosen.force:
+            carry_over(first, folder)
         failed |= pipeline.pipeline({**job, "world": world, "model_seed": seed, "outroot": str(folder)}, None)
     _together(runs, outroot)
     return failed
