@@ -66,9 +66,8 @@ def _together(runs: Runs, outroot: Path) -> None:
     """The table over all runs: on the terminal, as ``levels.csv`` and as ``levels.md``."""
     from brittle.results.levels import Place, over_levels
     from brittle.views import levels
-    from brittle.views.tables import terminal
 
     rows = over_levels([Place(folder, str(world)) for (world, _), folder in runs.items()])
     write_text(outroot / TABLE, levels.frame(rows).to_csv(index=False))
     write_text(outroot / PAGE, levels.page(rows, [folder.relative_to(outroot).as_posix() for folder in runs.values()]))
-    print("\n".join(["", *terminal(levels.table(rows)), f"-> {outroot / TABLE}", f"-> {outroot / PAGE}"]))
+    print("\n".join(["", *levels.lines(rows), f"-> {outroot / TABLE}", f"-> {outroot / PAGE}"]))

@@ -10,8 +10,8 @@ from brittle.contracts import MATCHED_T
 from brittle.percentages import percent
 from brittle.results.levels import Measure, OverLevels
 from brittle.results.verdicts import Judgement
-from brittle.views.tables import Cell, Content, Share, Table, in_markdown, markdown
-from brittle.views.words import BOUND, JUDGEMENTS, over, what_varied
+from brittle.views.tables import Cell, Content, Share, Table, in_markdown, markdown, terminal
+from brittle.views.words import BOUND, over, what_varied
 
 CAPTION = (
     f"V at matched T: where an attack has brought T to {percent(MATCHED_T)}; where a run never learned T, V in the worst case of all its "
@@ -21,6 +21,8 @@ CAPTION = (
     "what the permutation test expects. Verdicts: of all runs, of damaged models what came back all the same."
 )
 
+SHORT = ("model", "V", "read", "runs", "left out", "verdicts")
+"""Columns that a terminal has room for."""
 READ = {
     Measure.MATCHED_T: "at matched T", Measure.WORST: "at worst", Measure.HIGHEST: "highest (biased up)",
 }  # fmt: skip
@@ -42,13 +44,28 @@ def _row(row: OverLevels) -> list[Cell | Content]:
 def left_out(row: OverLevels) -> str:
     """Which runs are not in the mean, and why: ``1 damaged, 2 cannot tell``."""
     rest = row.runs - row.read - row.damaged - row.cannot_tell
-    counts = {"damaged": row.damaged, JUDGEMENTS[Judgement.CANNOT_TELL]: row.cannot_tell, "without a number": rest}
+    counts = {"damaged": row.damaged, "cannot tell": row.cannot_tell, "without a number": rest}
     return ", ".join(f"{number} {words}" for words, number in counts.items() if number)
 
 
 def verdicts(row: OverLevels) -> str:
-    """How often each verdict was given: ``came back 3, cannot tell 1``."""
-    return ", ".join(f"{JUDGEMENTS[each]} {row.judgements[each]}" for each in Judgement if row.judgements.get(each))
+    """How often each verdict was given: ``3 came back, 1 cannot tell``."""
+    return ", ".join(f"{row.judgements[each]} {each}" for each in Judgement if row.judgements.get(each))
+
+
+def intervals(rows: Sequence[OverLevels]) -> list[str]:
+    """In words what varied in each interval: ``rmu, cb_lat: 95 % interval over 3 worlds and …``."""
+    named: dict[str, list[str]] = {}
+    for row in rows:
+        if row.v:
+            named.setdefault(what_varied(row.varied), []).append(row.name)
+    return [f"{', '.join(names)}: {words}." for words, names in named.items()]
+
+
+def lines(rows: Sequence[OverLevels]) -> list[str]:
+    """For the terminal: the table, and what varied in its intervals."""
+    shown = table(rows).only(*SHORT, caption="V, mean over worlds, trainings and seeds [95 % interval]")
+    return [*terminal(shown), *intervals(rows)]
 
 
 def frame(rows: Sequence[OverLevels]) -> pandas.DataFrame:
@@ -74,12 +91,10 @@ def _column(judgement: Judgement) -> str:
 
 def page(rows: Sequence[OverLevels], folders: Sequence[str]) -> str:
     """The table as Markdown, in words what varied in each interval, and links to the runs' reports, relative to the page."""
-    said = dict.fromkeys(what_varied(row.varied) for row in rows if row.v)
-    named = {words: [row.name for row in rows if row.v and what_varied(row.varied) == words] for words in said}
     parts = [
         "# Over worlds, trainings and seeds",
         markdown(table(rows)),
-        "\n".join(in_markdown(f"{', '.join(names)}: {words}.") + "  " for words, names in named.items()),
+        "\n".join(f"- {in_markdown(line)}" for line in intervals(rows)),
         "\n".join(f"- [{folder}]({folder}/report.html)" for folder in folders),
     ]
     return "\n\n".join(parts) + "\n"
