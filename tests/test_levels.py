@@ -77,7 +77,7 @@ def test_the_mean_of_means_is_that_of_the_runs_tables(places: list[Place]) -> No
     seeds = {
         (place.world, seed, number): v
         for place, (_, seed), row in zip(places, RUNS, rows)
-        for number, v in row.v_by_seed.items()
+        for number, v in row.v_by_seed
     }
     assert found.v.low == pytest.approx(nested_mean(list(seeds.values()), list(seeds)).low)
     assert found.varied == Varied(2, 1, 2, 3)

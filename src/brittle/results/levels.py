@@ -145,7 +145,7 @@ def _together(name: str, role: str, runs: Sequence[_Run]) -> OverLevels:
 
 
 def _at_matched_t(whole: OverLevels, runs: Sequence[tuple[_Run, MatchedRecovery]]) -> OverLevels:
-    values = {(*run.label, seed): v for run, row in runs for seed, v in row.v_by_seed.items()}
+    values = {(*run.label, seed): v for run, row in runs for seed, v in row.v_by_seed}
     chances = {run.label: row.chance.expected for run, row in runs if row.chance}
     by_chance = nested_mean(list(chances.values()), list(chances)).mean if len(chances) == len(runs) else None
     return _averaged(whole, Measure.MATCHED_T, values, len(runs), by_chance)
