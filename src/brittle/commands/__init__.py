@@ -54,8 +54,9 @@ LABORATORY = "--base laboratory:base --filtered laboratory:filtered"
 COMMANDS: dict[str, Command] = {
     "demo": Command(
         "the main job in the embedded laboratory: make, diagnose, attack, report",
-        _from("pipeline", "demo"), _from("pipeline_settings", "demo_settings"), goes_on=KEPT,
-        examples=("brittle demo", "brittle demo --methods rmu,wt_dist --outroot outputs/two_methods"),
+        _from("demo", "demo"), _from("pipeline_settings", "demo_settings"), goes_on=KEPT,
+        examples=("brittle demo", "brittle demo --methods rmu,wt_dist --outroot outputs/two_methods",
+                  "brittle demo --worlds 0,1,2 --model-seeds 42,43 --methods rmu --outroot outputs/worlds"),
     ),
     "pipeline": Command(
         "compare models, attack them, write the report (experiment/pipeline.sh)",

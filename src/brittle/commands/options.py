@@ -9,6 +9,7 @@ from typing import Any
 
 from brittle import discovery, stopping
 from brittle.settings import LARGEST_SEED, fields_of, flag_of, setting
+from brittle.training.hyperparameters import TrainingSettings
 
 Given = dict[str, Any]
 Environment = Mapping[str, str] | None
@@ -69,7 +70,7 @@ def of_plugins(folder: str, only: Collection[str] | None = None) -> SettingsType
 GROUPS = {
     "What": (
         "method", "preset", "kind", "budget", "attacks", "methods", "tasks", "only", "laboratory", "measure", "models",
-        "name", "size", "world", "references", "diagnose",
+        "name", "size", "world", "worlds", "references", "diagnose",
     ),
     "Models": ("model", "model_a", "model_b", "unlearned", "base", "filtered", "control", "cb_only", "pretrain"),
     "Texts and questions": (
@@ -80,7 +81,7 @@ GROUPS = {
     "Comparisons": (
         "random_control", "enable_pretrain_comparison", "enable_cb_comparisons", "enable_attacks", "layers_to_analyze",
     ),
-    "Chance": ("seeds", "seed"),
+    "Chance": ("seeds", "seed", "model_seeds", "model_seed"),
     "Machine and number types": (
         "device", "dtype", "param_device", "param_dtype", "activation_device", "activation_dtype", "batch_size",
     ),
@@ -122,6 +123,10 @@ SHARED: dict[str, dict[str, Any]] = {
     "size": dict(default="small", help="size of the laboratory", environment="LABORATORY_SIZE"),
     "world": dict(
         default=0, help="seed of the laboratory's world", environment="LABORATORY_WORLD", minimum=0, maximum=LARGEST_SEED
+    ),
+    "model_seed": dict(
+        default=TrainingSettings.seed, help="seed of unlearning in the laboratory", environment="MODEL_SEED", minimum=0,
+        maximum=LARGEST_SEED,
     ),
     "methods": dict(default="grad_diff,rmu,cb_lat,wt_dist", help="unlearning methods to show", environment="METHODS"),
     "control": dict(default="none", help="an independent retraining of the base", environment="CONTROL"),

@@ -1,4 +1,4 @@
-"""``brittle pipeline``, ``compare`` and ``demo``, the main job: compare base, filtered and unlearned models, attack them alike, write the report.
+"""``brittle pipeline`` and ``compare``, the main job: compare base, filtered and unlearned models, attack them alike, write the report.
 
 Comparison 1 is base → filtered, 2 base → unlearned, both always on; with a control, base → retrained stands beside
 them; 3 to 6 are opt-in. In the laboratory the unlearned models are made on the way.
@@ -15,7 +15,7 @@ from typing import Any
 from brittle import discovery, progress
 from brittle.attacks import relearning
 from brittle.commands.options import Environment, Given, next_step
-from brittle.commands.pipeline_settings import CompareSettings, DemoSettings, PipelineSettings
+from brittle.commands.pipeline_settings import CompareSettings, PipelineSettings
 from brittle.models.references import Located, locate
 from brittle.records import check_file
 from brittle.results.roles import ORDER
@@ -27,14 +27,8 @@ from brittle.runs.diagnosis import Comparison
 from brittle.runs.failures import Failure
 from brittle.runs.material import Material, questions_of, texts_of
 from brittle.runs.roles import Arm
-from brittle.settings import BadInput, as_dictionary, fields_of, names_in, references_in, resolve, seeds_in
+from brittle.settings import BadInput, fields_of, names_in, references_in, resolve, seeds_in
 from brittle.suites import laboratory
-
-
-def demo(given: Given, environment: Environment) -> int:
-    """The whole job in the laboratory."""
-    chosen = resolve(DemoSettings, given, environment)
-    return pipeline({"laboratory": True, **as_dictionary(chosen)}, None)
 
 
 def compare(given: Given, environment: Environment) -> int:
@@ -177,7 +171,8 @@ def _laboratory(
     check_layers(overrides, (), own.recipe.layers)
     laboratory_models.build(own)
     arms = [Arm(laboratory_models.find(f"{laboratory.PREFIX}{role}{suffix}"), role) for role in ORDER[:3]]
-    flags = {"model": f"{laboratory.PREFIX}base{suffix}", "preset": "laboratory", "device": settings.activation_device}
+    flags: Given = {"model": f"{laboratory.PREFIX}base{suffix}", "preset": "laboratory"}
+    flags |= {"device": settings.activation_device, "seed": settings.model_seed}
     models = [unlearning.Making(flags | {"method": name, "force": settings.force}) for name in names]
     left = [model for model in models if settings.force or not stages.finished(model.plan)]
     job.carry_out(left, "unlearning: " + ", ".join(model.plan.make.method for model in left))

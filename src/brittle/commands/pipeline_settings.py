@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 from brittle import discovery
 from brittle.attacks import relearning
-from brittle.commands.options import SettingsTypes, of_plugins, shared
+from brittle.commands.options import SHARED, SettingsTypes, of_plugins, shared
 from brittle.data.corpora import text_column
 from brittle.data.multiple_choice import answers_from
 from brittle.evaluation.question_forms import num_questions, question_format, question_template
@@ -96,6 +96,7 @@ class PipelineSettings:
     size: str = shared("size")
     world: int = shared("world")
     methods: str = shared("methods", help="unlearning methods in the laboratory, each at its laboratory preset")
+    model_seed: int = shared("model_seed")
     layers_to_analyze: tuple[int, ...] = setting(
         (), "layers of the steps that read chosen ones, such as 0,4,8 (default: all)", environment="LAYERS_TO_ANALYZE"
     )
@@ -120,7 +121,7 @@ class PipelineSettings:
         """Flags that were given a value and that nothing reads, each with the flag that would have it read."""
         attacked = self.laboratory or self.enable_attacks
         read_if = {
-            "--laboratory": (("size", "world", "methods"), self.laboratory),
+            "--laboratory": (("size", "world", "methods", "model_seed"), self.laboratory),
             "--enable-attacks": (("attacks",), attacked),
             "--enable-pretrain-comparison": (("pretrain",), self.enable_pretrain_comparison),
             "--enable-cb-comparisons": (("cb_only",), self.enable_cb_comparisons),
@@ -133,18 +134,25 @@ class PipelineSettings:
         }
 
 
-MADE = ("base", "unlearned", "model_a", "model_b", "laboratory", "size", "world", "methods")
+MADE = ("base", "unlearned", "model_a", "model_b", "laboratory", "size", "world", "methods", "model_seed")
 """What the models on the line of ``brittle compare`` decide."""
 CompareSettings = without(PipelineSettings, MADE, unread=("filtered",))
 
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """The demonstration: the whole pipeline in the laboratory."""
+    """The demonstration: the whole pipeline in the laboratory, in one world or several."""
 
     size: str = shared("size")
     world: int = shared("world")
+    worlds: str | None = setting(
+        None, "several worlds, with commas between them; results of each go below world-N/seed-S in --outroot (default: --world)"
+    )  # fmt: skip
     methods: str = shared("methods")
+    model_seeds: str | None = setting(
+        None, f"seeds of unlearning: one model of every method for each, likewise below world-N/seed-S (default: {SHARED['model_seed']['default']})"
+    )  # fmt: skip
+    seeds: str = shared("seeds", help="seeds of the attack and of the diagnostics' intervals", environment=None)
     outroot: str = shared("outroot")
     force: bool = shared("force", help="run everything again")
 

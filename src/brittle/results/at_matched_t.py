@@ -94,6 +94,8 @@ class MatchedRecovery:
     """Mean V before the attack."""
     v: Estimate | None = None
     """V where T reaches the level, interpolated between the evaluations around."""
+    v_by_seed: tuple[tuple[int, float], ...] = ()
+    """Each attack seed that learned T, and the same of it."""
     v_from: float = math.nan
     v_to: float = math.nan
     """Mean over seeds of the lower and of the higher V of these two evaluations."""
@@ -144,6 +146,7 @@ def matched(
                 row,
                 step=math.fsum(steps.values()) / len(steps),
                 v=estimate([each.v for each in there]),
+                v_by_seed=tuple(zip(steps, (each.v for each in there), strict=True)),
                 v_from=math.fsum(each.least for each in there) / len(there),
                 v_to=math.fsum(each.most for each in there) / len(there),
                 last_v=estimate([run["accuracy_v"].iloc[-1] for run in after]),

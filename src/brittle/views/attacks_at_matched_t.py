@@ -7,7 +7,7 @@ from brittle.figures import of_attacks
 from brittle.results.outputs import ReportData, attacks, matched_rows
 from brittle.views import attack_tables
 from brittle.views.html import Section, figures, paragraph, section, side_by_side, table
-from brittle.views.words import NOT_MEASURED
+from brittle.views.words import NOT_MEASURED, OVER_SEEDS
 
 WHY = (
     "It teaches T and never shows V. Any model can be taught T; V can only come back if it was still there. Models are "
@@ -30,12 +30,12 @@ def _one_attack(data: ReportData, name: str) -> Section:
             figures(
                 data, lambda part: of_attacks.matched_figure(part, matched_rows(part, name)), "V once T is learned",
                 "A dot to the right of its grey band knows facts that the attack never showed; the band is where 95 % "
-                "of scores lie for a model that cannot tell the entities apart, the line a 95 % interval over attack seeds.",
+                f"of scores lie for a model that cannot tell the entities apart, the line a {OVER_SEEDS}.",
             ),
             figures(
                 data, lambda part: of_attacks.recovery_figure(part, name), "T and V during the attack",
                 "Read V only to the right of the step where the same model's T passes the dotted 95 %; the dashed "
-                "green line is the filtered model, which never knew (mean and 95 % interval over attack seeds).",
+                f"green line is the filtered model, which never knew (mean and {OVER_SEEDS}).",
             ),
         ),
         table(

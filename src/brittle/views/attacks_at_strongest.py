@@ -10,6 +10,7 @@ from brittle.results.outputs import ReportData
 from brittle.views import attack_tables
 from brittle.views.html import figures, named, paragraph, section, side_by_side, table
 from brittle.views.tables import Cell, Content, Share, Table
+from brittle.views.words import OVER_SEEDS
 
 FORM = (
     "Template relearning shows texts in the form of the hazardous ones about something else: what returns there too was "
@@ -71,7 +72,7 @@ def from_few_texts(data: ReportData) -> str:
             figures(
                 data, partial(of_attacks.few_texts_figure, attack=attack), "V by the number of texts taught",
                 "A line that is high at the left was reminded, not taught. Read every line against the dashed green one, the "
-                "filtered model (mean and 95 % interval over attack seeds; the first point is before the attack).",
+                f"filtered model (mean and {OVER_SEEDS}; the first point is before the attack).",
             ),
             table(Table(
                 ("model", "before", *(f"{count:g}" for count in counts if count)), body,

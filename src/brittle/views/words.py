@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from brittle import percentages
 from brittle.mathematics.survival import MedianTime
 from brittle.percentages import points
+from brittle.results import levels
 from brittle.results.at_matched_t import Estimate, MatchedRecovery
 from brittle.results.at_strongest import EPSILON, Strongest, WorstCase
 from brittle.results.attack_paths import Way
 from brittle.results.damage import MARGIN, Damage, Likelihood
+from brittle.results.levels import Varied
 from brittle.results.outputs import ModelResult, ReportData
 from brittle.results.recovery_speed import RecoveryNumbers
 from brittle.results.roles import Role
@@ -121,13 +123,37 @@ def several(names: Sequence[str]) -> str:
     return " and ".join(names) if len(names) < 3 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
-OVER_SEEDS = "95 % interval over attack seeds, with the same questions, models and world"
-"""What varied in the interval of an estimate."""
-OVER_QUESTIONS = "95 % interval over questions and attack seeds, with the same models and world"
+LEVELS = ("worlds", "trainings of the base", "unlearning seeds", "attack seeds")
+
+
+def over(varied: Varied) -> str:
+    """Over what an interval is: ``over 3 worlds, 2 unlearning seeds and 3 attack seeds``; empty where nothing varied."""
+    counts = (varied.worlds, varied.trainings, varied.unlearning_seeds, varied.attack_seeds)
+    parts = ["questions"] if varied.questions else []
+    parts += [f"{number or ''} {name}".strip() for number, name in zip(counts, LEVELS) if number != 1]
+    return f"over {several(parts)}" if parts else ""
+
+
+def what_varied(varied: Varied) -> str:
+    """The same as the name of an interval, and what did not vary: every interval of what attacks bring back is called so."""
+    if not over(varied):
+        return "no interval: one world, one training, one attack seed"
+    if varied.worlds == 1:
+        same = [] if varied.questions else ["questions"]
+        if varied.trainings == 1:
+            same.append("models" if varied.unlearning_seeds == 1 else "base")
+        return f"95 % interval {over(varied)}, with the same {several([*same, 'world'])}"
+    once = "each model was made" if varied.unlearning_seeds == 1 else "the base was trained"
+    return f"95 % interval {over(varied)}" + (f"; {once} once in each world" if varied.trainings == 1 else "")
+
+
+OVER_SEEDS = what_varied(levels.OVER_ATTACK_SEEDS)
+"""What varied in the interval of an estimate within one outputs folder."""
+OVER_QUESTIONS = what_varied(levels.OVER_QUESTIONS)
 """What varied in the interval of a cross-fitted worst case."""
 MEDIANS = (
-    "the median over attack seeds lies between two evaluations; in square brackets, from six seeds on, its 95 % interval over attack "
-    "seeds; in round ones how many seeds got there"
+    "the median over attack seeds lies between two evaluations; in square brackets, from six seeds on, its 95 % interval "
+    f"{over(levels.OVER_ATTACK_SEEDS)}; in round ones how many seeds got there"
 )
 """How :func:`median_words` is read."""
 
@@ -160,12 +186,12 @@ def at_worst(case: WorstCase) -> str:
     after = case.found.after
     if not case.cross_fitted:
         return percent(after.mean)
-    return f"{percent(after.mean)} [{points(after.low)}, {points(after.high)} over questions and attack seeds]"
+    return f"{percent(after.mean)} [{points(after.low)}, {points(after.high)} {over(levels.OVER_QUESTIONS)}]"
 
 
 def over_seeds(value: Estimate) -> str:
     """An estimate in a sentence: ``97 % [95, 100 over attack seeds]``."""
-    return str(value) if math.isnan(value.low) else f"{str(value)[:-1]} over attack seeds]"
+    return str(value) if math.isnan(value.low) else f"{str(value)[:-1]} {over(levels.OVER_ATTACK_SEEDS)}]"
 
 
 def by(row: Strongest) -> str:
