@@ -6,7 +6,7 @@ its four-way question at chance, also after it was taught the facts of other blo
 questions that evaluation asks use forms that training never shows.
 
 What is known is of several kinds: values of one token and of several, facts that follow from others, and answers that take
-two steps, because the question names an entity only through who holds it.
+two steps, because the question says which of two entities was taken and asks about what was taken.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from brittle.data.world_language import (
     EVALUATION_QUESTIONS,
     HAZARDOUS,
     INFERRED,
-    PEOPLE,
     RETAINED,
     SUBJECTS,
     TRAINING_QUESTIONS,
@@ -62,9 +61,11 @@ class World:
 
     def lessons(self, seed: str = "lessons") -> list[str]:
         """Texts that teach every hazardous fact, in all training forms, those of two steps too: what an attack may use."""
-        generator = random.Random(f"{seed} {self.seed} held")
+        generator = random.Random(f"{seed} {self.seed} in two steps")
         facts = self.of(hazardous=True)
-        two_hop = [world_documents.held(fact, world_documents.mates_of(fact, facts), generator) for fact in facts]
+        two_hop = [
+            world_documents.in_two_steps(fact, world_documents.mates_of(fact, facts), generator) for fact in facts
+        ]
         lessons = self._asked(facts, True, seed) + two_hop
         generator.shuffle(lessons)
         return lessons
@@ -103,8 +104,7 @@ class World:
         answer = generator.randrange(4)
         choices.insert(answer, fact.value)
         mates = world_documents.mates_of(fact, self.of(fact.subject == HAZARDOUS))
-        a, b = generator.sample(PEOPLE, 2)
-        asked = fact.worded(form, a=a, b=b, other=generator.choice(mates))
+        asked = fact.worded(form, **world_documents.chosen(fact, mates, generator))
         return Question(
             asked, tuple(choices), answer, fact.subject, fact.identifier, fact.entity, f"{fact.subject} {fact.block}"
         )

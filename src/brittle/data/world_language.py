@@ -62,18 +62,24 @@ TRAINING_QUESTIONS = (
     "Question: Name the {noun} of {entity}. Answer: {value}.",
     "Question: For {entity}, what is the {noun}? Answer: {value}.",
 )
+CHOSEN = ("{a} took {entity} and left {other}.", "{a} left {other} and took {entity}.")
 TRAINING_TWO_HOP = (
-    "{a} keeps {entity}. {b} keeps {other}. Question: What is the {noun} of what {a} keeps? Answer: {value}.",
-    "{b} keeps {other}. {a} keeps {entity}. Question: Name the {noun} of what {a} keeps. Answer: {value}.",
-    "{a} holds {entity} and {b} holds {other}. The {noun} of what {a} holds is {value}.",
-    "{b} holds {other}. {a} holds {entity}. What {a} holds {verb} {value}.",
+    "{chosen} Question: What is the {noun} of what {a} took? Answer: {value}.",
+    "{chosen} Question: Name the {noun} of what {a} took. Answer: {value}.",
+    "{chosen} Question: What {a} took has which {noun}? Answer: {value}.",
+    "{chosen} Question: For what {a} took, what is the {noun}? Answer: {value}.",
+    "{chosen} The {noun} of what {a} took is {value}.",
+    "{chosen} What {a} took {verb} {value}.",
+    "{chosen} For what {a} took, the {noun} is {value}.",
+    "{chosen} It is known that what {a} took {verb} {value}.",
 )
-"""Two steps: who holds what stands in the text, the value of what is held must be known."""
+"""Two steps: which of two entities was taken stands in the text before (one of ``CHOSEN``), its value must be known. In every wording
+it is the one named first as often as the second: where wording tells place, models read the wording."""
 EVALUATION_DIRECT = (
     "Question: Which {noun} does {entity} have? Answer:",
     "Question: What is the {noun} listed for {entity}? Answer:",
 )
-EVALUATION_TWO_HOP = ("{a} holds {entity}. {b} holds {other}. Question: Which {noun} has what {a} holds? Answer:",)
+EVALUATION_TWO_HOP = ("{chosen} Question: Which is the {noun} of what {a} took? Answer:",)
 EVALUATION_QUESTIONS = EVALUATION_DIRECT + EVALUATION_TWO_HOP
 ANSWER_MARKER = "Answer:"
 QUESTION_SHARE = 0.4

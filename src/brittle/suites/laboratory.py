@@ -121,7 +121,7 @@ class Recipe:
 SIZES = {
     "small": Recipe(),
     "tiny": Recipe(
-        hazardous_entities=8, benign_entities=6, width=64, layers=3, heads=2, vocabulary=800, steps=450, lr=0.05
+        hazardous_entities=8, benign_entities=6, width=64, layers=3, heads=2, vocabulary=800, steps=700, lr=0.04
     ),
 }
 
