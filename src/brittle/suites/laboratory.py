@@ -105,10 +105,10 @@ class Recipe:
     layers: int = 4
     heads: int = 4
     vocabulary: int = 1024
-    steps: int = 900
+    steps: int = 1000
     rows: int = 8
     row_tokens: int = 128
-    lr: float = 0.025
+    lr: float = 0.02
     warmup_steps: int = 20
     weight_decay: float = 0.1
 
