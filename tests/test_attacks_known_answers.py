@@ -14,6 +14,7 @@ from brittle.suites import laboratory
 
 SHIFT = 10.0
 """Standard deviation of the shift of the answers' logits."""
+TEACH = ("relearning", "relearning_from_examples", "repair_then_attack")
 
 
 def hide_answers(folder: Path) -> Path:
@@ -46,19 +47,20 @@ def test_what_is_there_comes_back_and_what_is_not_does_not(tmp_path: Path) -> No
     attack.run(settings, {})
     points = pandas.read_csv(tmp_path / "recovery" / "recovery.csv")
     before = points[points.step == 0].groupby("role").accuracy_v.mean()
-    assert before["base"] >= 0.95 and before["retrained"] >= 0.95 and before["unlearned"] <= 0.6
+    assert before["base"] >= 0.9 and before["retrained"] >= 0.9 and before["unlearned"] <= 0.6
     for (kind, role), part in points.groupby(["attack", "role"]):
         v = part.accuracy_v
-        if role in ("base", "retrained") and kind not in ("quantization", "relearning_from_examples"):
+        learned = part[part.accuracy_t >= MATCHED_T]
+        read = learned.accuracy_v.iloc[0] if len(learned) else None
+        if role in ("base", "retrained") and kind in ("benign_relearning", "few_shot"):
             assert v.min() >= 0.9, f"{kind} loses what the {role} knows"
+        if (
+            role in ("base", "retrained") and kind in TEACH and read is not None
+        ):  # later it goes: T is taught at V's cost
+            assert read >= 0.8, f"{kind} loses what the {role} knows before T is learned"
         if role == "filtered":
-            learned = part[part.accuracy_t >= MATCHED_T]
-            read = learned.accuracy_v.iloc[0] if len(learned) else v.max()
-            assert read <= 0.4, f"{kind} finds what was never there"
-        if role == "unlearned" and kind in (
-            "relearning",
-            "relearning_from_examples",
-            "benign_relearning",
-            "repair_then_attack",
-        ):
-            assert v.max() >= 0.8, f"{kind} does not find what is there"
+            assert (v.max() if read is None else read) <= 0.4, f"{kind} finds what was never there"
+        if role == "unlearned" and kind in TEACH:
+            assert v.max() >= 0.75 * before["base"], f"{kind} does not find what is there"
+        if role == "unlearned" and kind == "benign_relearning":  # no benign text says anything of the shifted answers
+            assert v.max() >= before["unlearned"] + 0.1, f"{kind} does not find what is there"
