@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NAME = "ga"
 NEEDS = MethodNeeds(together=True)
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 1e-3, "max_steps": 60, "retain_weight": 3.0, "batch_size": 8, "loss_tokens": "answer"}
+    "laboratory": {"lr": 1e-3, "max_steps": 60, "retain_weight": 6.0, "batch_size": 8, "loss_tokens": "answer"}
 }
 SAME_AS = {
     "method": "grad_diff",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NAME = "grad_diff"
 NEEDS = MethodNeeds(together=True)
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 1e-3, "max_steps": 60, "forget_weight": 0.3, "batch_size": 8, "loss_tokens": "answer"}
+    "laboratory": {"lr": 1e-3, "max_steps": 60, "forget_weight": 0.1, "batch_size": 8, "loss_tokens": "answer"}
 }
 TUNING = {
     "collapses": "lower --forget-weight to 0.1-0.5",

@@ -31,7 +31,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "max_steps": 60,
         "batch_size": 8,
         "layer_id": (1, 2),
-        "retain_weight": 3.0,
+        "retain_weight": 6.0,
         "lat_eps": 1.0,
         "lat_steps": 2,
         "loss_tokens": "answer",

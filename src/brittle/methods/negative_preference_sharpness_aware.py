@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NAME = "npo_sam"
 NEEDS = MethodNeeds(reference_log_probabilities=("forget",), adapters=False, whole_model=True)
 PRESETS: dict[str, dict[str, Any]] = {
-    "laboratory": {"lr": 1e-3, "max_steps": 60, "batch_size": 8, "loss_tokens": "answer"}
+    "laboratory": {"lr": 1e-3, "max_steps": 60, "retain_weight": 3.0, "batch_size": 8, "loss_tokens": "answer"}
 }
 TUNING = {
     "collapses": "raise --retain-weight or lower --sam-radius",
