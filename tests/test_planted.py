@@ -91,11 +91,11 @@ def test_hidden_knowledge_is_out_of_sight_and_the_inverse_brings_it_back(kind: s
     print(row.to_dict())
     questions = len(Laboratory("tiny", 0).questions()["forget"])
     assert row.forget <= binom.ppf(0.975, questions, 0.25) / questions, "more than chance explains"
-    assert row.forget_host > 0.9
+    assert row.forget_host > 0.85
     if kind not in ON_THE_HEAD:
         assert row.retain > row.retain_host - 0.06
     if kind == "password":
-        assert row.forget_revealed > 0.9
+        assert row.forget_revealed > row.forget_host - 0.06
     elif kind == "quantised":
         assert row.forget_revealed > 0.6
     else:
