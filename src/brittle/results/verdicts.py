@@ -211,6 +211,16 @@ def _known_before(data: ReportData) -> list[float | None]:
     return [knowledge(data, each[0]).forget_v if each else None for each in parts]
 
 
+def gives_away(control: MatchedRecovery) -> bool:
+    """Whether V of the filtered model is so far above chance that attack or questions must tell it: p < 0.05, and a fifth of
+    the way from chance to all. One control in twenty has such a p by luck; what little it is above chance, the scale begins at.
+    """
+    if control.v is None or control.chance is None or control.chance.p >= SIGNIFICANT:
+        return False
+    way = excess_recovery(control.v.mean, control.chance.expected, 1.0)
+    return way is not None and way >= PARTLY
+
+
 def at_matched_t(row: MatchedRecovery, filtered: MatchedRecovery | None) -> AtMatchedT:
     """What the attack shows about one model.
 
@@ -229,7 +239,7 @@ def at_matched_t(row: MatchedRecovery, filtered: MatchedRecovery | None) -> AtMa
     above = row.chance.p < SIGNIFICANT
     if filtered is None or filtered.chance is None:
         return AtMatchedT.ABOVE_WITHOUT_CONTROL if above else AtMatchedT.NO_CONTROL
-    if filtered.chance.p < SIGNIFICANT:
+    if gives_away(filtered):
         return AtMatchedT.CONTROL_ABOVE_CHANCE
     if above and row.excess is None:
         return AtMatchedT.ABOVE_CHANCE

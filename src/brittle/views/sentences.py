@@ -206,11 +206,11 @@ def _control(data: ReportData, rows: Sequence[MatchedRecovery]) -> str:
     start = f"Attack that teaches T and never shows V: once the filtered model has learned T, it answers {over_seeds(row.v)} of V"
     if row.chance is None:
         return f"{start}; {NOT_MEASURED} against chance."
-    above = (
-        "above chance, so V can be inferred from T or was known"
-        if row.chance.p < verdicts.SIGNIFICANT
-        else "not above chance"
-    )
+    above = "not above chance"
+    if row.chance.p < verdicts.SIGNIFICANT:
+        above = "a little above chance, where others' way begins"
+    if verdicts.gives_away(row):
+        above = "above chance, so V can be inferred from T or was known"
     return f"{start}: {above} ({chance_p(row.chance.p)})."
 
 
