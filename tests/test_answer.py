@@ -15,10 +15,12 @@ import reports_tree
 from brittle.command_line import main
 from brittle.figures import axes, declared, labels, of_models, style
 from brittle.figures.chart import Chart
+from brittle.results.at_matched_t import Estimate, MatchedRecovery
+from brittle.results.chance import ChanceTest
 from brittle.results.excess import excess_recovery
 from brittle.results.outputs import gather
 from brittle.results.questions import Asked
-from brittle.results.verdicts import Because, Judgement, answer
+from brittle.results.verdicts import Because, Judgement, answer, gives_away
 from brittle.settings import BadInput
 from brittle.views.answer import answer_on_top
 
@@ -182,3 +184,11 @@ def test_zeros_on_a_log_axis_are_gaps(outputs: Path) -> None:
         r'<path [^>]*d="([^"]*)"[^>]*stroke="#009E73" stroke-width="3.4"', chart.svg().split("stable rank")[0]
     )
     assert line.count("M") == 2  # it begins anew behind the gap
+
+
+@pytest.mark.parametrize(("v", "p", "tells"), [(0.31, 0.04, False), (0.45, 0.04, True), (0.45, 0.06, False)])
+def test_a_control_takes_the_verdict_away_only_if_it_is_far_above_chance(v: float, p: float, tells: bool) -> None:
+    """One in twenty has p < 0.05 by luck; from chance at 25 %, a fifth of the way is 40 %."""
+    chance = ChanceTest(v, p, 0.25, 0.18, 0.33, 120, 1e-9, "texts")
+    row = MatchedRecovery("relearning", "filtered", "filtered", 3, 3, 200, 0.96, v=Estimate(v), chance=chance)
+    assert gives_away(row) == tells
