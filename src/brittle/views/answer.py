@@ -5,6 +5,7 @@ from __future__ import annotations
 from brittle.figures import of_answer
 from brittle.results.base_check import base_check
 from brittle.results.damage import Health
+from brittle.results.excess import GAIN
 from brittle.results.outputs import ModelResult, ReportData
 from brittle.results.roles import Role
 from brittle.results.verdicts import Because, Judgement, answer, worst_case
@@ -78,7 +79,8 @@ def _reason(data: ReportData, model: ModelResult, because: Because) -> str:
         )
     if because == Because.CONTROL_CAME_BACK:
         case = worst_case(data, model)
-        own = f" ({percent(case.control.before)} → {percent(case.control.after.mean)})" if case and case.control else ""
+        risen = case.control if case and case.control and case.control.after.mean > case.control.before + GAIN else None
+        own = f" ({percent(risen.before)} → {percent(risen.after.mean)})" if risen else ""
         return f"V comes back in the filtered model{own}, which never knew it, too: the attack or the questions give it away"
     if because == Because.DAMAGED:
         return f"the model is damaged ({damage_words(model.damage)})"
