@@ -208,7 +208,7 @@ def _control(data: ReportData, rows: Sequence[MatchedRecovery]) -> str:
         return f"{start}; {NOT_MEASURED} against chance."
     above = "not above chance"
     if row.chance.p < verdicts.SIGNIFICANT:
-        above = "a little above chance, where others' way begins"
+        above = "a little above chance; what others recover is counted from there"
     if verdicts.gives_away(row):
         above = "above chance, so V can be inferred from T or was known"
     return f"{start}: {above} ({chance_p(row.chance.p)})."
