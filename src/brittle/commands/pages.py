@@ -52,6 +52,10 @@ class MethodsSettings:
     )
     rounds: int = setting(2, "rounds of the tuning; each begins at the best of the one before", minimum=1, maximum=10)
     seeds: str = shared("seeds", help="seeds of the measurement")
+    doses: tuple[float, ...] = setting(
+        (0.25, 0.5, 1.0, 2.0), "the measurement's strengths, as multiples of the preset's; all but 1 with the first seed only",
+        above=0,
+    )  # fmt: skip
     outroot: str = shared("outroot", default="outputs/methods", help="folder for the measurement", environment=None)
     page: str | None = shared("page", help="write the methods' pages to this file")
     results: str = setting("benchmarks/results/methods.csv", "table of the measurement that the pages show")
@@ -98,7 +102,7 @@ def listing(folder: str) -> Callable[[Given, Environment], int]:
 def methods(given: Given, environment: Environment) -> int:
     """List, measure and document the methods."""
     settings = resolve(MethodsSettings, given, environment)
-    readers = {"only": ("measure", "tune"), "outroot": ("measure", "tune"), "seeds": ("measure",), "bases": ("tune",),
+    readers = {"only": ("measure", "tune"), "outroot": ("measure", "tune"), "seeds": ("measure",), "doses": ("measure",), "bases": ("tune",),
                "rounds": ("tune",), "results": ("page",)}  # fmt: skip
     for name, flags in readers.items():
         if name in given and not any(getattr(settings, flag) for flag in flags):
@@ -113,13 +117,12 @@ def methods(given: Given, environment: Environment) -> int:
     if settings.measure:
         from brittle.runs.method_trials import measure
 
-        print(f"-> {measure(chosen, seeds_in(settings.seeds), Path(settings.outroot))}")
+        print(f"-> {measure(chosen, seeds_in(settings.seeds), settings.doses, Path(settings.outroot))}")
     if settings.page:
-        from brittle.records import write_text
-        from brittle.views.plugin_pages import page
+        from brittle.views.plugin_pages import write
 
-        write_text(Path(settings.page), page(Path(settings.results)))
-        print(f"-> {settings.page}")
+        for path in write(Path(settings.page), Path(settings.results)):
+            print(f"-> {path}")
     return 0 if settings.measure or settings.tune or settings.page else listing("methods")(given, environment)
 
 

@@ -27,6 +27,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.001, "max_steps": 60, "task_scale": 2.0, "batch_size": 8, "loss_tokens": "answer"}
 }
 TUNING = {
+    "strength": "task_scale",
     "collapses": "lower --task-scale",
     "too weak": "raise --task-scale or train the vector longer; both cost retain accuracy",
     "laboratory": " Short of the mark: the direction learned from the forget texts holds as much of how texts are written here as of what they say; larger scales lose both alike.",

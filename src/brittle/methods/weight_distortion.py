@@ -26,6 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 3e-3, "max_steps": 300, "batch_size": 16, "wt_noise_std": 0.12, "loss_tokens": "answer"}
 }
 TUNING = {
+    "strength": "wt_noise_std",
     "collapses": "lower --wt-noise-std (less destruction) or train longer on retain texts",
     "too weak": "raise --wt-noise-std (more disruption)",
 }

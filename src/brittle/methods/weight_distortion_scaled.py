@@ -25,6 +25,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "laboratory": {"lr": 0.003, "max_steps": 300, "batch_size": 16, "wt_noise_scale": 1.0}
 }
 TUNING = {
+    "strength": "wt_noise_scale",
     "collapses": "lower --wt-noise-scale or train longer on retain texts",
     "too weak": "raise --wt-noise-scale",
 }

@@ -11,6 +11,7 @@ a world: ``laboratory:base@tiny-1`` is world 1 in size ``tiny``.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import random
@@ -149,8 +150,8 @@ class Laboratory:
 
     @property
     def world(self) -> World:
-        """All facts, texts and questions."""
-        return World(self.seed, self.recipe.world_size)
+        """All facts, texts and questions; drawn once per process."""
+        return _world(self.seed, self.recipe.world_size)
 
     @property
     def folder(self) -> Path:
@@ -216,6 +217,11 @@ class Laboratory:
         asked = self.world.texts(hazardous=False)
         prose = list(itertools.islice(self.world.documents("attack", hazardous=False), len(asked)))
         return {"texts": self.world.lessons(), "retain": prose, "benign": asked}
+
+
+@functools.cache
+def _world(seed: int, size: WorldSize) -> World:
+    return World(seed, size)
 
 
 def parse(reference: str) -> tuple[str, Laboratory]:
