@@ -11,7 +11,6 @@ from brittle.percentages import percent, points
 from brittle.results.damage import MARGIN
 from brittle.settings import BadInput
 from brittle.views.tables import Cell, Content, Table, markdown
-from brittle.views.words import NOT_MEASURED
 
 COLUMNS = {
     "forget_t": "forget T", "forget_v": "forget V", "retain": "retain", "benign_rise": "benign rise",
@@ -123,7 +122,7 @@ def _damaged(rows: Any) -> str:
 def _cell(values: Any, share: bool) -> str:
     values = values.dropna()
     if not len(values):
-        return NOT_MEASURED
+        return "–"  # T was not learned
     mean, deviation = values.mean(), values.std(ddof=1) if len(values) > 1 else 0.0
     if share:
         return f"{points(mean)} ± {percent(deviation)}" if len(values) > 1 else percent(mean)
