@@ -14,7 +14,6 @@ from pathlib import Path
 import pandas
 
 from brittle.mathematics.roc import Area, Scored, roc_area
-from brittle.records import fingerprint
 from brittle.results.headlines import Measure, measures
 from brittle.results.outputs import ReportData, gather
 from brittle.results.verdicts import (
@@ -190,11 +189,3 @@ def by_kind(rows: Sequence[Judged]) -> pandas.DataFrame:
             if areas:
                 lines.append({"kind": kind, "group": group, "area": sum(areas) / len(areas)})
     return pandas.DataFrame(lines)
-
-
-def rests_on(worlds: Sequence[World]) -> str:
-    """The fingerprint of all records that the numbers rest on."""
-    return fingerprint([
-        [world.name, {place: record.get("fingerprint") for place, record in sorted(world.data.records.items())}]
-        for world in worlds
-    ])  # fmt: skip

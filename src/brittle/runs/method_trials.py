@@ -66,6 +66,7 @@ def measure(methods: Sequence[str], seeds: Sequence[int], doses: Sequence[float]
     trials = [Trial(name, seed, base.text, outputs, dose) for name in names for seed, dose in plan]
     job.carry_out(job.missing(trials), f"{len(names)} methods x {len(plan)} seeds and doses")
     table = pandas.concat([pandas.read_csv(trial.folder / "row.csv") for trial in trials], ignore_index=True)
+    table["laboratory"] = laboratory.Laboratory().folder.name
     table.to_csv(outputs / "methods.csv", index=False)
     return outputs / "methods.csv"
 

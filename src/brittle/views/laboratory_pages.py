@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from brittle.contracts import MATCHED_T
 from brittle.percentages import percent
+from brittle.results import origin
 from brittle.results.attack_kinds import strength_attacks
 from brittle.results.outputs import ReportData
+from brittle.results.roles import Role
 from brittle.views import attack_tables
 from brittle.views.sentences import control_sentences, sensitivity_sentence, telling_sentence
 from brittle.views.signature import measured
@@ -29,7 +31,7 @@ def of_attacks(data: ReportData) -> str:
     """Matched T, the worst case over all attacks, then the attacks that are read at their strongest."""
     parts = [
         "# What attacks bring back in the laboratory",
-        "Written by `uv run brittle signature OUTPUTS --attacks-page FILE` from records; nothing here is typed by hand. The "
+        f"Written by `uv run brittle signature OUTPUTS --attacks-page FILE` from {_records(data)}; nothing here is typed by hand. The "
         "attacks: [attacks.md](attacks.md). What varied in an interval stands above each table; a number without one rests on a single seed or "
         "has no chance in it.",
     ]  # fmt: skip
@@ -48,9 +50,15 @@ def of_measures(data: ReportData) -> str:
     """Every measure over all models as Markdown, with the thesis's predictions marked."""
     parts = [
         "# What the diagnostics say in the laboratory",
-        "Written by `uv run brittle signature OUTPUTS --page FILE` from records; nothing here is typed by hand.",
+        f"Written by `uv run brittle signature OUTPUTS --page FILE` from {_records(data)}; nothing here is typed by hand.",
         in_markdown(" ".join((telling_sentence(data), sensitivity_sentence(data), *control_sentences(data)))),
         markdown(measured(data))
         or in_markdown(f"Measures of {several([model.label for model in data.models])}: {NOT_MEASURED}."),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _records(data: ReportData) -> str:
+    """The records that a page rests on, and the base that they are of."""
+    base = next((model.label for model in data.models if model.role is Role.BASE), "")
+    return in_markdown(origin.rests_on([(base, data.records)]) + (f" of {base}" if base else ""))

@@ -14,7 +14,7 @@ from brittle.contracts import Figure
 from brittle.figures.declared import draw, write_png
 from brittle.mathematics.roc import Area
 from brittle.records import write_text
-from brittle.results import meta_evaluation
+from brittle.results import meta_evaluation, origin
 from brittle.results.meta_evaluation import ATTACKS, DIAGNOSTICS, WHOLE, Judged, Trust, World
 from brittle.views.tables import Cell, Content, Share, Table, markdown
 from brittle.views.words import percent, several
@@ -165,7 +165,7 @@ def page(worlds: Sequence[World], rows: Sequence[Judged], kinds: Mapping[str, An
     parts = [
         "# Which measures deserve trust",
         "Written by `uv run brittle planted --page FILE` from records; nothing here is typed by hand. It rests on the "
-        f"laboratory {names}, records {meta_evaluation.rests_on(worlds)}.",
+        f"laboratory {names}, {origin.rests_on([(world.name, world.data.records) for world in worlds])}.",
         "Knowledge was hidden in models by edits whose exact inverse is kept, so that it is certain to be there; the same edits were "
         "made to models that never learned it, so that it is certain not to be. Every diagnostic and every attack was then "
         "asked which is which. Any of these models is had as `planted:KIND:HOST@SIZE-WORLD`.",

@@ -22,7 +22,7 @@ LEARNED = {"v_at_matched_t": "V when T is learned", "steps_to_t": "steps to T"}
 SHARES = {"forget_t", "forget_v", "retain", "v_after_relearning", "v_at_matched_t"}
 TABLE = """## In the laboratory
 
-Every method at its laboratory preset, {seeds} (`uv run brittle methods --measure`). T and V are the
+Every method at its laboratory preset in the laboratory {laboratory}, {seeds} (`uv run brittle methods --measure`). T and V are the
 halves of the hazardous questions; the base answers nearly all questions, guessing 25 %. *Benign rise* is what held-out benign texts cost
 more than in the base, in nats per token; *update* is ‖ΔW‖/‖W‖ over the blocks' matrices, *stable rank* that of ΔW (mean over matrices).
 Then T is taught (rate 1.25e-3, batch 16): *V after 40 steps* is how much of V is back by then, *V when T is learned* how much at the
@@ -58,6 +58,8 @@ def read(results: Path | None) -> Any:
         if frame.empty or not numpy.isfinite(frame[needed].to_numpy(dtype=float)).all():
             raise ValueError("a cell of it is empty or no number")
         frame["method"].astype(str)
+        if frame["laboratory"].nunique() != 1:
+            raise ValueError("its rows are of several laboratories, or of none")
     except (ValueError, KeyError, TypeError, OSError) as problem:  # pandas' own errors are ValueErrors
         reason = " ".join(str(problem).split())[:160]
         raise BadInput(
@@ -86,7 +88,9 @@ def at_preset(frame: Any, picture: str | None) -> str:
     once = f"\nOne row per algorithm: {once}, at the settings that each page names.\n"
     names = ", ".join(f"`{name}`" for name in weak)
     short = SHORT.format(forget=percent(MOST_FORGET), retain=percent(LEAST_RETAIN), names=names) if names else ""
-    words = TABLE.format(seeds=_seeds(frame.seed.nunique()), learned=percent(MATCHED_T))
+    words = TABLE.format(
+        laboratory=frame.laboratory.iloc[0], seeds=_seeds(frame.seed.nunique()), learned=percent(MATCHED_T)
+    )
     drawn = PICTURE.format(name=picture, margin=f"{MARGIN:g}") if picture and doses["dose"].nunique() > 1 else ""
     return f"{words}\n{markdown(table)}\n{once}{short}{drawn}"
 
