@@ -103,6 +103,6 @@ def test_the_pages_are_those_of_the_files() -> None:
 
     root = Path(__file__).parent.parent
     written = (root / "docs" / "methods.md").read_text()
-    assert written == page(root / "benchmarks" / "results" / "methods.csv"), (
+    assert written == page(root / "benchmarks" / "results" / "methods.csv", "doses.png"), (
         "uv run brittle methods --page docs/methods.md"
     )
