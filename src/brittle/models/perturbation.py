@@ -93,14 +93,13 @@ def respond(loaded: LoadedModel, tokens: Sequence[int], index: int, plan: Plan) 
     if not (is_finite(clean.hidden) and is_finite(clean.logits)):
         refuse(loaded, input_ids, None, "the output head")
     copies = plan.perturbations(index)
-    by_seed = [_perturbed(loaded, embedded, tokens, clean, seed, copies, plan) for seed in plan.seeds]
-    if not all(is_finite(measured) for measured, _ in by_seed):
+    measured, variance = _perturbed(loaded, embedded, tokens, clean, copies, plan)
+    if not is_finite(measured):
         raise NonFinite(
             f"{loaded.name} gives NaN or infinite numbers under noise of --epsilon {plan.epsilon:g}; give less"
         )
-    noise, hidden, logits, divergence = torch.stack([measured for measured, _ in by_seed], dim=1)
-    known = index < plan.variance_texts
-    variance = torch.tensor([each if known else float("nan") for _, each in by_seed], dtype=torch.float64)
+    variance = variance if index < plan.variance_texts else torch.full_like(variance, float("nan"))
+    noise, hidden, logits, divergence = measured
     return Responses(noise, hidden, logits, divergence, variance, size, *gradients)
 
 
@@ -138,32 +137,34 @@ def _gradient_norm(value: Tensor, leaf: Tensor, keep: bool) -> float:
 
 @torch.no_grad()
 def _perturbed(
-    loaded: LoadedModel, embedded: Tensor, tokens: Sequence[int], clean: _Clean, seed: int, copies: int, plan: Plan
-) -> tuple[Tensor, float]:
-    """Noise, hidden change, logit change and divergence of each copy, ``[4, copies]``, and the logits' variance.
+    loaded: LoadedModel, embedded: Tensor, tokens: Sequence[int], clean: _Clean, copies: int, plan: Plan
+) -> tuple[Tensor, Tensor]:
+    """Noise, hidden change, logit change and divergence of each copy, ``[4, seeds, copies]``, and by seed the logits' variance.
 
     With changes Δ_p of a logit, its variance over P copies is (Σ_p Δ_p² − (Σ_p Δ_p)² / P) / (P − 1); the mean of Δ is
-    small beside its deviation, so nothing cancels.
+    small beside its deviation, so nothing cancels. Copies of all seeds share forward passes.
     """
-    measured, counted = torch.zeros(4, copies, dtype=torch.float64), min(copies, plan.num_perturbations)
-    total, squares = torch.zeros_like(clean.logits), 0.0
-    for start in range(0, copies, plan.batch_size):
-        numbers = range(start, min(start + plan.batch_size, copies))
-        noise = torch.stack([noise_of(tokens, seed, number, embedded.shape[-1]) for number in numbers])
+    seeds, counted = range(len(plan.seeds)), min(copies, plan.num_perturbations)
+    measured = torch.zeros(4, len(seeds), copies, dtype=torch.float64)
+    totals = [torch.zeros_like(clean.logits) for _ in seeds]
+    every = [(seed, number) for seed in seeds for number in range(copies)]
+    for start in range(0, len(every), plan.batch_size):
+        some = every[start : start + plan.batch_size]
+        noise = torch.stack([noise_of(tokens, plan.seeds[seed], number, embedded.shape[-1]) for seed, number in some])
         noisy = embedded + plan.epsilon * noise.to(embedded.device)
         hidden, logits = _forward(loaded, noisy)
-        for row, number in enumerate(numbers):
+        for row, (seed, number) in enumerate(some):
             change = logits[row] - clean.logits
             changes = (noisy[row] - embedded[0], hidden[row] - clean.hidden, change)
-            measured[:3, number] = torch.stack([_norm(each).cpu() for each in changes])
-            measured[3, number] = _divergence(clean.log_probabilities, logits[row].log_softmax(-1))
+            measured[:3, seed, number] = torch.stack([_norm(each).cpu() for each in changes])
+            measured[3, seed, number] = _divergence(clean.log_probabilities, logits[row].log_softmax(-1))
             if number < counted:
-                total += change
-                squares += float(measured[2, number]) ** 2
+                totals[seed] += change
     if counted < 2:
-        return measured, float("nan")
-    spread = squares - float(_norm(total)) ** 2 / counted
-    return measured, spread / (counted - 1) / total.numel()
+        return measured, torch.full((len(seeds),), float("nan"), dtype=torch.float64)
+    squares = measured[2, :, :counted].square().sum(dim=1)
+    means = torch.stack([_norm(total).cpu() for total in totals]).double().square() / counted
+    return measured, (squares - means) / (counted - 1) / clean.logits.numel()
 
 
 def noise_of(tokens: Sequence[int], seed: int, number: int, width: int) -> Tensor:
