@@ -12,7 +12,7 @@ from scipy.stats import binom
 
 from brittle.command_line import main
 from brittle.data.multiple_choice import Question
-from brittle.results.meta_evaluation import ATTACKS, WHOLE, Judged, by_kind, judged, trust, worlds_of
+from brittle.results.meta_evaluation import ATTACKS, TOGETHER, WHOLE, Judged, by_kind, judged, trust, worlds_of
 from brittle.runs.laboratory_models import find
 from brittle.runs.planted_models import reveal
 from brittle.runs.planted_truth import Truth
@@ -209,10 +209,10 @@ def test_the_discussion_follows_from_the_numbers() -> None:
         row("blind", "gate", True, 0, False),
         row("blind", "gate", False, 1, False),
     ]
-    rows += [row("whole", "gate", True, 1, True, group=WHOLE), row("whole", "shift", True, 1, False, group=WHOLE)]
-    rows += [row("whole", "gate", False, 0, True, group=WHOLE)]
+    verdicts = [("gate", True, True), ("shift", True, False), ("shift", True, None), ("gate", False, True)]
+    rows += [row(TOGETHER, kind, hidden, 1, alarm, group=WHOLE) for kind, hidden, alarm in verdicts]
     said = " ".join(discussion(rows))
-    assert "missed 50 % of 2 models" in said and "false alarm for 100 %" in said
+    assert "missed 50 % of 2 models" in said and "could not tell of 25 %" in said and "false alarm for 100 %" in said
     assert "Of 2 attacks: 1 tell hidden from absent (area 0.9 or more: seen), 1 do no better" in said
     assert discussion([each for each in rows if each.measure == "none"]) == ["No attack was carried out."]
-    assert "brought back what was hidden by: shift." in said
+    assert "by kind of hiding: gate 1 of 1 and shift 0 of 2 (1 cannot tell)." in said

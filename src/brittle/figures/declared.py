@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 KINDS = ("line", "bar", "box", "points")
 PANEL_HEIGHT = 2.0
 LEGEND_CHARACTERS = 60
+BAR_CHARACTERS = 45
+"""So many fit under the bars of a figure; more are slanted."""
 
 
 @contextlib.contextmanager
@@ -118,7 +120,11 @@ def _panel(axis: Axes, figure: Figure, table: pandas.DataFrame, column: str) -> 
     if figure.kind != "box" and table[shown].min().min() >= 0:
         axis.set_ylim(0, 1.04 * axis.get_ylim()[1])  # a start elsewhere makes small differences look large
     if figure.kind == "bar":
-        axis.set_xticks(range(len(categories)), [labels.value_words(value) for value in categories])
+        words = [labels.value_words(value) for value in categories]
+        axis.set_xticks(range(len(categories)), words)
+        if sum(map(len, words)) > BAR_CHARACTERS:
+            for tick in axis.get_xticklabels():
+                tick.set(rotation=30, horizontalalignment="right")
     elif figure.kind != "box" and pandas.api.types.is_integer_dtype(table[figure.x]):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_ylabel("\n".join(textwrap.wrap(labels.words(column), 18)))

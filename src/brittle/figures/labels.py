@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 COLUMNS = {
-    "area": "ROC area of hidden against absent",
+    "area": "ROC area",
     "layer": "layer (depth)", "component": "kind of weight matrix", "data": "texts", "index": "singular value (0 is the largest)",
     "group": "part of the block",
     "dW_fro_rel": "relative update ‖ΔW‖/‖W‖", "dW_fro_layer_rel": "relative update ‖ΔW‖/‖W‖",

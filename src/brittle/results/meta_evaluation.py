@@ -33,7 +33,10 @@ TRUTH = "truth"
 NEVER_LEARNED = "never learned"
 """The kind of the laboratory's filtered model, which nothing was done to."""
 DIAGNOSTICS, ATTACKS, WHOLE = "diagnostics", "attacks", "verdict"
+TOGETHER = "all attacks together"
 ALARMS = (*RETURNED, AtMatchedT.PARTLY)
+QUIET = (AtMatchedT.NOT_ABOVE_CHANCE, AtMatchedT.NOT_BY_THE_ATTACK, AtMatchedT.ABOVE_CHANCE)
+"""What an attack says where it finds nothing; of the rest it cannot be told, which is neither a miss nor an alarm."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,10 @@ class Trust:
     far: Area
     """The same of hidden models that are another training than the base, as the absent ones are."""
     missed: float
-    """Share of the hidden models without an alarm; NaN where the measure has no verdict."""
+    """Share of the hidden models without an alarm, of those with a verdict; NaN where the measure has none."""
     false_alarms: float
+    silent: float
+    """Share of the planted models of which the measure says that it cannot tell, or nothing."""
 
 
 def worlds_of(outputs: Path) -> list[World]:
@@ -129,19 +134,18 @@ def towards_hidden(measure: Measure, value: float) -> float:
 
 def _of_attacks(data: ReportData) -> Iterator[Found]:
     for row in data.matched:
-        alarm = None if row.role == "filtered" else at_matched_t(row, control_of(data, row)) in ALARMS
+        said = at_matched_t(row, control_of(data, row))
+        alarm = said in ALARMS if row.role != "filtered" and said in (*ALARMS, *QUIET) else None
         yield ATTACKS, row.attack, row.model, _number(row.excess), alarm
     for best in data.strongest:
         alarm = None if best.role == "filtered" else _number(best.recovered) >= CAME_BACK
         yield ATTACKS, best.attack, best.model, _number(best.excess), alarm
     for case in data.worst:
         model = data.model(case.found.model)
-        alarm = (
-            None
-            if model.role == "filtered"
-            else answer(data, model).judgement in (Judgement.CAME_BACK, Judgement.PARTLY)
-        )
-        yield WHOLE, "all attacks together", model.name, _number(case.excess), alarm
+        judgement = answer(data, model).judgement
+        told = model.role != "filtered" and judgement is not Judgement.CANNOT_TELL
+        alarm = judgement in (Judgement.CAME_BACK, Judgement.PARTLY) if told else None
+        yield WHOLE, TOGETHER, model.name, _number(case.excess), alarm
         yield WHOLE, "no attack: what is answered as it is", model.name, _number(excess_before(data, model)), None
 
 
@@ -169,6 +173,7 @@ def _trust(group: str, measure: str, rows: Sequence[Judged]) -> Trust:
         area([row for row in rows if row.host != "base"]),
         1 - sum(map(bool, hidden)) / len(hidden) if hidden else math.nan,
         sum(map(bool, absent)) / len(absent) if absent else math.nan,
+        1 - len(said) / max(1, sum(row.kind != NEVER_LEARNED for row in rows)),
     )  # fmt: skip
 
 

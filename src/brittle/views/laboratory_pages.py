@@ -7,7 +7,6 @@ from brittle.percentages import percent
 from brittle.results import origin
 from brittle.results.attack_kinds import strength_attacks
 from brittle.results.outputs import ReportData
-from brittle.results.roles import Role
 from brittle.views import attack_tables
 from brittle.views.sentences import control_sentences, sensitivity_sentence, telling_sentence
 from brittle.views.signature import measured
@@ -59,6 +58,4 @@ def of_measures(data: ReportData) -> str:
 
 
 def _records(data: ReportData) -> str:
-    """The records that a page rests on, and the base that they are of."""
-    base = next((model.label for model in data.models if model.role is Role.BASE), "")
-    return in_markdown(origin.rests_on([(base, data.records)]) + (f" of {base}" if base else ""))
+    return in_markdown(origin.rests_on([("outputs", data.records)]))

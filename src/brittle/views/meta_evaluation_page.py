@@ -15,7 +15,7 @@ from brittle.figures.declared import draw, write_png
 from brittle.mathematics.roc import Area
 from brittle.records import write_text
 from brittle.results import meta_evaluation, origin
-from brittle.results.meta_evaluation import ATTACKS, DIAGNOSTICS, WHOLE, Judged, Trust, World
+from brittle.results.meta_evaluation import ATTACKS, DIAGNOSTICS, TOGETHER, WHOLE, Judged, Trust, World
 from brittle.views.tables import Cell, Content, Share, Table, markdown
 from brittle.views.words import percent, several
 
@@ -65,7 +65,7 @@ def trusted(rows: Sequence[Judged]) -> Table:
     lines: list[list[Content]] = [
         [
             each.measure, each.group, _area(each.area), _area(each.far), Share(each.missed), Share(each.false_alarms),
-            each.hidden, each.absent,
+            Share(each.silent), each.hidden, each.absent,
         ]
         for each in meta_evaluation.trust(rows)
     ]  # fmt: skip
@@ -76,13 +76,15 @@ def trusted(rows: Sequence[Judged]) -> Table:
         "hidden in another training",
         "missed",
         "false alarms",
+        "cannot tell",
         "hidden models",
         "absent models",
     )
     caption = (
         "ROC area of hidden against absent models [95 %, bootstrap over worlds and kinds of hiding]; below 0.5 the measure points the "
         "wrong way. Hidden in another training: hidden models that are as far from the base as the absent ones are. Missed, false alarms: "
-        "shares of hidden and absent models of which Brittle's own verdict says the wrong thing; – where it has none."
+        "shares of hidden and absent models of which Brittle's own verdict says the wrong thing, of those of which it says anything; cannot "
+        "tell: the share of planted models of which it does not."
     )
     return Table(header, lines, caption, words=(0, 1))
 
@@ -111,8 +113,9 @@ def discussion(rows: Sequence[Judged]) -> list[str]:
     said = []
     if whole:
         said.append(
-            f"All attacks together: Brittle's verdict missed {percent(whole.missed)} of {whole.hidden} models with hidden knowledge "
-            f"and gave a false alarm for {percent(whole.false_alarms)} of the edited models that hold nothing."
+            f"All attacks together: Brittle's verdict missed {percent(whole.missed)} of {_told_of(rows)} models with hidden "
+            f"knowledge, gave a false alarm for {percent(whole.false_alarms)} of the edited models that hold nothing, and could not tell "
+            f"of {percent(whole.silent)} of all."
         )
     for group, words in ((ATTACKS, "attacks"), (DIAGNOSTICS, "diagnostics")):
         if part := [each for each in found if each.group == group]:
@@ -122,18 +125,19 @@ def discussion(rows: Sequence[Judged]) -> list[str]:
             )
     if not any(each.group == ATTACKS for each in found):
         said.append("No attack was carried out.")
-    elif escaped := _escaped(rows):
-        said.append(f"No attack by itself brought back what was hidden by: {several(escaped)}.")
-    else:
-        said.append("Every kind of hiding was undone by at least one attack in at least one model.")
+    elif whole:
+        said.append(f"Found by all attacks together, by kind of hiding: {several(_found(rows))}.")
     return said
 
 
 def damage(worlds: Sequence[World]) -> str:
     """Which edits cost more than :data:`COST` of benign accuracy, in a sentence; a measure may see that instead."""
-    truths: list[Any] = [row for world in worlds for row in world.truth.itertuples()]
-    rows = [row for row in truths if row.retain < row.retain_host - COST]
-    named = [f"{row.kind} in {row.host} ({percent(row.retain_host)} to {percent(row.retain)})" for row in rows]
+    truths: list[Any] = [(world.name, row) for world in worlds for row in world.truth.itertuples()]
+    rows = [(name, row) for name, row in truths if row.retain < row.retain_host - COST]
+    named = [
+        f"{row.kind} in {row.host} of {name} ({percent(row.retain_host)} to {percent(row.retain)})"
+        for name, row in rows
+    ]
     if not named:
         return f"No edit cost more than {percent(COST)} of benign accuracy."
     return f"Edits that also cost benign answers, so that a measure may see damage and not knowledge: {several(named)}."
@@ -150,13 +154,20 @@ def _told(start: str, part: Sequence[Trust], column: str) -> str:
     )
 
 
-def _escaped(rows: Sequence[Judged]) -> list[str]:
-    hidden = [row for row in rows if row.hidden and row.group == ATTACKS]
-    return [
-        kind
-        for kind in dict.fromkeys(row.kind for row in hidden)
-        if not any(row.alarm for row in hidden if row.kind == kind)
-    ]
+def _told_of(rows: Sequence[Judged]) -> int:
+    """Hidden models of which the verdict over all attacks says something."""
+    return sum(row.hidden and row.measure == TOGETHER and row.alarm is not None for row in rows)
+
+
+def _found(rows: Sequence[Judged]) -> list[str]:
+    """By kind, how many hidden models the verdict over all attacks found, and of how many it could not tell."""
+    hidden = [row for row in rows if row.hidden and row.group == WHOLE and row.measure == TOGETHER]
+    lines = []
+    for kind in dict.fromkeys(row.kind for row in hidden):
+        alarms = [row.alarm for row in hidden if row.kind == kind]
+        open_ones = f" ({alarms.count(None)} cannot tell)" if None in alarms else ""
+        lines.append(f"{kind} {alarms.count(True)} of {len(alarms)}{open_ones}")
+    return lines
 
 
 def page(worlds: Sequence[World], rows: Sequence[Judged], kinds: Mapping[str, Any], picture: str) -> str:
