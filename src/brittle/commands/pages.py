@@ -41,7 +41,9 @@ class AttacksSettings:
 class MethodsSettings:
     """List the unlearning methods, measure them in the laboratory, write their pages."""
 
-    measure: bool = setting(False, "run every method at its laboratory preset and write methods.csv (about half an hour on two cores)")
+    measure: bool = setting(
+        False, "run every method at its laboratory preset and write methods.csv (about half an hour on two cores)"
+    )
     tune: bool = setting(
         False, "look for better laboratory presets, judged on T and benign knowledge alone, and write tuning.csv"
     )
