@@ -193,3 +193,10 @@ def write_png(drawing: Canvas, path: Path) -> Path:
     with replacing(path) as temporary:
         drawing.savefig(temporary, format="png", dpi=style.PARAMETERS["savefig.dpi"], metadata={"Software": SOFTWARE})
     return path
+
+
+def write_beside(page: Path, name: str, drawing: Canvas) -> Path:
+    """Write a page's picture to ``images/NAME.png`` beside it; its path."""
+    picture = page.parent / "images" / f"{name}.png"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    return write_png(drawing, picture)

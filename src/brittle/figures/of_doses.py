@@ -44,9 +44,10 @@ def draw(table: pandas.DataFrame) -> Canvas | None:
         axes[0].yaxis.set_major_formatter(PercentFormatter(1))
         axes[0].set_xticks(doses, [f"{dose:g}" for dose in doses])
         axes[0].xaxis.set_minor_locator(NullLocator())
-        for number, axis in enumerate(axes):
-            axis.set_axis_on() if number < len(methods) else axis.set_axis_off()
-            axis.tick_params(labelbottom=len(methods) - ACROSS <= number < len(methods))
+        for number, axis in enumerate(axes[: len(methods)]):
+            axis.tick_params(labelbottom=number >= len(methods) - ACROSS)
+        for axis in axes[len(methods) :]:
+            axis.set_axis_off()
         drawing.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False)
         drawing.supxlabel("strength over the preset's", fontsize=9.5)
     return drawing

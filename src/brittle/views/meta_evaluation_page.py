@@ -11,7 +11,7 @@ from typing import Any
 import pandas
 
 from brittle.contracts import Figure
-from brittle.figures.declared import draw, write_png
+from brittle.figures.declared import draw, write_beside
 from brittle.mathematics.roc import Area
 from brittle.records import write_text
 from brittle.results import meta_evaluation, origin
@@ -202,11 +202,7 @@ def page(worlds: Sequence[World], rows: Sequence[Judged], kinds: Mapping[str, An
 
 def write(path: Path, worlds: Sequence[World], rows: Sequence[Judged], kinds: Mapping[str, Any]) -> list[Path]:
     """Write the page and, in ``images`` beside it, its figure."""
-    picture = path.parent / "images" / f"{FIGURE.name}.png"
-    written = [path]
     drawing = draw(FIGURE, meta_evaluation.by_kind(rows))
-    if drawing is not None:
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        written.append(write_png(drawing, picture))
-    write_text(path, page(worlds, rows, kinds, f"images/{picture.name}"))
-    return written
+    pictures = [] if drawing is None else [write_beside(path, FIGURE.name, drawing)]
+    write_text(path, page(worlds, rows, kinds, f"images/{FIGURE.name}.png"))
+    return [path, *pictures]

@@ -135,8 +135,6 @@ def _cell(values: Any, share: bool) -> str:
 
 def results(frame: Any) -> dict[str, str]:
     """What each method's preset does, in one line."""
-    if frame is None:
-        return {}
     return {
         str(name): ", which gives "
         + ", ".join(f"{COLUMNS[key]} {_cell(rows[key], True)}" for key in ("forget_t", "forget_v", "retain"))

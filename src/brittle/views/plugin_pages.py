@@ -28,25 +28,24 @@ Every mean is over a whole optimizer step, so batch size, accumulation and numbe
 def write(path: Path, results: Path | None) -> list[Path]:
     """Write the page and, in ``images`` beside it, the figure of doses where there are some; the files written."""
     from brittle.figures import of_doses
-    from brittle.figures.declared import write_png
+    from brittle.figures.declared import write_beside
 
     measured = method_tables.read(results)
     drawing = None if measured is None else of_doses.draw(measured)
-    written = [path]
-    text = page(results, f"{of_doses.NAME}.png" if drawing else None)
-    if drawing is not None:
-        written.append(path.parent / "images" / f"{of_doses.NAME}.png")
-        written[1].parent.mkdir(parents=True, exist_ok=True)
-        write_png(drawing, written[1])
-    write_text(path, text)
-    return written
+    pictures = [write_beside(path, of_doses.NAME, drawing)] if drawing else []
+    write_text(path, _page(measured, pictures[0].name if pictures else None))
+    return [path, *pictures]
 
 
 def page(results: Path | None, picture: str | None = None) -> str:
     """The whole document; ``results`` is ``methods.csv`` (:mod:`brittle.runs.method_trials`) or None, ``picture`` the name of
     the figure of its doses, if there is one."""
+    return _page(method_tables.read(results), picture)
+
+
+def _page(measured: Any, picture: str | None) -> str:
     plugins = discovery.plugins("methods")
-    parts, measured = [INTRODUCTION], method_tables.read(results)
+    parts = [INTRODUCTION]
     if measured is not None:
         parts.append(method_tables.at_preset(measured, picture))
     parts.append("## Overview\n\n" + "\n".join(f"- [`{n}`](#{n}): {p.summary}" for n, p in plugins.items()) + "\n")
