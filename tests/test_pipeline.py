@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from brittle.command_line import main
 from brittle.commands.pipeline import PipelineSettings, run
 from brittle.models.anatomy import ANATOMIES
 from brittle.models.references import locate
+from brittle.runs.failures import Failure
 
 PAIR_FILES = (
     "weight_comparison/per_matrix.csv", "weight_comparison/per_component.csv", "weight_comparison/per_layer.csv",
@@ -40,6 +44,7 @@ KINDS = ("gpt_neox", "gemma", "phi", "phi3", "opt", "gpt2")
 """One architecture of each anatomy. Of the others, which have one of these, every model in memory is taken apart
 (test_models_anatomy), observed (test_observation, test_lenses_and_patches, test_sensitivity) and trained (test_training_step)."""
 ATTACKED = ("gpt_neox", "gpt2", "gemma")
+SHORT = AttackSettings(attack_steps=2)
 
 
 def settings_for(folder: Path, architecture: str, **changes: object) -> PipelineSettings:
@@ -74,45 +79,60 @@ def test_the_kinds_are_all_anatomies_that_differ() -> None:
     assert len({anatomy[name] for name in KINDS}) == len(KINDS)
 
 
+@pytest.fixture(scope="module")
+def carried_out(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Path, list[Failure]]]:
+    """Of each architecture a folder in which the pipeline was carried out, once, its report and what failed."""
+
+    @functools.cache
+    def of(architecture: str) -> tuple[Path, Path, list[Failure]]:
+        folder = tmp_path_factory.mktemp(architecture)
+        return folder, *run(settings_for(folder, architecture, enable_attacks=architecture in ATTACKED), SHORT)
+
+    return of
+
+
+@pytest.fixture
+def copied(carried_out, tmp_path: Path) -> Path:
+    """A copy of what was carried out on GPT-NeoX."""
+    return shutil.copytree(carried_out("gpt_neox")[0], tmp_path / "copy")
+
+
 @pytest.mark.end_to_end
 @pytest.mark.parametrize("architecture", KINDS)
-def test_pipeline_writes_every_documented_file(architecture: str, tmp_path: Path) -> None:
-    attacks = architecture in ATTACKED
-    report, failures = run(settings_for(tmp_path, architecture, enable_attacks=attacks), AttackSettings(attack_steps=2))
+def test_pipeline_writes_every_documented_file(architecture: str, carried_out) -> None:
+    folder, report, failures = carried_out(architecture)
     assert [f"{failure.diagnostic}: {failure.reason}" for failure in failures] == []
-    outputs = tmp_path / "outputs"
-    expected = [outputs / "__to__".join(named(tmp_path)) / name for name in PAIR_FILES]
-    expected += [outputs / model / name for model in named(tmp_path) for name in MODEL_FILES]
+    outputs = folder / "outputs"
+    expected = [outputs / "__to__".join(named(folder)) / name for name in PAIR_FILES]
+    expected += [outputs / model / name for model in named(folder) for name in MODEL_FILES]
     assert [path for path in expected if not path.is_file()] == []
     assert report.read_text().lower().startswith("<!doctype html>")
-    if attacks:
+    if architecture in ATTACKED:
         recovery = pandas.read_csv(outputs / "recovery" / "recovery.csv")
         assert set(recovery.role) == {"base", "unlearned"}
         assert set(recovery.step) == {0, 2}
 
 
 @pytest.mark.end_to_end
-def test_second_run_writes_nothing_again_and_force_does(tmp_path: Path) -> None:
-    settings = settings_for(tmp_path, "gpt_neox")
-    run(settings)
-    records = sorted((tmp_path / "outputs").rglob("record.json"))
+def test_second_run_writes_nothing_again_and_force_does(copied: Path) -> None:
+    settings = settings_for(copied, "gpt_neox", enable_attacks=True)
+    records = sorted((copied / "outputs").rglob("record.json"))
     before = [path.stat().st_mtime_ns for path in records]
-    run(settings)
+    run(settings, SHORT)
     assert [path.stat().st_mtime_ns for path in records] == before
-    run(settings_for(tmp_path, "gpt_neox", force=True))
+    run(replace(settings, force=True), SHORT)
     assert all(path.stat().st_mtime_ns > old for path, old in zip(records, before))
 
 
 @pytest.mark.end_to_end
-def test_changed_text_makes_the_activation_step_stale_and_leaves_the_weight_step(tmp_path: Path) -> None:
-    settings = settings_for(tmp_path, "gpt_neox")
-    run(settings)
-    pair = tmp_path / "outputs" / "__to__".join(named(tmp_path))
+def test_changed_text_makes_the_activation_step_stale_and_leaves_the_weight_step(copied: Path) -> None:
+    pair = copied / "outputs" / "__to__".join(named(copied))
     times = {
         name: (pair / name / "record.json").stat().st_mtime_ns
         for name in ("weight_comparison", "activation_comparison")
     }
-    (tmp_path / "forget.txt").write_text("Another text about the amber resin.\nAnd one more of them.\n")
+    settings = settings_for(copied, "gpt_neox")
+    (copied / "forget.txt").write_text("Another text about the amber resin.\nAnd one more of them.\n")
     run(settings)
     again = {name: (pair / name / "record.json").stat().st_mtime_ns for name in times}
     assert again["weight_comparison"] == times["weight_comparison"]
