@@ -22,6 +22,7 @@ from brittle.commands.diagnose import DiagnoseSettings, diagnose
 from brittle.data.multiple_choice import Question, write_questions
 from brittle.diagnostics import layerwise_accuracy
 from brittle.evaluation import multiple_choice_accuracy as accuracy
+from brittle.evaluation import published_benchmarks
 from brittle.evaluation.multiple_choice_accuracy import sample_uniformly
 from brittle.evaluation.question_forms import form_of, in_form, lettered
 from brittle.models import linear_lens, tuned_lens
@@ -333,7 +334,7 @@ def test_letters_are_asked_and_scored_as_lm_eval_asks_mmlu(tmp_path, bos) -> Non
     loaded = loaded_with(tokenizer_of("bpe", bos=bos), max_position_embeddings=512)
     folder = Path(lm_eval.__file__).parent / "tasks" / "mmlu" / "default"
     template = yaml.safe_load((folder / "_default_template_yaml").read_text(encoding="utf-8"))
-    expected, prompts = [], []
+    known, expected, prompts = published_benchmarks.task_manager(None, False), [], []  # the tasks are given as objects
     for subject in SUBJECTS:
         rows = [dataclasses.asdict(q) | {"choices": list(q.choices)} for q in MMLU if q.subject == subject]
         own_file = yaml.safe_load((folder / f"mmlu_{subject}.yaml").read_text(encoding="utf-8"))
@@ -343,7 +344,7 @@ def test_letters_are_asked_and_scored_as_lm_eval_asks_mmlu(tmp_path, bos) -> Non
             "custom_dataset": lambda rows=rows, **_: {"test": datasets.Dataset.from_list(rows)},
         }  # fmt: skip
         model = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=4)
-        found = lm_eval.simple_evaluate(model, tasks=[task], bootstrap_iters=0, log_samples=True)
+        found = lm_eval.simple_evaluate(model, tasks=[task], bootstrap_iters=0, log_samples=True, task_manager=known)
         for sample in sorted(found["samples"][subject], key=lambda sample: sample["doc_id"]):
             prompts.append(sample["arguments"]["gen_args_0"]["arg_0"] if isinstance(sample["arguments"], dict)
                            else sample["arguments"][0][0])  # fmt: skip
