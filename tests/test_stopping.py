@@ -86,7 +86,6 @@ def wait_until(holds, seconds: float) -> float:
     return time.monotonic() - start
 
 
-@alone
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda number: number.name
