@@ -31,7 +31,6 @@ from brittle.runs.attack_job import Run, _choices
 from brittle.runs.attack_material import Battlefield
 from brittle.runs.roles import Arm
 from brittle.settings import BadInput, resolve
-from brittle.suites import laboratory
 from brittle.views import model_verdicts, words
 from brittle.views.terminal import lines
 
@@ -244,25 +243,3 @@ def test_a_run_is_what_went_into_it_and_not_what_its_model_is_called(tmp_path: P
     assert dataclasses.replace(run, base=first).identity != run.identity
     long = dataclasses.replace(run, arm=Arm(dataclasses.replace(first, name="n" * 250), "unlearned"))
     assert len(long.folder.name) < 100
-
-
-CHEAP = {
-    "lora_relearning": {"attack_steps": 2, "attack_eval_interval": 1}, "few_shot": {"shots": (1, 2)},
-    "soft_prompts": {"attack_steps": 2, "attack_eval_interval": 1}, "weight_noise": {"noise_levels": (0.2, 0.4)},
-    "direction_ablation": {"ablated_directions": (1,), "ablation_texts": 4},
-}  # fmt: skip
-
-
-@pytest.mark.end_to_end
-def test_attacks_repeat_bit_for_bit_in_fresh_processes(tmp_path: Path) -> None:
-    laboratory_models.build(laboratory.Laboratory("tiny"))
-    references = {"model": "laboratory:retrained@tiny", "base": "laboratory:base@tiny"}
-    given: dict[str, Any] = {}
-    for own in CHEAP.values():
-        given |= own
-    for place in ("first", "second"):
-        settings = attack.AttackSettings(kind=",".join(CHEAP), seeds="5", outroot=str(tmp_path / place), **references)
-        attack.run(settings, given | {"trajectory_steps": ()})
-    for table in ("recovery", "recovery_answers"):
-        one, two = ((tmp_path / place / "recovery" / f"{table}.csv").read_bytes() for place in ("first", "second"))
-        assert one == two
