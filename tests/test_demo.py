@@ -13,6 +13,7 @@ import pandas
 import pytest
 
 PROGRAM = "from brittle.command_line import main; main('demo')"
+SMALLEST = ("--size", "tiny", "--methods", "rmu", "--seeds", "42", "--outroot", "outputs")
 KILLS = 10
 
 
@@ -20,8 +21,8 @@ def demo(folder: Path, home: Path, wait: float | None = None) -> int | None:
     """Run the demo in ``folder``; with ``wait``, kill the whole process group after so many seconds."""
     environment = os.environ | {"BRITTLE_HOME": str(home)}
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "--size", "tiny", "--methods", "rmu", "--outroot", "outputs"], cwd=folder, env=environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        [sys.executable, "-c", PROGRAM, *SMALLEST], cwd=folder, env=environment, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
         return process.wait(wait)
