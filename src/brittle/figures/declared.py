@@ -190,8 +190,9 @@ def write_declared(
 
 def write_png(drawing: Canvas, path: Path) -> Path:
     """Write a PNG whole or not at all."""
-    with replacing(path) as temporary:
-        drawing.savefig(temporary, format="png", dpi=style.PARAMETERS["savefig.dpi"], metadata={"Software": SOFTWARE})
+    drawing.set_dpi(style.PARAMETERS["savefig.dpi"])
+    with replacing(path) as temporary:  # not savefig, which would draw the figure twice
+        FigureCanvasAgg(drawing).print_png(temporary, metadata={"Software": SOFTWARE})  # type: ignore[no-untyped-call]
     return path
 
 
