@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
@@ -15,7 +16,7 @@ from brittle.results.damage import MARGIN
 from brittle.runs import job, method_tuning
 from brittle.runs.laboratory_models import build, find
 from brittle.settings import BadInput
-from brittle.suites.laboratory import Laboratory, parse
+from brittle.suites.laboratory import Laboratory, define, parse
 
 RELIABLE = {"grad_diff", "rmu", "cb_lat"}
 """Methods of the demonstration: their presets do on every base that a build of torch or another world has made so far. The fourth,
@@ -64,9 +65,12 @@ def test_presets_unlearn_and_keep_the_rest(tmp_path: Path) -> None:
 
 @pytest.mark.end_to_end
 def test_a_laboratory_is_the_same_wherever_it_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = find("laboratory:filtered@tiny-0")
-    monkeypatch.setenv("BRITTLE_HOME", str(tmp_path))
-    assert find("laboratory:filtered@tiny-0").digest == first.digest
+    digests = set()
+    for home in ("one", "another"):
+        monkeypatch.setenv("BRITTLE_HOME", str(tmp_path / home))
+        define("brief", replace(Laboratory("tiny").recipe, steps=60))
+        digests.add(find("laboratory:filtered@brief-0").digest)
+    assert len(digests) == 1
 
 
 @pytest.mark.end_to_end
