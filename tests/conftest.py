@@ -23,8 +23,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 LONGEST = (
-    "test_readme", "test_campaign", "test_pipeline", "test_shell_programs", "test_processes", "test_public_unlearning",
-    "test_specification", "test_benchmarks", "test_broken_records", "test_python_interface", "test_contributing",
+    "test_shell_programs", "test_readme", "test_campaign", "test_pipeline", "test_processes", "test_contributing",
+    "test_stopping", "test_planted", "test_specification", "test_benchmarks", "test_broken_records", "test_python_interface",
 )  # fmt: skip
 """Files that take about a minute or more. Two processes share the files and begin with these, so that both end at one time."""
 
