@@ -1,0 +1,36 @@
+"""What a sweep leaves at its end: one table of attacks, one plan of models, and lines about what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from brittle.commands.options import next_step
+from brittle.commands.sweep_model import SweepModel
+from brittle.commands.sweep_stages import attack_runs, work_on
+from brittle.models.references import Located
+from brittle.runs import roles
+from brittle.runs.attack_tables import combine
+from brittle.runs.roles import Arm
+from brittle.sweeps.file import Sweep
+
+
+def finish(sweep: Sweep, models: Sequence[SweepModel], outputs: Path) -> list[str]:
+    """Write the tables over all models that went through every stage, also those whose weights are gone."""
+    lines = []
+    for place in dict.fromkeys(model.outputs for model in models):
+        mine = [model for model in models if model.outputs == place]
+        there = [located for model in mine if (located := model.measured())]
+        if there:
+            _gather(sweep, mine[0].plan.make.model, place, there)
+            lines += [f"-> {place}", next_step("brittle", "report", place)]
+    return lines
+
+
+def _gather(sweep: Sweep, base: str, outputs: Path, models: Sequence[Located]) -> None:
+    work = work_on(sweep, base, outputs)
+    arms = [*work.arms, *(Arm(model, "unlearned") for model in models)]
+    pairs = [*work.pairs, *((work.arms[0].located, model) for model in models)]
+    roles.describe(outputs, arms, pairs if sweep.diagnose else None)
+    for name, runs in attack_runs(sweep, work, arms).items():
+        combine(name, runs, outputs / "recovery")

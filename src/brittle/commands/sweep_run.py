@@ -1,0 +1,105 @@
+"""Carry a sweep out: what is finished is left alone, references come first, then every model that is missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brittle import progress, stopping
+from brittle.commands.sweep_end import finish
+from brittle.commands.sweep_model import SweepModel, SweepReferences
+from brittle.commands.sweep_stages import work_on
+from brittle.models.references import hub_name
+from brittle.runs import laboratory_models
+from brittle.sweeps.configurations import Configuration
+from brittle.sweeps.driver import DONE, ELSEWHERE, FAILED, Driver, Entry, counts
+from brittle.sweeps.file import Sweep
+from brittle.sweeps.pools import Pool, Processes, SweepJob
+from brittle.sweeps.state import Place
+
+if TYPE_CHECKING:
+    from brittle.commands.sweep import SweepSettings
+
+
+def carry_out(settings: SweepSettings, sweep: Sweep, own: Sequence[Configuration], words: Mapping[str, str]) -> int:
+    """Do what is left of a sweep and say what it came to; 1 if a model failed."""
+    outputs = Path(settings.outroot or Path("outputs") / "sweeps" / sweep.name)
+    bases = list(dict.fromkeys(each.resolved.make.model for each in own))
+    places = {base: outputs / hub_name(base) if len(bases) > 1 else outputs for base in bases}
+    for base, place in places.items():
+        laboratory_models.find(base)
+        if sweep.diagnose or sweep.attack:
+            work_on(sweep, base, place)  # refuses what does not fit before a model is made
+    models = [
+        SweepModel(sweep, each.given, each.title, words, places[each.resolved.make.model], Path(settings.outdir))
+        for each in own
+    ]
+    left = [model for model in models if not model.finished()]
+    print(f"{len(models) - len(left)} of {progress.several(len(models), 'model')} finished before")
+    failed = _drive(settings, sweep, places, models, left, outputs, words) if left else 0
+    for line in finish(sweep, models, outputs):
+        print(line)
+    return 1 if failed else 0
+
+
+def _drive(
+    settings: SweepSettings, sweep: Sweep, places: Mapping[str, Path], models: Sequence[SweepModel],
+    left: Sequence[SweepModel], outputs: Path, words: Mapping[str, str],
+) -> int:  # fmt: skip
+    """Run all jobs; returns how many failed."""
+    about = {
+        "name": sweep.name,
+        "file": str(sweep.path),
+        "models": len(models),
+        "finished_before": len(models) - len(left),
+    }
+    largest = max(_size(model) for model in left)
+    driver = Driver(_pool(settings), Place(outputs), [], largest, Path(settings.outdir), about=about)
+    with progress.work(f"sweep {sweep.name}", len(left), "model") as bar, stopping.gently(driver.stop):
+        driver.show = lambda _: _show(driver, bar)
+        for phase in _phases(sweep, places, left, words):
+            driver.entries += [Entry(job) for job in phase]
+            driver.run()
+    return _tell(driver)
+
+
+def _phases(
+    sweep: Sweep, places: Mapping[str, Path], left: Sequence[SweepModel], words: Mapping[str, str]
+) -> list[list[SweepJob]]:
+    """The retrained control comes before all that it stands beside, the other references beside the models."""
+    if not (sweep.diagnose or sweep.attack):
+        return [[*left]]
+    roles = {"retrained": sweep.search.control, "base": "base", "filtered": sweep.search.filtered}
+    first: list[SweepJob] = []
+    second: list[SweepJob] = []
+    for base, place in places.items():
+        for role, reference in roles.items():
+            if reference and reference != "none":
+                job = SweepReferences(sweep, base, role, words, place)
+                (first if role == "retrained" else second).append(job)
+    return [part for part in ([*first], [*second, *left]) if part]
+
+
+def _pool(settings: SweepSettings) -> Pool:
+    return Processes(1 if settings.local else settings.workers or os.cpu_count() or 1)
+
+
+def _size(model: SweepModel) -> int:
+    return sum(path.stat().st_size for path in model.plan.base.folder.glob("*.safetensors"))
+
+
+def _show(driver: Driver, bar: progress.Work) -> None:
+    found = counts([entry for entry in driver.entries if isinstance(entry.job, SweepModel)])
+    bar.update(found.get(DONE, 0) + found.get(FAILED, 0) + found.get(ELSEWHERE, 0) - bar.done)
+    bar.tell(", ".join(f"{number} {status}" for status, number in found.items()))
+
+
+def _tell(driver: Driver) -> int:
+    """Say how the jobs ended; returns how many failed."""
+    failed = [entry for entry in driver.entries if entry.status == FAILED]
+    print(", ".join(f"{number} {status}" for status, number in counts(driver.entries).items()))
+    for entry in failed:
+        progress.error(f"failed: {entry.job.title}: {entry.reason}")
+    return len(failed)
