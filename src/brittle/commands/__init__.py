@@ -97,8 +97,8 @@ COMMANDS: dict[str, Command] = {
     ),
     "sweep": Command(
         "make, evaluate, diagnose and attack many models from one file (unlearn/sweep_unlearn.sh)",
-        _from("sweep", "sweep"), _from("sweep", "sweep_settings"), "file", "the sweep's YAML file (docs/sweeps.md)",
-        needs("file"), goes_on=KEPT,
+        _from("sweep", "sweep"), _from("sweep_settings", "sweep_settings"), "file", "the sweep's YAML file (docs/sweeps.md)",
+        _from("sweep_settings", "lacking"), goes_on=KEPT,
         examples=("brittle sweep sweeps/laboratory.yaml", "brittle sweep sweeps/documented.yaml --dry-run",
                   "brittle sweep FILE.yaml --shard 3/16 --local"),
     ),

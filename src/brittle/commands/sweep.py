@@ -2,58 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brittle import progress
-from brittle.commands.options import Environment, Given, SettingsTypes
-from brittle.settings import resolve, setting
+from brittle.commands.options import Environment, Given
+from brittle.commands.sweep_settings import SweepSettings
+from brittle.settings import resolve
 
 if TYPE_CHECKING:
     from brittle.sweeps.configurations import Configuration
-    from brittle.sweeps.file import Sweep
+    from brittle.sweeps.file import Sweep as AnySweep
 
 SHOWN = 12
 """Configurations that ``--dry-run`` names before it only counts."""
 
 
-@dataclass(frozen=True)
-class SweepSettings:
-    """Which sweep, where, and how much at once."""
-
-    file: str | None = setting(None, "the sweep's YAML file (docs/sweeps.md)")
-    dry_run: bool = setting(False, "say what would be done, and end")
-    local: bool = setting(False, "one model after the other, without Ray")
-    workers: int | None = setting(
-        None, "models at once (default: one for each core, or for each group of GPUs)", environment="WORKERS", minimum=1
-    )
-    shard: str | None = setting(None, "only this share of the models, for a job array: 3/16", environment="SHARD")
-    yes: bool = setting(False, "take more than 10,000 configurations")
-    outroot: str | None = setting(
-        None, "folder of the sweep's results (default: outputs/sweeps/NAME)", environment="OUTROOT"
-    )
-    outdir: str = setting(
-        "unlearned_models", "folder under which the models' own folders are made", environment="UNLEARNED_ROOT"
-    )
-    keep_weights: bool = setting(False, "keep every model's weights, whatever the file and NO_SAVE say")
-
-
-def sweep_settings(_only: str | None = None) -> SettingsTypes:
-    """The sweep's own settings; its models' are in the file."""
-    return [(SweepSettings, {})]
-
-
 def sweep(given: Given, environment: Environment) -> int:
     """Carry a sweep out, or say what it would do."""
+    from brittle.commands import sweep_notes as noted
     from brittle.sweeps import configurations as expanded
-    from brittle.sweeps.file import read
+    from brittle.sweeps.file import Search, Sweep, read
 
-    settings = resolve(SweepSettings, given, environment)
-    found, words = read(settings.file or ""), dict(environment or {})
-    if settings.keep_weights:
-        words.pop("NO_SAVE", None)
-        found = replace(found, common={**found.common, "no_save": "false"})
-    every = expanded.configurations(found, words, settings.yes)
+    settings, words = resolve(SweepSettings, given, environment), dict(environment or {})
+    if settings.noted:
+        found = Sweep(Path(settings.noted), Search(name="noted"), {}, (), None, None)
+        every = noted.configurations(settings.noted)
+    else:
+        found = read(settings.file or "")
+        found = replace(found, common={**found.common, "no_save": "false"}) if settings.keep_weights else found
+        every = expanded.configurations(found, words, settings.yes)
     own = expanded.share(every, settings.shard)
     for line in _lines(found, every, own):
         print(line)
@@ -64,7 +43,7 @@ def sweep(given: Given, environment: Environment) -> int:
     return carry_out(settings, found, own, words)
 
 
-def _lines(sweep: Sweep, every: list[Configuration], own: list[Configuration]) -> list[str]:
+def _lines(sweep: AnySweep, every: list[Configuration], own: list[Configuration]) -> list[str]:
     """What the sweep comes to."""
     methods: dict[str, int] = {}
     for each in own:

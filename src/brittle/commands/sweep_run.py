@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from brittle import progress, stopping
 from brittle.commands.sweep_end import finish
 from brittle.commands.sweep_model import SweepModel, SweepReferences
+from brittle.commands.sweep_settings import SweepSettings
+from brittle.commands.sweep_shown import shown
 from brittle.commands.sweep_stages import work_on
 from brittle.models.references import hub_name
 from brittle.runs import laboratory_models
 from brittle.sweeps.configurations import Configuration
-from brittle.sweeps.driver import DONE, ELSEWHERE, FAILED, Driver, Entry, counts
+from brittle.sweeps.driver import FAILED, Driver, Entry, counts
 from brittle.sweeps.file import Sweep
 from brittle.sweeps.pools import Pool, Processes, SweepJob
 from brittle.sweeps.state import Place
-
-if TYPE_CHECKING:
-    from brittle.commands.sweep import SweepSettings
 
 
 def carry_out(settings: SweepSettings, sweep: Sweep, own: Sequence[Configuration], words: Mapping[str, str]) -> int:
@@ -33,7 +32,9 @@ def carry_out(settings: SweepSettings, sweep: Sweep, own: Sequence[Configuration
         if sweep.diagnose or sweep.attack:
             work_on(sweep, base, place)  # refuses what does not fit before a model is made
     models = [
-        SweepModel(sweep, each.given, each.title, words, places[each.resolved.make.model], Path(settings.outdir))
+        SweepModel(
+            sweep, each.given, each.title, each.environment, places[each.resolved.make.model], Path(settings.outdir)
+        )
         for each in own
     ]
     left = [model for model in models if not model.finished()]
@@ -56,12 +57,15 @@ def _drive(
         "finished_before": len(models) - len(left),
     }
     largest = max(_size(model) for model in left)
-    driver = Driver(_pool(settings), Place(outputs), [], largest, Path(settings.outdir), about=about)
-    with progress.work(f"sweep {sweep.name}", len(left), "model") as bar, stopping.gently(driver.stop):
-        driver.show = lambda _: _show(driver, bar)
-        for phase in _phases(sweep, places, left, words):
-            driver.entries += [Entry(job) for job in phase]
-            driver.run()
+    driver = Driver(_pool(settings, words), Place(outputs), [], largest, Path(settings.outdir), about=about)
+    phases = _phases(sweep, places, left, words)
+    with shown(driver, sum(map(len, phases))), stopping.gently(driver.stop):
+        try:
+            for phase in phases:
+                driver.entries += [Entry(job) for job in phase]
+                driver.run()
+        finally:
+            driver.pool.end()
     return _tell(driver)
 
 
@@ -82,18 +86,20 @@ def _phases(
     return [part for part in ([*first], [*second, *left]) if part]
 
 
-def _pool(settings: SweepSettings) -> Pool:
-    return Processes(1 if settings.local else settings.workers or os.cpu_count() or 1)
+def _pool(settings: SweepSettings, words: Mapping[str, str]) -> Pool:
+    """Ray where it is installed; ``--local``: one worker process after the other."""
+    if settings.local:
+        return Processes(1)
+    if importlib.util.find_spec("ray") is not None:
+        from brittle.sweeps.ray_pool import RayNodes
+
+        return RayNodes(settings.workers, address=words.get("RAY_ADDRESS") or None)
+    progress.say("note: Ray is not installed (uv sync --extra sweeps), so that only this machine's processes take part")
+    return Processes(settings.workers or os.cpu_count() or 1)
 
 
 def _size(model: SweepModel) -> int:
     return sum(path.stat().st_size for path in model.plan.base.folder.glob("*.safetensors"))
-
-
-def _show(driver: Driver, bar: progress.Work) -> None:
-    found = counts([entry for entry in driver.entries if isinstance(entry.job, SweepModel)])
-    bar.update(found.get(DONE, 0) + found.get(FAILED, 0) + found.get(ELSEWHERE, 0) - bar.done)
-    bar.tell(", ".join(f"{number} {status}" for status, number in found.items()))
 
 
 def _tell(driver: Driver) -> int:

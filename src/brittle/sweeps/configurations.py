@@ -23,6 +23,8 @@ class Configuration:
     title: str
     """The method and what tells it from others, for people."""
     resolved: Resolved
+    environment: Mapping[str, str]
+    """What settings that are not given are read from."""
 
 
 def configurations(sweep: Sweep, environment: Mapping[str, str] | None, yes: bool = False) -> list[Configuration]:
@@ -45,16 +47,19 @@ def configurations(sweep: Sweep, environment: Mapping[str, str] | None, yes: boo
     for given in every:
         whole = {**sweep.common, **given}
         try:
-            configuration = Configuration(whole, _title(given), resolved(whole, environment))
+            configuration = Configuration(
+                whole, _title(given, search.base), resolved(whole, environment), dict(environment or {})
+            )
             _check_stages(sweep, configuration)
         except BadInput as problem:
-            raise BadInput(f"sweep: {sweep.path}, {shortened(_title(given), 120)}: {problem}") from None
+            raise BadInput(f"sweep: {sweep.path}, {shortened(_title(given, search.base), 120)}: {problem}") from None
         found.setdefault(repr(_settings(configuration)), configuration)
     return list(found.values())
 
 
-def _title(given: Given) -> str:
-    told = {name: value for name, value in given.items() if name != "method"}
+def _title(given: Given, bases: Sequence[str]) -> str:
+    alike = ("method", "model") if len(bases) < 2 else ("method",)
+    told = {name: value for name, value in given.items() if name not in alike}
     return " ".join([given["method"], *(f"{name}={value}" for name, value in told.items())])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,8 @@ class Driver:
     """Set by Ctrl-C: nothing new begins."""
     about: dict[str, Any] = field(default_factory=dict)
     """What ``sweep.json`` says beside the jobs."""
-    show: Callable[[Driver], None] = lambda _: None
+    show: Callable[[Mapping[str, Any]], None] = lambda _: None
+    """Shown what ``sweep.json`` says, every time it is written."""
 
     def run(self) -> None:
         """Until nothing is left that can be begun, and all that was begun has ended."""
@@ -71,7 +72,6 @@ class Driver:
                 for ended in self.pool.wait(LOOK):
                     self._hear(self.entries[ended.key], ended)
                 self.write()
-                self.show(self)
         finally:
             self.pool.close()
             for entry in self._running():
@@ -137,14 +137,14 @@ class Driver:
     def write(self) -> None:
         """``sweep.json``: every job with its status, and of running ones the stage, the steps and the time left."""
         notes = {note["title"]: note for note in at_work(self.place)}
-        write_json(
-            self.place.summary,
-            self.about | {"updated": time.time(), "jobs": [_row(each, notes) for each in self.entries]},
-        )
+        content = self.about | {"updated": time.time(), "jobs": [_row(each, notes) for each in self.entries]}
+        write_json(self.place.summary, content)
+        self.show(content)
 
 
 def _row(entry: Entry, notes: dict[str, dict[str, Any]]) -> dict[str, Any]:
     row: dict[str, Any] = {
+        "model": not entry.job.title.startswith("reference:"),
         "title": entry.job.title,
         "status": entry.status,
         "reason": entry.reason,

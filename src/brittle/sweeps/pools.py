@@ -55,6 +55,9 @@ class Pool(Protocol):
     def close(self) -> None:
         """End what still runs."""
 
+    def end(self) -> None:
+        """Nothing is submitted any more."""
+
 
 @dataclass
 class _Busy:
@@ -127,3 +130,7 @@ class Processes:
                 self.wait(0.1)
         for each in self.busy.values():
             each.connection.close()
+
+    def end(self) -> None:
+        """As :class:`Pool` says."""
+        self.close()
