@@ -12,7 +12,7 @@ import pytest
 from brittle import leases
 from brittle.runs.executor import Tick
 from brittle.sweeps import driver as drivers
-from brittle.sweeps.driver import DONE, ELSEWHERE, FAILED, QUEUED, Driver, Entry
+from brittle.sweeps.driver import Driver, Entry, Status
 from brittle.sweeps.pools import Ended, Lost, SweepJob
 from brittle.sweeps.state import Place
 
@@ -71,14 +71,14 @@ def test_every_job_runs_once_as_many_at_a_time_as_there_is_room_for(tmp_path: Pa
     pool = Script({}, slots=3)
     found = driven(tmp_path, pool, "a b c d e")
     assert [title for title, _ in pool.begun] == ["a", "b", "c", "d", "e"] and pool.most == 3
-    assert {entry.status for entry in found.entries} == {DONE}
+    assert {entry.status for entry in found.entries} == {Status.DONE}
     written = json.loads((tmp_path / "sweep.json").read_text())
     assert [(job["title"], job["status"]) for job in written["jobs"]] == [(title, "done") for title in "abcde"]
 
 
 def test_a_failure_stops_no_other_and_keeps_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = driven(tmp_path, Script({"b": [ValueError("no\nsuch thing")]}), "a b c")
-    assert [entry.status for entry in found.entries] == [DONE, FAILED, DONE]
+    assert [entry.status for entry in found.entries] == [Status.DONE, Status.FAILED, Status.DONE]
     assert found.entries[1].reason == "no such thing"
     assert "failed: b: no such thing" in capsys.readouterr().err
 
@@ -86,7 +86,7 @@ def test_a_failure_stops_no_other_and_keeps_its_reason(tmp_path: Path, capsys: p
 def test_what_was_lost_is_begun_again_and_counts_as_failed_at_the_third_time(tmp_path: Path) -> None:
     pool = Script({"a": [Lost("gone"), "done"], "b": [Lost("gone"), Lost("gone"), Lost("gone")]})
     found = driven(tmp_path, pool, "a b")
-    assert [entry.status for entry in found.entries] == [DONE, FAILED]
+    assert [entry.status for entry in found.entries] == [Status.DONE, Status.FAILED]
     assert [entry.tries for entry in found.entries] == [2, 3]
 
 
@@ -94,7 +94,7 @@ def test_out_of_memory_moves_to_twice_as_many_gpus_once(tmp_path: Path) -> None:
     full = RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
     pool = Script({"a": [full, "done"], "b": [full, full]}, gpus=8)
     found = driven(tmp_path, pool, "a b", gpus_each=1, most_gpus=8)
-    assert [entry.status for entry in found.entries] == [DONE, FAILED]
+    assert [entry.status for entry in found.entries] == [Status.DONE, Status.FAILED]
     assert sorted(pool.begun) == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
 
 
@@ -106,7 +106,7 @@ def test_groups_of_gpus_never_exceed_what_there_is(tmp_path: Path) -> None:
 
 def test_what_another_process_does_is_left_alone(tmp_path: Path) -> None:
     found = driven(tmp_path, Script({"a": [leases.Busy("x is being written by process 7 on there; wait")]}), "a b")
-    assert [entry.status for entry in found.entries] == [ELSEWHERE, DONE]
+    assert [entry.status for entry in found.entries] == [Status.ELSEWHERE, Status.DONE]
     assert "process 7 on there" in found.entries[0].reason
 
 
@@ -115,7 +115,7 @@ def test_nothing_begins_after_a_first_stop_and_what_runs_is_heard(tmp_path: Path
     found = Driver(pool, Place(tmp_path), [Entry(Job(title)) for title in "abcd"])
     pool.before_wait = found.stop
     found.run()
-    assert [entry.status for entry in found.entries] == [DONE, DONE, QUEUED, QUEUED]
+    assert [entry.status for entry in found.entries] == [Status.DONE, Status.DONE, Status.QUEUED, Status.QUEUED]
 
 
 def test_an_exception_ends_the_pool_and_leaves_what_ran_queued(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_an_exception_ends_the_pool_and_leaves_what_ran_queued(tmp_path: Path) -
     found = Driver(pool, Place(tmp_path), [Entry(Job(title)) for title in "abc"])
     with pytest.raises(KeyboardInterrupt):
         found.run()
-    assert not pool.running and [entry.status for entry in found.entries] == [QUEUED] * 3
+    assert not pool.running and [entry.status for entry in found.entries] == [Status.QUEUED] * 3
     assert {job["status"] for job in json.loads((tmp_path / "sweep.json").read_text())["jobs"]} == {"queued"}
 
 
@@ -137,7 +137,7 @@ def test_no_job_begins_whose_checkpoint_would_not_fit(tmp_path: Path, monkeypatc
     monkeypatch.setattr(drivers.shutil, "disk_usage", lambda _path: drivers.shutil._ntuple_diskusage(1000, 0, free[0]))
     pool = Script({}, slots=4)
     found = driven(tmp_path, pool, "a b c d", bytes_of_model=100)
-    assert pool.most == 2 and {entry.status for entry in found.entries} == {DONE}
+    assert pool.most == 2 and {entry.status for entry in found.entries} == {Status.DONE}
     free[0] = 50
     found = driven(tmp_path, Script({}), "a b", bytes_of_model=100)
-    assert found.entries[0].status == drivers.NO_ROOM and found.entries[1].status == QUEUED
+    assert found.entries[0].status == Status.NO_ROOM and found.entries[1].status == Status.QUEUED

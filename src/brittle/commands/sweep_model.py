@@ -24,6 +24,7 @@ from brittle.runs.executor import Tick
 from brittle.runs.failures import Failure
 from brittle.settings import BadInput, as_dictionary
 from brittle.sweeps.file import Sweep
+from brittle.sweeps.pools import WAS_DONE
 from brittle.sweeps.state import Place, Reporter
 
 KIND = "sweep model"
@@ -106,7 +107,7 @@ class SweepModel:
         _at_home(self.environment)
         with parents_of(self.folder), leases.held(self.folder):
             if self.finished():
-                return "was done"
+                return WAS_DONE
             with Reporter(Place(self.outputs), self.plan.folder.name, self.title, self.size) as reporter:
                 self._go_through(reporter.ticking(tick), reporter)
         return "done"

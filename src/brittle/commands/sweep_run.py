@@ -16,7 +16,7 @@ from brittle.commands.sweep_stages import work_on
 from brittle.models.references import hub_name
 from brittle.runs import laboratory_models
 from brittle.sweeps.configurations import Configuration
-from brittle.sweeps.driver import FAILED, Driver, Entry, counts
+from brittle.sweeps.driver import Driver, Entry, Status, counts
 from brittle.sweeps.file import Sweep
 from brittle.sweeps.pools import Pool, Processes, SweepJob
 from brittle.sweeps.state import Place
@@ -104,8 +104,11 @@ def _size(model: SweepModel) -> int:
 
 def _tell(driver: Driver) -> int:
     """Say how the jobs ended; returns how many failed."""
-    failed = [entry for entry in driver.entries if entry.status == FAILED]
+    failed = [entry for entry in driver.entries if entry.status in (Status.FAILED, Status.NO_ROOM)]
     print(", ".join(f"{number} {status}" for status, number in counts(driver.entries).items()))
     for entry in failed:
-        progress.error(f"failed: {entry.job.title}: {entry.reason}")
+        reason = entry.reason or f"{driver.models} is full; make room or name another --outdir"
+        progress.error(f"{entry.status}: {entry.job.title}: {reason}")
+    if any(entry.status == Status.ELSEWHERE for entry in driver.entries):
+        print("what runs elsewhere is not waited for; the same command, later, writes the tables over all models")
     return len(failed)

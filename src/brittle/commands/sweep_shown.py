@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from brittle import progress
-from brittle.sweeps.driver import DONE, ELSEWHERE, FAILED, Driver
+from brittle.sweeps.driver import Driver, Status
 from brittle.views import sweep_table
 
 
@@ -28,6 +28,8 @@ def shown(driver: Driver, jobs: int) -> Iterator[None]:
 
 
 def _count(content: Mapping[str, Any], bar: progress.Work) -> None:
-    ended = [job for job in content["jobs"] if job["status"] in (DONE, FAILED, ELSEWHERE)]
+    ended = [
+        job for job in content["jobs"] if job["status"] in (Status.DONE, Status.FAILED, Status.ELSEWHERE, Status.OTHERS)
+    ]
     bar.update(len(ended) - bar.done)
     bar.tell(sweep_table.counts(content))

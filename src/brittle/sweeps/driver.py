@@ -10,26 +10,33 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from brittle import leases, progress
 from brittle.records import write_json
-from brittle.sweeps.pools import Ended, Lost, Pool, SweepJob
+from brittle.sweeps.pools import WAS_DONE, Ended, Lost, Pool, SweepJob
 from brittle.sweeps.state import Place, at_work
 
 TRIES = 3
 """Times that a job is begun before one whose process is lost each time counts as failed."""
 LOOK = 1.0
 """Seconds between two looks at what runs."""
-QUEUED, RUNNING, DONE, FAILED, ELSEWHERE, NO_ROOM = (
-    "queued",
-    "running",
-    "done",
-    "failed",
-    "elsewhere",
-    "no room on the disk",
-)
+
+
+class Status(StrEnum):
+    """How far a job is, in the words that ``sweep.json`` and the terminal have."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    ELSEWHERE = "elsewhere"
+    """Another process is at it."""
+    OTHERS = "done by others"
+    """Another process finished it in the meantime."""
+    NO_ROOM = "no room on the disk"
 
 
 @dataclass
@@ -37,7 +44,7 @@ class Entry:
     """One job and how far it is."""
 
     job: SweepJob
-    status: str = QUEUED
+    status: Status = Status.QUEUED
     reason: str = ""
     gpus: int = 0
     tries: int = 0
@@ -75,7 +82,7 @@ class Driver:
         finally:
             self.pool.close()
             for entry in self._running():
-                entry.status = QUEUED
+                entry.status = Status.QUEUED
             self.write()
 
     def stop(self) -> None:
@@ -86,25 +93,25 @@ class Driver:
         )
 
     def _running(self) -> list[Entry]:
-        return [entry for entry in self.entries if entry.status == RUNNING]
+        return [entry for entry in self.entries if entry.status == Status.RUNNING]
 
     def _begin(self) -> bool:
         """Begin what there is room for; whether anything was begun."""
         begun = False
         for key, entry in enumerate(self.entries):
-            if self.stopping or entry.status not in (QUEUED, NO_ROOM):
+            if self.stopping or entry.status not in (Status.QUEUED, Status.NO_ROOM):
                 continue
             if not self.pool.room(entry.gpus):
                 break
             if not self._fits():
-                if entry.status == QUEUED:
+                if entry.status == Status.QUEUED:
                     progress.say(
                         f"note: {self.models} has no room for another model; jobs wait until others have ended",
                         once=True,
                     )
-                entry.status = NO_ROOM
+                entry.status = Status.NO_ROOM
                 break
-            entry.status, entry.began, entry.tries = RUNNING, time.time(), entry.tries + 1
+            entry.status, entry.began, entry.tries = Status.RUNNING, time.time(), entry.tries + 1
             self.pool.submit(key, entry.job, entry.gpus)
             begun = True
         return begun
@@ -121,17 +128,17 @@ class Driver:
         entry.seconds += time.time() - entry.began
         problem = ended.problem
         if problem is None:
-            entry.status = DONE
+            entry.status = Status.OTHERS if ended.result == WAS_DONE else Status.DONE
         elif isinstance(problem, leases.Busy):
-            entry.status, entry.reason = ELSEWHERE, str(problem).partition(";")[0]
+            entry.status, entry.reason = Status.ELSEWHERE, str(problem).partition(";")[0]
         elif isinstance(problem, Lost) and entry.tries < TRIES:
-            entry.status = QUEUED
+            entry.status = Status.QUEUED
             progress.say(f"{entry.job.title}: {problem}; it is begun again ({entry.tries} of {TRIES} times)")
         elif is_out_of_memory(problem) and not entry.larger and 0 < entry.gpus < self.most_gpus:
-            entry.status, entry.gpus, entry.larger = QUEUED, 2 * entry.gpus, True
+            entry.status, entry.gpus, entry.larger = Status.QUEUED, 2 * entry.gpus, True
             progress.say(f"{entry.job.title}: out of memory; it is begun again on {entry.gpus} GPUs")
         else:
-            entry.status, entry.reason = FAILED, " ".join(str(problem).split())
+            entry.status, entry.reason = Status.FAILED, " ".join(str(problem).split())
             progress.say(f"failed: {entry.job.title}: {entry.reason}")
 
     def write(self) -> None:
@@ -151,7 +158,7 @@ def _row(entry: Entry, notes: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "seconds": round(entry.seconds, 1),
     }
     note = notes.get(entry.job.title)
-    if note and entry.status in (RUNNING, ELSEWHERE):
+    if note and entry.status in (Status.RUNNING, Status.ELSEWHERE):
         passed = time.time() - note["started"]
         left = passed * (note["of"] / note["done"] - 1) if 0 < note["done"] <= note["of"] else None
         row |= {

@@ -15,6 +15,9 @@ from typing import Protocol
 from brittle import progress
 from brittle.runs import executor
 
+WAS_DONE = "was done"
+"""What a job returns whose work another process had finished in the meantime."""
+
 
 class Lost(Exception):
     """The process or the machine that a job ran on is gone."""
