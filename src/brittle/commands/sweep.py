@@ -28,7 +28,7 @@ def sweep(given: Given, environment: Environment) -> int:
     settings, words = resolve(SweepSettings, given, environment), dict(environment or {})
     if settings.noted:
         found = Sweep(Path(settings.noted), Search(name="noted"), {}, (), None, None)
-        every = noted.configurations(settings.noted)
+        every = noted.configurations(settings.noted, words)
     else:
         found = read(settings.file or "")
         found = replace(found, common={**found.common, "no_save": "false"}) if settings.keep_weights else found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from brittle import discovery
@@ -13,8 +14,10 @@ from brittle.sweeps.configurations import Configuration
 from brittle.training.hyperparameters import TrainingSettings
 
 
-def configurations(folder: str) -> list[Configuration]:
+def configurations(folder: str, words: Mapping[str, str]) -> list[Configuration]:
     """One configuration for each note, in the order in which they were written.
+
+    ``words`` is this process's own environment, ``.env`` among it; what was noted wins.
 
     Raises:
         BadInput: there are none, or one asks for what ``brittle unlearn`` refuses.
@@ -31,9 +34,9 @@ def configurations(folder: str) -> list[Configuration]:
     found = []
     for path in notes:
         count, *items = path.read_bytes().decode(errors="surrogateescape").split("\0")
-        words, rest = items[: int(count)], items[int(count) :]
-        environment = dict(item.split("=", 1) for item in rest if "=" in item)
-        given = {"method": words[0], **parser.read(words[1:])}
+        typed, rest = items[: int(count)], items[int(count) :]
+        environment = {**words, **dict(item.split("=", 1) for item in rest if "=" in item)}
+        given = {"method": typed[0], **parser.read(typed[1:])}
         found.append(Configuration(given, _title(given, environment), resolved(given, environment), environment))
     if not found:
         raise BadInput(f"--noted {folder} holds no notes; run it through parallel_sweep.sh")
