@@ -79,5 +79,5 @@ def test_what_a_file_cannot_say_is_one_line(text, words, tmp_path) -> None:
 
 def test_a_file_that_is_not_there_or_a_folder_is_one_line(tmp_path) -> None:
     for path in (tmp_path / "none.yaml", tmp_path):
-        with pytest.raises(BadInput, match="--config: .*; name a YAML file of flags"):
+        with pytest.raises(BadInput, match="--config: .*; name a YAML file"):
             command_flags.read("brittle unlearn", commands.find("unlearn"), ["--config", str(path)])

@@ -31,7 +31,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / name)
-    for name in ("unlearn", "experiment"):
+    for name in ("unlearn", "experiment", "sweeps"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     tiny_model_folder(folder / "base")
     words = " ".join(TEXTS).split()
@@ -133,3 +133,34 @@ def test_a_shallow_base_says_which_layers_to_give_and_the_advice_helps(checkout:
     layers = refused.stderr.split("for example --layer-id ")[1].split()[0]
     assert run(checkout, command, LAYER_ID=layers).returncode == 0
     assert not list((checkout / "shallow").glob(".*"))
+
+
+def test_a_script_of_ones_own_runs_side_by_side_and_no_file_is_touched(checkout: Path) -> None:
+    (checkout / "mine.sh").write_text(
+        "for lr in 1e-4 2e-4; do for method in npo simnpo; do\n"
+        f"  LR=$lr ./unlearn/run_unlearn.sh $method {QUICK} --no-eval || exit 1\ndone; done\n"
+    )
+    (checkout / "mine.sh").chmod(0o755)
+    before = {path: path.read_bytes() for path in (checkout / "unlearn").rglob("*") if path.is_file()}
+    own = {"UNLEARNED_ROOT": "of_mine", "OUTROOT": "sweep_of_mine", "WORKERS": "2"}
+    done = run(checkout, "./unlearn/parallel_sweep.sh ./mine.sh", **own)
+    assert done.returncode == 0, done.stderr
+    names = [folder.name for folder in folders(checkout / "of_mine")]
+    assert len(names) == 4
+    assert {(name.split("__")[1], "lr0.0001" in name) for name in names} == {
+        (method, low) for method in ("npo", "simnpo") for low in (True, False)
+    }
+    again = run(checkout, "./unlearn/parallel_sweep.sh ./mine.sh", **own)
+    assert "4 of 4 models finished before" in again.stdout, again.stdout + again.stderr
+    assert {path: path.read_bytes() for path in (checkout / "unlearn").rglob("*") if path.is_file()} == before
+
+
+def test_the_documented_sweep_makes_its_models_in_order_and_skips_them_afterwards(checkout: Path) -> None:
+    shard = "./unlearn/sweep_unlearn.sh --shard 1/96"
+    settings = {"UNLEARNED_ROOT": "of_sweep", "EVAL_TASKS": "none", "MAX_STEPS": "1", "DEVICE": "cpu"}
+    first = run(checkout, shard, **settings)
+    assert first.returncode == 0, first.stderr
+    (folder,) = folders(checkout / "of_sweep")
+    assert folder.name.startswith("base") and "__ga_simple__ep1_lr1.2e-05_bs4" in folder.name
+    assert not list(folder.glob("*.safetensors"))  # NO_SAVE=1 by default
+    assert "1 of 1 model finished before" in run(checkout, shard, **settings).stdout

@@ -38,6 +38,10 @@ _open: dict[Path, int] = {}
 _beating_in = 0
 
 
+class Busy(BadInput):
+    """Another process is writing that result."""
+
+
 @functools.cache
 def host() -> str:
     """Eight hexadecimal digits for this machine since it started, and for this container on it."""
@@ -53,7 +57,7 @@ def held(place: Path, wait: bool = False) -> Iterator[None]:
     """Hold the lease on a result; held already by this thread, nothing more happens.
 
     Raises:
-        BadInput: another process holds it and ``wait`` is not set.
+        Busy: another process holds it and ``wait`` is not set.
     """
     path = Path(place).absolute().with_name(f".{Path(place).name}.lease")
     if _open.get(path) == threading.get_ident():
@@ -66,6 +70,12 @@ def held(place: Path, wait: bool = False) -> Iterator[None]:
         finally:
             if _content(path) == own:  # not one that was taken over while this process was stopped
                 path.unlink(missing_ok=True)
+
+
+def is_held(place: Path) -> bool:
+    """Whether a process that is alive holds the lease on a result."""
+    path = Path(place).absolute().with_name(f".{Path(place).name}.lease")
+    return path.exists() and _is_alive(path, _content(path))
 
 
 def _take(path: Path, place: Path, wait: bool) -> str:
@@ -83,9 +93,7 @@ def _take(path: Path, place: Path, wait: bool) -> str:
                 continue
             who = _words(content)
             if not wait:
-                raise BadInput(
-                    f"{place} is being written by {who}; wait for it to end, or name another place"
-                ) from None
+                raise Busy(f"{place} is being written by {who}; wait for it to end, or name another place") from None
             if not told:
                 progress.say(f"waiting for {who}, which makes {place}")
             told = True

@@ -18,8 +18,8 @@ from brittle.progress_log import LogFile, hear_standard_streams, under
 from brittle.progress_voice import EVERY, WORTH_A_LINE, Voice, Work, duration, several
 
 __all__ = [
-    "EVERY", "HELP", "Work", "configure", "detail", "duration", "error", "finish", "in_worker", "over", "relayed", "say", "several",
-    "step", "work",
+    "EVERY", "HELP", "Work", "configure", "detail", "duration", "error", "finish", "in_worker", "on_terminal", "over", "relayed", "say",
+    "several", "step", "work",
 ]  # fmt: skip
 
 HELP = """what is said, for every command:
@@ -99,6 +99,11 @@ def relayed(kind: str, line: str) -> None:
         say(line, once=True)
     else:
         _heard().speak(line, kind)
+
+
+def on_terminal() -> bool:
+    """Whether there is a terminal that shows bars, and what is said is wanted."""
+    return _heard().bars
 
 
 def say(line: str, once: bool = False) -> None:

@@ -32,6 +32,27 @@ class Stopped(KeyboardInterrupt):
         self.code = 128 + number
 
 
+class _Gentle:
+    """What a first Ctrl-C asks for; heard once by the handler and once by the thread that would end the process."""
+
+    def __init__(self, ask: Callable[[], None]) -> None:
+        self.ask, self.handler_heard, self.thread_heard = ask, False, False
+
+
+_gentle: _Gentle | None = None
+
+
+@contextlib.contextmanager
+def gently(ask: Callable[[], None]) -> Iterator[None]:
+    """Within the block the first Ctrl-C calls ``ask``, which lets things come to their own end; the second stops."""
+    global _gentle
+    before, _gentle = _gentle, _Gentle(ask)
+    try:
+        yield
+    finally:
+        _gentle = before
+
+
 def sentence(usual: str) -> str:
     """What is said at the end; ``usual`` is how a command of this kind is gone on with."""
     return f"stopped; {go_on() if go_on else usual}"
@@ -63,6 +84,10 @@ def heeded(usual: str = AGAIN) -> Iterator[None]:
 
 
 def _stop(number: int, _frame: Any) -> None:
+    if number == signal.SIGINT and _gentle is not None and not _gentle.handler_heard:
+        _gentle.handler_heard = True
+        _gentle.ask()
+        return
     for each in SIGNALS:  # the first one is heeded; a second would cut the clearing up in two
         signal.signal(each, signal.SIG_IGN)
     raise Stopped(number)
@@ -72,7 +97,9 @@ def _end_in_time(heard: socket.socket, ended: threading.Event, usual: str) -> No
     """Wait for a signal, then for the end; without one, end the process."""
     with heard:
         while received := heard.recv(1):
-            if received[0] in SIGNALS:
+            if received[0] == signal.SIGINT and _gentle is not None and not _gentle.thread_heard:
+                _gentle.thread_heard = True
+            elif received[0] in SIGNALS:
                 break
         else:
             return

@@ -129,12 +129,16 @@ def can_be_asked() -> bool:
     return bool(os.environ.get("WANDB_API_KEY")) and online and installed()
 
 
+_silent: list[str] = []
+"""Why W&B did not answer, once it did not: of hundreds of runs only the first waits for it."""
+
+
 def finished(name: str, fingerprint: str, strict: bool = False) -> bool | None:
     """Whether W&B has a finished run of this name; None where it cannot be asked.
 
     A run of other code or data counts too, with a warning; not with ``strict``.
     """
-    if not can_be_asked():
+    if not can_be_asked() or _silent:
         return None
     import wandb
 
@@ -148,6 +152,7 @@ def finished(name: str, fingerprint: str, strict: bool = False) -> bool | None:
             return False
         same = len(interface.runs(path, filters=named | {"config.fingerprint": fingerprint})) > 0
     except Exception as problem:  # no network, no such project, a refused key: the local record decides
+        _silent.append(str(problem))
         _warn(f"W&B could not be asked ({str(problem).partition(chr(10))[0][:120]}); the local record decides")
         return None
     if not same:

@@ -95,6 +95,13 @@ COMMANDS: dict[str, Command] = {
         _from("evaluate", "evaluate"), _from("evaluate", "evaluate_settings"), required=needs("model"),
         examples=("brittle evaluate --model MODEL --tasks mmlu,wikitext --limit 100",),
     ),
+    "sweep": Command(
+        "make, evaluate, diagnose and attack many models from one file (unlearn/sweep_unlearn.sh)",
+        _from("sweep", "sweep"), _from("sweep_settings", "sweep_settings"), "file", "the sweep's YAML file (docs/sweeps.md)",
+        _from("sweep_settings", "lacking"), goes_on=KEPT,
+        examples=("brittle sweep sweeps/laboratory.yaml", "brittle sweep sweeps/documented.yaml --dry-run",
+                  "brittle sweep FILE.yaml --shard 3/16 --local"),
+    ),
     "create-datasets": Command(
         "write data/forget.txt and data/retain.txt",
         _from("create_datasets", "create_datasets"), _from("create_datasets", "create_datasets_settings"),

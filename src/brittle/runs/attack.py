@@ -57,7 +57,7 @@ def attack(
     """
     check_needs(chosen, base)
     attack_checks.check_settings(chosen, attack_checks.facts_of(field, [arm.located for arm in arms]))
-    runs = {name: _runs(name, settings, arms, field, seeds, outputs, base) for name, settings in chosen.items()}
+    runs = {name: runs_of(name, settings, arms, field, seeds, outputs, base) for name, settings in chosen.items()}
     missing = [run for each in runs.values() for run in each if force or not finished(run)]
     models = f"{len(arms)} model{'s' if len(arms) > 1 else ''}"
     title = f"{', '.join(chosen)} attack" if len(chosen) == 1 else f"{len(chosen)} attacks"
@@ -69,7 +69,7 @@ def attack(
     return outputs / "recovery"
 
 
-def _runs(
+def runs_of(
     name: str, settings: Any, arms: Sequence[Arm], field: Battlefield, seeds: Sequence[int], outputs: Path,
     base: Located | None,
 ) -> list[Run]:  # fmt: skip

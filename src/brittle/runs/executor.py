@@ -66,7 +66,7 @@ def run(
     with progress.work(title, total, unit) as bar:
         try:
             for _ in range(min(len(jobs), workers or os.cpu_count() or 1)):
-                crew.workers.append(Worker(_start(needs)))
+                crew.workers.append(Worker(start(needs)))
             while len(crew.results) < len(jobs):
                 bar.update(min(crew.listen(), total - bar.done))
             bar.update(total - bar.done)
@@ -143,8 +143,8 @@ def _speaks(connection: Connection) -> bool:
     return True
 
 
-def _start(needs: Sequence[str] = ()) -> Connection:
-    """A new worker, forked from the server; where a fork is not safe, a process of its own."""
+def start(needs: Sequence[str] = (), **more: str) -> Connection:
+    """A new worker, forked from the server; where a fork is not safe, a process of its own. ``more`` joins its environment."""
     own, others = socket.socketpair()
     with others:
         if sys.platform == "linux":
@@ -153,7 +153,7 @@ def _start(needs: Sequence[str] = ()) -> Connection:
             _launch("work", others.fileno())
     connection = Connection(own.detach())
     with contextlib.suppress(ConnectionError):  # a worker that is gone already is noticed when it is listened to
-        connection.send_bytes(pickle.dumps((dict(os.environ), list(sys.path), os.getcwd())))
+        connection.send_bytes(pickle.dumps(({**os.environ, **more}, list(sys.path), os.getcwd())))
     return connection
 
 

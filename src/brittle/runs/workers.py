@@ -126,10 +126,11 @@ def _outcome(received: bytes, connection: Connection) -> bytes:
         result = job.function(*job.arguments, tick=lambda count: connection.send_bytes(pickle.dumps(("tick", count))))
         return pickle.dumps(("done", result))
     except BaseException as problem:
-        return pickle.dumps(("failed", _as_it_travels(problem)))
+        return pickle.dumps(("failed", as_it_travels(problem)))
 
 
-def _as_it_travels(problem: BaseException) -> BaseException:
+def as_it_travels(problem: BaseException) -> BaseException:
+    """An exception that another process can read: itself, where it survives pickling, else its words."""
     if isinstance(problem, BadInput | OSError | MemoryError):
         with contextlib.suppress(Exception):
             copy: BaseException = pickle.loads(pickle.dumps(problem))

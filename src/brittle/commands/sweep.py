@@ -1,0 +1,59 @@
+"""``brittle sweep FILE``: make, evaluate, diagnose and attack every configuration of a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brittle import progress
+from brittle.commands.options import Environment, Given
+from brittle.commands.sweep_settings import SweepSettings
+from brittle.settings import resolve
+
+if TYPE_CHECKING:
+    from brittle.sweeps.configurations import Configuration
+    from brittle.sweeps.file import Sweep as AnySweep
+
+SHOWN = 12
+"""Configurations that ``--dry-run`` names before it only counts."""
+
+
+def sweep(given: Given, environment: Environment) -> int:
+    """Carry a sweep out, or say what it would do."""
+    from brittle.commands import sweep_notes as noted
+    from brittle.sweeps import configurations as expanded
+    from brittle.sweeps.file import Search, Sweep, read
+
+    settings, words = resolve(SweepSettings, given, environment), dict(environment or {})
+    if settings.noted:
+        found = Sweep(Path(settings.noted), Search(name="noted"), {}, (), None, None)
+        every = noted.configurations(settings.noted, words)
+    else:
+        found = read(settings.file or "")
+        found = replace(found, common={**found.common, "no_save": "false"}) if settings.keep_weights else found
+        every = expanded.configurations(found, words, settings.yes)
+    own = expanded.share(every, settings.shard)
+    for line in _lines(found, every, own):
+        print(line)
+    if settings.dry_run:
+        return 0
+    from brittle.commands.sweep_run import carry_out
+
+    return carry_out(settings, found, own, words)
+
+
+def _lines(sweep: AnySweep, every: list[Configuration], own: list[Configuration]) -> list[str]:
+    """What the sweep comes to."""
+    methods: dict[str, int] = {}
+    for each in own:
+        methods[each.resolved.make.method] = methods.get(each.resolved.make.method, 0) + 1
+    share = f", {len(own)} of them in this share" if len(own) < len(every) else ""
+    stages = {"diagnose": sweep.diagnose, "attack": sweep.attack}
+    return [
+        f"{sweep.name}: {progress.several(len(every), 'configuration')}{share}",
+        "methods: " + ", ".join(f"{name} {count}" for name, count in methods.items()),
+        "stages: make, evaluate" + "".join(f", {word} ({', '.join(s.names)})" for word, s in stages.items() if s),
+        *(f"  {each.title}" for each in own[:SHOWN]),
+        *([f"  … and {len(own) - SHOWN} more"] if len(own) > SHOWN else []),
+    ]

@@ -1,0 +1,40 @@
+"""The settings of ``brittle sweep``: which file, where, how much at once. Its models' settings are in the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from brittle.commands.options import Given, SettingsTypes
+from brittle.settings import setting
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """Which sweep, where, and how much at once."""
+
+    file: str | None = setting(None, "the sweep's YAML file (docs/sweeps.md)")
+    dry_run: bool = setting(False, "say what would be done, and end")
+    noted: str | None = setting(None, "folder of notes of run_unlearn.sh, in place of a file (parallel_sweep.sh)")
+    local: bool = setting(False, "one model after the other, without Ray")
+    workers: int | None = setting(
+        None, "models at once (default: one for each core, or for each group of GPUs)", environment="WORKERS", minimum=1
+    )
+    shard: str | None = setting(None, "only this share of the models, for a job array: 3/16", environment="SHARD")
+    yes: bool = setting(False, "take more than 10,000 configurations")
+    outroot: str | None = setting(
+        None, "folder of the sweep's results (default: outputs/sweeps/NAME)", environment="OUTROOT"
+    )
+    outdir: str = setting(
+        "unlearned_models", "folder under which the models' own folders are made", environment="UNLEARNED_ROOT"
+    )
+    keep_weights: bool = setting(False, "keep every model's weights, whatever the file and NO_SAVE say")
+
+
+def sweep_settings(_only: str | None = None) -> SettingsTypes:
+    """The sweep's own settings; its models' are in the file."""
+    return [(SweepSettings, {})]
+
+
+def lacking(given: Given) -> list[str]:
+    """A file or notes."""
+    return [] if given.get("file") or given.get("noted") else ["file"]

@@ -1,0 +1,96 @@
+"""How far a sweep is, in files that any process or app may read: one small file for each model at work, ``sweep.json`` for all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from brittle import leases
+from brittle.records import write_json
+from brittle.runs.executor import Tick
+
+EVERY = 1.0
+"""Seconds between two notes of one model's progress."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """The files' places below a sweep's outputs."""
+
+    outputs: Path
+
+    @property
+    def summary(self) -> Path:
+        """``sweep.json``."""
+        return self.outputs / "sweep.json"
+
+    @property
+    def notes(self) -> Path:
+        """The folder of notes of models that are being worked at."""
+        return self.outputs / "at_work"
+
+    def note(self, name: str) -> Path:
+        """The note of one model."""
+        return self.notes / f"{name}.json"
+
+    def record(self, name: str) -> Path:
+        """The folder of a model's record as a part of the sweep; its lease says who works at it."""
+        return self.outputs / "models" / name
+
+
+class Reporter:
+    """Within the block, a note says what is being done for a model, how far it is, where; after it there is none."""
+
+    def __init__(self, place: Place, name: str, title: str, size: int) -> None:
+        self.path = place.note(name)
+        self.content: dict[str, Any] = {
+            "title": title, "stage": "begun", "done": 0, "of": size, "host": platform.node(), "process": os.getpid(),
+            "started": time.time(),
+        }  # fmt: skip
+        self.written = 0.0
+
+    def __enter__(self) -> Reporter:
+        self._write()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _value: BaseException | None, _where: TracebackType | None
+    ) -> None:
+        self.path.unlink(missing_ok=True)
+
+    def tell(self, stage: str) -> None:
+        """The stage that begins now."""
+        self.content["stage"] = stage
+        self._write()
+
+    def ticking(self, tick: Tick) -> Tick:
+        """Count steps, note them now and then, and pass them on."""
+
+        def counted(steps: int) -> None:
+            self.content["done"] += steps
+            if time.time() - self.written >= EVERY:
+                self._write()
+            tick(steps)
+
+        return counted
+
+    def _write(self) -> None:
+        self.written = self.content["updated"] = time.time()
+        with contextlib.suppress(OSError):  # a full disk ends the work where it writes results
+            write_json(self.path, self.content)
+
+
+def at_work(place: Place) -> Iterator[dict[str, Any]]:
+    """The notes of models that are being worked at, here or on other machines; of killed processes none."""
+    for path in sorted(place.notes.glob("*.json")):
+        if leases.is_held(place.record(path.stem)):
+            with contextlib.suppress(OSError, ValueError):
+                yield json.loads(path.read_text(encoding="utf-8")) | {"name": path.stem}

@@ -1,0 +1,140 @@
+"""Whole sweeps in a laboratory of a few steps: once, again, killed, twice at the same moment, with Ray and without."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas
+import pytest
+
+from brittle.records import read_record
+from brittle.runs import laboratory_models
+from brittle.suites.laboratory import SIZES, Laboratory, define
+
+pytestmark = pytest.mark.end_to_end
+TEXT = """
+base: laboratory:base@swept
+filtered: laboratory:filtered@swept
+set: {preset: laboratory, max_steps: 2, batch_size: 4}
+models:
+  - {method: [grad_diff, npo], lr: [1e-3, 2e-3]}
+diagnose: [weight_comparison]
+attack: {names: [quantization], budget: quick}
+"""
+START = [sys.executable, "-c", "from brittle.command_line import main; main()", "sweep", "sweep.yaml"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def swept(brittle_home: Path) -> None:
+    """A laboratory of 4 steps: nobody learns anything in it, and everything runs."""
+    define("swept", replace(SIZES["tiny"], width=16, layers=2, steps=4))
+    laboratory_models.build(Laboratory("swept"), ("base", "filtered"))
+
+
+def sweep(folder: Path, *flags: str, text: str = TEXT, **environment: str) -> subprocess.Popen[str]:
+    folder.mkdir(exist_ok=True)
+    (folder / "sweep.yaml").write_text(text)
+    named = {"OMP_NUM_THREADS": "1", **environment}
+    return subprocess.Popen(
+        [*START, *flags], cwd=folder, env=os.environ | named, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def finished(process: subprocess.Popen[str]) -> str:
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err[-3000:]
+    return out
+
+
+def numbers(folder: Path) -> dict[str, str]:
+    """What the sweep measured: every table but those of time, by its path."""
+    tables = sorted([*folder.glob("outputs/**/*.csv"), *folder.glob("unlearned_models/*/training.csv")])
+    return {str(path.relative_to(folder)): path.read_text() for path in tables}
+
+
+def leftovers(folder: Path) -> list[Path]:
+    hidden = [path for path in folder.rglob(".*") if not path.name.endswith(".yaml")]
+    return hidden + list(folder.glob("outputs/**/at_work/*"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed sweep."""
+    folder = tmp_path_factory.mktemp("whole")
+    finished(sweep(folder, "--local", NO_SAVE="1"))
+    return folder
+
+
+def test_every_model_went_through_every_stage_and_lost_its_weights(whole: Path) -> None:
+    outputs = whole / "outputs" / "sweeps" / "sweep"
+    models = sorted((whole / "unlearned_models").iterdir())
+    assert len(models) == 4
+    for model in models:
+        assert not list(model.glob("*.safetensors"))
+        record = read_record(model)
+        assert record and record["notes"]["weights"] == "deleted after evaluation (--no-save)"
+    points = pandas.read_csv(outputs / "recovery" / "recovery.csv")
+    assert points.groupby("role").model.nunique().to_dict() == {"base": 1, "filtered": 1, "unlearned": 4}
+    assert len(list(outputs.glob("*__to__*/weight_comparison/record.json"))) == 5
+    plan = json.loads((outputs / "comparison.json").read_text())
+    assert len(plan["models"]) == 6 and len(plan["comparisons"]) == 5
+    content = json.loads((outputs / "sweep.json").read_text())
+    assert {job["status"] for job in content["jobs"]} == {"done"} and content["models"] == 4
+    assert leftovers(whole) == []
+
+
+def test_a_second_start_does_nothing(whole: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("record.json")}
+    told = finished(sweep(whole, "--local", NO_SAVE="1"))
+    assert "4 of 4 models finished before" in told
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("record.json")} == before
+
+
+def test_the_report_reads_what_a_sweep_left(whole: Path) -> None:
+    done = subprocess.run([*START[:3], "report", "outputs/sweeps/sweep"], cwd=whole, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (whole / "outputs/sweeps/sweep/report.html").stat().st_size > 50_000
+
+
+def test_a_sweep_that_is_killed_again_and_again_ends_as_one_that_is_not(whole: Path, tmp_path: Path) -> None:
+    for patience in (6.0, 9.0, 12.0):
+        process = sweep(tmp_path / "killed", "--workers", "2", NO_SAVE="1")
+        try:
+            process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    finished(sweep(tmp_path / "killed", "--local", NO_SAVE="1"))
+    assert numbers(tmp_path / "killed") == numbers(whole)
+    assert leftovers(tmp_path / "killed") == []
+
+
+def test_two_shells_at_once_make_each_model_once(whole: Path, tmp_path: Path) -> None:
+    both = [sweep(tmp_path / "two", "--local", NO_SAVE="1") for _ in range(2)]
+    told = [finished(process) for process in both]
+    finished(sweep(tmp_path / "two", "--local", NO_SAVE="1"))
+    assert numbers(tmp_path / "two") == numbers(whole)
+    jobs = [line for text in told for line in text.splitlines() if " done" in line]
+    made = sum(int(part.split()[0]) for line in jobs for part in line.split(", ") if part.endswith(" done"))
+    assert made >= 4, jobs
+
+
+def test_a_first_interrupt_finishes_what_runs(tmp_path: Path) -> None:
+    process = sweep(tmp_path / "stopped", "--local")
+    place = tmp_path / "stopped" / "outputs" / "sweeps" / "sweep" / "at_work"
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not list(place.glob("laboratory*.json")):
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert "still at work will be finished" in err, err[-2000:]
+    assert "queued" in out and "1 done" in out or "done" in out
+    assert leftovers(tmp_path / "stopped") == []
