@@ -22,6 +22,9 @@ from brittle.models.prepared_questions import PreparedQuestion
 ATTENTION = ("sdpa", "eager")
 """The implementations of attention that take a mask of queries by keys."""
 LAYERS = {"full_attention", "sliding_attention"}
+"""The kinds of layers whose mask is made here."""
+MOST = 2 / 3
+"""A tree may have this share of the tokens of a row for each choice."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +48,18 @@ class Trees:
 def fits(model: Any, question: PreparedQuestion) -> bool:
     """Whether the model reads this question as a tree with the same numbers, and sooner than a row for each choice.
 
-    Attention must take a mask of queries by keys and no layer look at tokens in a way of its own; all choices must lie
-    on one side of every length at which the model's angles change; and the shared context must be as long as a choice.
+    Attention must take a mask of queries by keys and no layer look at tokens in a way of its own; all choices, with
+    and without the last token, must lie on one side of every length at which the model's angles change; and a third of the tokens must be saved, since a long
+    row costs attention that short ones do not (with 8 tokens of context and four choices of 30, all gain is lost).
     """
     config = model.config
-    attention, layers = getattr(config, "_attn_implementation", None), getattr(config, "layer_types", None) or ()
+    attention, layers = getattr(config, "_attn_implementation", None), _own(config, "layer_types") or ()
     shortest = min(map(len, question.rows))
     return (
         attention in ATTENTION
         and LAYERS.issuperset(layers)
-        and not any(shortest - 1 <= turn < question.longest for turn in turning_points(config))
-        and question.longest <= 2 * question.start
+        and not any(min(shortest, question.longest - 1) <= turn < question.longest for turn in turning_points(config))
+        and tokens_of(question) <= MOST * sum(map(len, question.rows))
     )
 
 
@@ -95,14 +99,19 @@ def _given(loaded: LoadedModel, branches: Tensor, positions: Tensor) -> dict[str
     config = loaded.model.config
     seen = (branches[:, :, None] == branches[:, None]) | (branches[:, None] == 0)
     seen = seen.tril()[:, None]
-    window = getattr(config, "sliding_window", None)
+    window = _own(config, "sliding_window")
     if not window or window > int(positions.max()):
         return {"attention_mask": _as_taken(loaded, seen), "position_ids": positions}
     near = _as_taken(loaded, seen & (positions[:, None, :, None] - positions[:, None, None] < window))
-    if not getattr(config, "layer_types", None):  # all layers have the window
+    if not _own(config, "layer_types"):  # all layers have the window
         return {"attention_mask": near, "position_ids": positions}
     by_layer = {"full_attention": _as_taken(loaded, seen), "sliding_attention": near}
     return {"attention_mask": by_layer, "position_ids": positions}
+
+
+def _own(config: Any, name: str) -> Any:
+    """A setting that the architecture has; None for what a file sets and the model never reads (a Llama's window)."""
+    return getattr(config, name, None) if hasattr(type(config), name) else None
 
 
 def _as_taken(loaded: LoadedModel, seen: Tensor) -> Tensor:
