@@ -48,9 +48,10 @@ class Trees:
 def fits(model: Any, question: PreparedQuestion) -> bool:
     """Whether the model reads this question as a tree with the same numbers, and sooner than a row for each choice.
 
-    Attention must take a mask of queries by keys and no layer look at tokens in a way of its own; all choices, with
-    and without the last token, must lie on one side of every length at which the model's angles change; and a third of the tokens must be saved, since a long
-    row costs attention that short ones do not (with 8 tokens of context and four choices of 30, all gain is lost).
+    Attention must take a mask of queries by keys and no layer look at tokens in a way of its own; all choices, with and
+    without the last token, must lie on one side of every length at which the model's angles change; and a third of the
+    tokens must be saved, since attention costs more in one long row than in several short ones (a narrow model with 8
+    tokens of context and four choices of 30 gains nothing).
     """
     config = model.config
     attention, layers = getattr(config, "_attn_implementation", None), _own(config, "layer_types") or ()
