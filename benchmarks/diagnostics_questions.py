@@ -1,4 +1,4 @@
-"""Questions: the lens at all depths against unembedding everything, and multiple choice against lm-eval's scorer."""
+"""Questions: the lens at all depths against unembedding everything, multiple choice against lm-eval's scorer and whole rows."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from measuring import Benchmark, Pair, Way, seconds
 from pair_of_models import SHAPES, Shape
 from torch import Tensor
 
-from brittle.models.likelihood import lens, score
+from brittle.models.batching import batches_by_length
+from brittle.models.likelihood import lens, score, token_log_probabilities
 from brittle.models.loading import LoadedModel
 from brittle.models.observation import pad
+from brittle.models.prepared_questions import prepare
 
 
 def lens_everywhere(shape: Shape, model: LoadedModel) -> Tensor:
@@ -57,6 +59,23 @@ def lm_eval_scoring(size: str) -> Way:
     return Way(run)
 
 
+def whole_rows(shape: Shape, model: LoadedModel) -> numpy.ndarray:
+    """The other way to read answers of several tokens: every choice in a row of its own, behind its question."""
+    prepared = prepare(model.tokenizer, pair_of_models.questions_with_long_answers(shape))
+    depth = len(model.anatomy.blocks(model.model))
+    items = [
+        (number, choice, row, question.start)
+        for number, question in enumerate(prepared.questions)
+        for choice, row in enumerate(question.rows)
+    ]
+    values = numpy.zeros((len(prepared.questions), 4))
+    for batch in batches_by_length(model.model, items, lambda item: len(item[2]), BATCH):
+        numbers, choices, rows, starts = zip(*batch)
+        found = token_log_probabilities(model, rows, starts, [depth], prepared.padding)
+        values[list(numbers), list(choices)] = [each.mean() for each in found]
+    return values
+
+
 LENS = Pair(
     "lens at all depths against unembedding every position",
     with_models(
@@ -75,7 +94,17 @@ SCORING = Pair(
     ),
     lm_eval_scoring,
 )
+SHARED = Pair(
+    "multiple choice, answers of several tokens, against whole rows",
+    with_models(
+        lambda shape, models: score(
+            models[1], pair_of_models.questions_with_long_answers(shape), batch_size=BATCH
+        ).log_probabilities[0]
+    ),
+    with_models(lambda shape, models: whole_rows(shape, models[1])),
+)
 BENCHMARKS = [
     Benchmark(f"{LENS.name}: seconds", 5, functools.partial(seconds, LENS, turns=TURNS), LENS),
     Benchmark(f"{SCORING.name}: seconds", 3, functools.partial(seconds, SCORING, turns=TURNS), SCORING),
+    Benchmark(f"{SHARED.name}: seconds", 3, functools.partial(seconds, SHARED, turns=TURNS), SHARED),
 ]

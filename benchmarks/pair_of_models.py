@@ -114,3 +114,16 @@ def questions(shape: Shape) -> list[Question]:
         context = " ".join(generator.choices(WORDS, k=generator.randint(*shape.words)))
         asked.append(Question(f"{number} {context}", tuple(generator.sample(WORDS, 4)), number % 4, "none"))
     return asked
+
+
+def questions_with_long_answers(shape: Shape) -> list[Question]:
+    """Questions of 60 words with four choices of four to six."""
+    generator = random.Random(2)
+
+    def words(number: int) -> str:
+        return " ".join(generator.choices(WORDS, k=number))
+
+    return [
+        Question(words(60), tuple(words(generator.randint(4, 6)) for _ in range(4)), number % 4, "none")
+        for number in range(shape.questions)
+    ]

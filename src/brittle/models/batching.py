@@ -13,15 +13,28 @@ from typing import Any
 
 
 def batches_by_length(
-    model: Any, items: Iterable[Any], length: Callable[[Any], int], batch_size: int
+    model: Any,
+    items: Iterable[Any],
+    length: Callable[[Any], int],
+    batch_size: int,
+    tokens: Callable[[Any], int] | None = None,
 ) -> Iterator[list[Any]]:
-    """Items sorted by length, longest first, in batches on one side of every length at which the model's angles change."""
-    turns = turning_points(getattr(model, "config", None))
-    ordered = sorted(items, key=lambda item: -length(item))
-    for _, group in groupby(ordered, lambda item: [length(item) > turn for turn in turns]):
+    """Items sorted by length, longest first, in batches on one side of every length at which the model's angles change.
+
+    ``tokens`` is how many an item has where they are not its length (positions): several choices of a question side by
+    side. Items are sorted by it then, and no batch has more tokens than ``batch_size`` rows of its first item's length.
+    """
+    turns, tokens = turning_points(getattr(model, "config", None)), tokens or length
+
+    def side(item: Any) -> list[bool]:
+        return [length(item) <= turn for turn in turns]
+
+    for _, group in groupby(sorted(items, key=lambda item: (side(item), -tokens(item))), side):
         alike = list(group)
-        for start in range(0, len(alike), batch_size):
-            yield alike[start : start + batch_size]
+        while alike:
+            at_once = max(1, batch_size * max(1, length(alike[0])) // max(1, tokens(alike[0])))
+            yield alike[:at_once]
+            alike = alike[at_once:]
 
 
 def turning_points(config: Any) -> tuple[int, ...]:

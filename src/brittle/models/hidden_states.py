@@ -6,8 +6,8 @@ Depths count from the embedding: depth 0 is what enters the first block, depth l
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -29,34 +29,44 @@ def hidden_states(
     attention_mask: Tensor | None,
     depths: Sequence[int],
     keep: Callable[[Tensor], Tensor] | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> list[Tensor]:
     """Hidden states ``[batch, tokens, width]`` at the given depths, by one forward pass that ends at the deepest.
 
     ``keep`` is applied to each as soon as it is known, so that a caller who reads few positions never holds the rest.
-    NonFinite where a real token's state is not a number.
+    ``given`` is what the model gets in place of the attention mask, which then says only what is padding
+    (:mod:`brittle.models.question_trees`). NonFinite where a real token's state is not a number.
     """
-    found = _pass(loaded, input_ids, attention_mask, depths, keep)
-    check_finite(loaded, input_ids, attention_mask, found)
+    found = _pass(loaded, input_ids, attention_mask, depths, keep, given)
+    check_finite(loaded, input_ids, attention_mask, found, given)
     return found
 
 
 def check_finite(
-    loaded: LoadedModel, input_ids: Tensor, attention_mask: Tensor | None, states: Iterable[Tensor]
+    loaded: LoadedModel,
+    input_ids: Tensor,
+    attention_mask: Tensor | None,
+    states: Iterable[Tensor],
+    given: Mapping[str, Any] | None = None,
 ) -> None:
     """Refuse states that are not finite; where they have the batch's shape, padding does not count."""
     for each in states:
         whole = attention_mask is None or each.shape[:-1] != attention_mask.shape
         if not is_finite(each) and (whole or not is_finite(_real(each, attention_mask))):
-            refuse(loaded, input_ids, attention_mask)
+            refuse(loaded, input_ids, attention_mask, given=given)
 
 
 def refuse(
-    loaded: LoadedModel, input_ids: Tensor, attention_mask: Tensor | None, where: str = "its output"
+    loaded: LoadedModel,
+    input_ids: Tensor,
+    attention_mask: Tensor | None,
+    where: str = "its output",
+    given: Mapping[str, Any] | None = None,
 ) -> NoReturn:
     """Look again for the first depth whose hidden states are not finite and name it; ``where`` is named if none is."""
     depths = range(len(loaded.anatomy.blocks(loaded.model)) + 1)
     finite = _pass(
-        loaded, input_ids, attention_mask, depths, lambda h: torch.tensor(is_finite(_real(h, attention_mask)))
+        loaded, input_ids, attention_mask, depths, lambda h: torch.tensor(is_finite(_real(h, attention_mask))), given
     )
     first = next((depth for depth, each in zip(depths, finite) if not bool(each)), None)
     if first is not None:
@@ -85,6 +95,7 @@ def _pass(
     attention_mask: Tensor | None,
     depths: Sequence[int],
     keep: Callable[[Tensor], Tensor] | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> list[Tensor]:
     blocks = loaded.anatomy.blocks(loaded.model)
     wanted, captured = set(depths), {}
@@ -104,5 +115,5 @@ def _pass(
             )
         with hooks.until_enough():
             mask = None if attention_mask is None else attention_mask.to(loaded.device)
-            loaded.model(input_ids=input_ids.to(loaded.device), attention_mask=mask, use_cache=False)
+            loaded.model(input_ids=input_ids.to(loaded.device), use_cache=False, **(given or {"attention_mask": mask}))
     return [captured[depth] for depth in depths]

@@ -7,7 +7,7 @@ logit lens, nostalgebraist 2020); at the last depth that is the model itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from brittle.models.encoding import encode_pieces, longest_row
 from brittle.models.hidden_states import hidden_states, pad, refuse
 from brittle.models.loading import LoadedModel
 from brittle.models.prepared_questions import Asked, Prepared, PreparedQuestion, prepare
+from brittle.models.question_trees import fits, tokens_of, trees
 from brittle.settings import BadInput
 
 ROWS_AT_ONCE = 1024
@@ -77,8 +78,10 @@ def score(
 ) -> Scores:
     """Score every choice of every question.
 
-    Questions whose choices each add one token take one row of a batch, the others one row per choice. With
-    ``normalise=False`` the former get bare logits in place of log-probabilities: they differ by one constant per
+    A question takes one row of a batch, read once for all of its choices: the context alone where each choice adds one
+    token, else the context and every choice behind it (:mod:`brittle.models.question_trees`; one row per choice where
+    that does not fit). A row's tokens count, so a batch has at most those of ``batch_size`` rows with one choice. With
+    ``normalise=False`` questions of the first kind get bare logits in place of log-probabilities: they differ by one constant per
     question, so predictions are the same (near-ties aside in half precision, see :func:`lens`) and only the candidates'
     columns of the unembedding are computed.
     ``max_length`` (at most and by default the model's own limit) cuts the beginning of longer questions. ``translate`` turns a
@@ -90,22 +93,28 @@ def score(
     chosen = (last,) if depths == "last" else tuple(range(last + 1)) if depths == "all" else tuple(depths)
     read = read or partial(lens, loaded)
     values = np.full((len(chosen), len(asked), max(len(question.rows) for question in asked)), -np.inf)
-    single = [(index, None) for index, question in enumerate(asked) if question.single]
-    spelled = [(i, c) for i, question in enumerate(asked) if not question.single for c in range(len(question.rows))]
-    batches = list(batches_by_length(loaded.model, single, lambda item: asked[item[0]].start, batch_size))
-    for batch in progress.over(batches, f"questions to {loaded.name}", "question", len) if batches else ():
-        found = _score_single(
-            loaded, [asked[index] for index, _ in batch], chosen, prepared.padding, normalise, translate, read
-        )
-        for row, (index, _) in enumerate(batch):
-            values[:, index, : len(asked[index].rows)] = found[row]
+    single = [index for index, question in enumerate(asked) if question.single]
+    shared = [i for i, question in enumerate(asked) if not question.single and fits(loaded.model, question)]
+    apart = sorted({*range(len(asked))}.difference(single, shared))
+    spelled = [(index, choice) for index in apart for choice in range(len(asked[index].rows))]
+    for indices, length, tokens, values_of, name in (
+        (single, lambda i: asked[i].start, None, partial(_score_single, normalise=normalise), "questions to"),
+        (shared, lambda i: asked[i].longest, lambda i: tokens_of(asked[i]), _score_trees, "answers to questions by"),
+    ):
+        batches = list(batches_by_length(loaded.model, indices, length, batch_size, tokens))
+        for batch in progress.over(batches, f"{name} {loaded.name}", "question", len) if batches else ():
+            found = values_of(
+                loaded, [asked[i] for i in batch], chosen, prepared.padding, translate=translate, read=read
+            )
+            for index, row in zip(batch, found):
+                values[:, index, : row.shape[1]] = row
     batches = list(batches_by_length(loaded.model, spelled, lambda item: len(asked[item[0]].rows[item[1]]), batch_size))
     for batch in progress.over(batches, f"answers to questions by {loaded.name}", "answer", len) if batches else ():
         rows = [asked[index].rows[choice] for index, choice in batch]
         starts = [asked[index].start for index, _ in batch]
         found = token_log_probabilities(loaded, rows, starts, chosen, prepared.padding, translate, read)
-        for row, tokens in enumerate(found):
-            values[(slice(None), *batch[row])] = tokens.mean(axis=1)
+        for place, each in zip(batch, found):
+            values[(slice(None), *place)] = each.mean(axis=1)
     return Scores(values, np.array([question.answer for question in asked]), loaded.name, chosen)
 
 
@@ -175,9 +184,9 @@ def _score_single(
     questions: Sequence[PreparedQuestion],
     depths: Sequence[int],
     padding: int,
-    normalise: bool,
     translate: Translate,
     read: Read,
+    normalise: bool,
 ) -> list[np.ndarray]:
     """Values ``[depths, choices]`` of questions whose choices add one token: one row of context each."""
     input_ids, mask = pad([question.rows[0][: question.start] for question in questions], padding)
@@ -199,6 +208,28 @@ def _score_single(
 
 
 @torch.no_grad()
+def _score_trees(
+    loaded: LoadedModel,
+    questions: Sequence[PreparedQuestion],
+    depths: Sequence[int],
+    padding: int,
+    translate: Translate,
+    read: Read,
+) -> list[np.ndarray]:
+    """Values ``[depths, choices]`` of questions of which each is one row with all of its choices."""
+    batch = trees(loaded, questions, padding)
+    hidden = hidden_states(
+        loaded, batch.input_ids, batch.mask, depths,
+        lambda h: h.flatten(0, 1)[batch.predicting.to(h.device)], batch.given,
+    )  # fmt: skip
+    found = _of_targets(loaded, hidden, depths, batch.predicted_by, batch.targets, translate, read)
+    _check_scores(loaded, batch.input_ids, batch.mask, depths, found.numpy(), batch.given)
+    lengths = [len(row) - question.start for question in questions for row in question.rows]
+    means = torch.stack([tokens.mean(dim=1) for tokens in torch.split(found, lengths, dim=1)], dim=1)
+    return [part.numpy() for part in torch.split(means, [len(question.rows) for question in questions], dim=1)]
+
+
+@torch.no_grad()
 def token_log_probabilities(
     loaded: LoadedModel,
     rows: Sequence[Sequence[int]],
@@ -213,25 +244,44 @@ def token_log_probabilities(
     counted = mask.bool() & (torch.arange(input_ids.shape[1]) >= torch.tensor(starts)[:, None])
     predicting, targets = counted.roll(-1, dims=1), input_ids[counted]
     hidden = hidden_states(loaded, input_ids, _unless_full(mask), depths, lambda h: h[predicting.to(h.device)])
-    by_depth = []
-    for depth, each in zip(depths, hidden):
-        parts = []
-        for states, tokens in zip(torch.split(each, ROWS_AT_ONCE), torch.split(targets, ROWS_AT_ONCE)):
-            logits = read(translate(depth, states), None) if read else lens(loaded, translate(depth, states))
-            parts.append(-torch.nn.functional.cross_entropy(logits, tokens.to(logits.device), reduction="none"))
-        by_depth.append(torch.cat(parts).cpu().double())
-    _check_scores(loaded, input_ids, mask, depths, torch.stack(by_depth).numpy())
-    lengths = counted.sum(1).tolist()
-    return [part.numpy() for part in torch.split(torch.stack(by_depth), lengths, dim=1)]
+    found = _of_targets(loaded, hidden, depths, torch.arange(len(targets)), targets, translate, read)
+    _check_scores(loaded, input_ids, mask, depths, found.numpy())
+    return [part.numpy() for part in torch.split(found, counted.sum(1).tolist(), dim=1)]
+
+
+def _of_targets(
+    loaded: LoadedModel,
+    hidden: Sequence[Tensor],
+    depths: Sequence[int],
+    predicted_by: Tensor,
+    targets: Tensor,
+    translate: Translate,
+    read: Read | None,
+) -> Tensor:
+    """Log-probabilities ``[depths, targets]`` float64 of tokens; each names the row of hidden states that predicts it."""
+    read = read or partial(lens, loaded)
+    found = torch.zeros(len(depths), len(targets), dtype=torch.float64)
+    for values, depth, each in zip(found, depths, hidden):
+        for start in range(0, len(each), ROWS_AT_ONCE):
+            logs = read(translate(depth, each[start : start + ROWS_AT_ONCE]), None).log_softmax(-1)
+            these = (predicted_by >= start) & (predicted_by < start + ROWS_AT_ONCE)
+            rows, tokens = (part[these].to(logs.device) for part in (predicted_by - start, targets))
+            values[these] = logs[rows, tokens].cpu().double()
+    return found
 
 
 def _check_scores(
-    loaded: LoadedModel, input_ids: Tensor, mask: Tensor, depths: Sequence[int], values: np.ndarray
+    loaded: LoadedModel,
+    input_ids: Tensor,
+    mask: Tensor,
+    depths: Sequence[int],
+    values: np.ndarray,
+    given: Mapping[str, Any] | None = None,
 ) -> None:
     """Refuse scores ``[depths, ...]`` that are not finite: the largest of NaN is the first choice."""
     for depth, found in zip(depths, values):
         if not np.isfinite(found).all():
-            refuse(loaded, input_ids, mask, f"the output head at depth {depth}")
+            refuse(loaded, input_ids, mask, f"the output head at depth {depth}", given)
 
 
 def _unless_full(mask: Tensor) -> Tensor | None:

@@ -38,9 +38,14 @@ class PreparedQuestion:
         """Whether every choice adds exactly one token, so that one forward pass of the context tells all."""
         return all(len(row) == self.start + 1 for row in self.rows)
 
+    @property
+    def longest(self) -> int:
+        """How many tokens the question has with its longest choice."""
+        return max(map(len, self.rows))
+
     def within(self, limit: int) -> PreparedQuestion:
         """The question without its beginning, so that its longest choice fits; the same cut for every choice."""
-        excess = max(map(len, self.rows)) - limit
+        excess = self.longest - limit
         if excess <= 0:
             return self
         if self.start - excess < max(1, self.kept):
