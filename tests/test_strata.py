@@ -15,7 +15,7 @@ STRATA = {
     "stopping": 0, "problems": 0, "source": 0, "discovery": 0, "records": 0, "tables": 0, "contracts": 0, "tracking": 0,
     "mathematics": 1, "data": 2, "models": 2, "training": 3,
     "methods": 4, "diagnostics": 4, "attacks": 4, "evaluation": 4,
-    "results": 5, "suites": 5, "figures": 6, "views": 7, "runs": 7, "commands": 8, "python_interface": 9, "command_line": 9,
+    "results": 5, "suites": 5, "figures": 6, "views": 7, "runs": 7, "sweeps": 7.5, "commands": 8, "python_interface": 9, "command_line": 9,
     "__init__": 9,
 }  # fmt: skip
 ONLY = {

@@ -1,0 +1,1 @@
+"""Many trainings of one plan: which, where and in which order, and what each of them needs."""
