@@ -149,7 +149,7 @@ def test_reading_takes_logits_and_keeps_no_activations() -> None:
     whole, chunked = (
         rehearse_reading(model, anatomy, 8, 64, lambda step: step.token_losses("texts"), chunk) for chunk in (0, 16)
     )
-    assert 3 * logits <= whole.most < 4 * logits and chunked.most < logits
+    assert 3 * logits <= whole.most < 4 * logits and chunked.most < whole.most / 2
     assert (whole.heap, whole.mapped) == (whole.most, 0)
 
 
