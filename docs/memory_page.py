@@ -22,6 +22,7 @@ from brittle.training.hyperparameters import TrainingSettings
 
 GIB = memory.UNITS["GiB"]
 MEASURED = Path(__file__).parent.parent / "benchmarks" / "results" / "gpu.jsonl"
+ON_CPU = MEASURED.with_name("memory_on_cpu.jsonl")
 GPU = 80
 """GiB of the GPU that numbers of GPUs are given for."""
 
@@ -101,7 +102,16 @@ def page() -> str:
     plans = {
         option: {shape: _parts(shape, whole[shape], *chosen) for shape in SHAPES} for option, chosen in OPTIONS.items()
     }
-    parts = [START, _shapes(whole), _purposes(plans["(defaults)"]), _sums(plans), _cost(whole), _measured(), USE]
+    parts = [
+        START,
+        _shapes(whole),
+        _purposes(plans["(defaults)"]),
+        _sums(plans),
+        _cost(whole),
+        _measured(),
+        _on_cpu(),
+        USE,
+    ]
     return "\n".join(parts)
 
 
@@ -191,6 +201,29 @@ def _measured() -> str:
         "Passes of diagnostics at the shapes of 1B, on the card and on the 16 processor cores beside it:\n\n"
         + _table(["pass", "on", "seconds"], passes),
     ])  # fmt: skip
+
+
+def _on_cpu() -> str:
+    """The rows of ``benchmarks/results/memory_on_cpu.jsonl``: resident sets of whole trainings beside the plan of a sweep."""
+    rows = [json.loads(line) for line in ON_CPU.read_text(encoding="utf-8").splitlines()]
+    process = sorted({row["parts"]["this process"] for row in rows})
+    columns = ["size", "method", "weights", "peak, MiB", "plan, MiB", "plan − peak", "of the plan, tensors"]
+    shown = [
+        [
+            r["size"], r["method"], r["weights"], f"{r['peak_mib']:,}", f"{r['planned_mib']:,}",
+            f"{round(100 * (r['planned_mib'] / r['peak_mib'] - 1)) or 0:+d} %".replace("+0", "0"),
+            f"{r['planned_mib'] - r['parts']['this process']:,.0f}",
+        ]
+        for r in rows
+    ]  # fmt: skip
+    return (
+        "## Measured on the CPU\n\n"
+        "What a sweep plans from the settings and `config.json` alone (`brittle.sweeps.memory`), beside the largest resident set of the whole "
+        f"`brittle unlearn` in a process of its own: random weights, float32, 2 texts of 128 tokens a split, torch {rows[0]['torch']}. Of it the "
+        f"interpreter and its libraries take {process[0]:,.0f} MiB, which is nearly everything at the laboratory's tiny shape. `wt_dist_reg` has no "
+        "adapters. On a GPU the process is not in the plan; on every device it has the peak of reading held-out texts and the untouched model, "
+        "16 texts at a time, where that is more than a step. What is missing is freed memory that the C library keeps (`benchmarks/README.md`).\n\n"
+    ) + _table(columns, shown)
 
 
 def _parameters(model: Any) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,10 +14,11 @@ from tiny_models import ARCHITECTURES, tiny_model
 from brittle import discovery
 from brittle.models.adapters import add_adapters
 from brittle.models.anatomy import anatomy_of
+from brittle.runs.unlearning_training import _rehearsed
 from brittle.settings import with_overrides
 from brittle.training import memory
 from brittle.training.hyperparameters import TrainingSettings
-from brittle.training.rehearsal import Ledger, Rehearsed, rehearse
+from brittle.training.rehearsal import MAPPED, Held, Ledger, Rehearsed, rehearse, rehearse_reading
 
 METHODS = discovery.plugins("methods")
 SHORT = TrainingSettings(batch_size=8, max_length=64)
@@ -119,6 +121,46 @@ def test_the_plan_with_a_rehearsal_adds_up_to_its_peak() -> None:
     line = memory.plan(model, SHORT, False, found)
     assert "activations and logits" in line and "without activations" not in line
     assert "without activations" in memory.plan(model, SHORT, False)
+
+
+def looks_at_numbers(_settings, step):
+    """What a model's code does that decides by values: OPT under torch 2.9, for one."""
+    return {"loss": step.forward("forget").sum() * float(step.forward("retain").detach().sum())}
+
+
+def test_a_plan_says_why_it_has_no_activations(monkeypatch) -> None:
+    model, module = tiny_model(), METHODS["grad_diff"].load()
+    monkeypatch.setattr(module, "loss", looks_at_numbers)
+    loaded = SimpleNamespace(model=model, anatomy=anatomy_of(model.config), device="cuda:0")
+    run = SimpleNamespace(loaded=loaded, examples={"forget": [SimpleNamespace(tokens=range(8))]})
+    chosen = SimpleNamespace(training=SHORT, module=module, method=module.Settings())
+    found, why_not = _rehearsed(chosen, run, "no")
+    assert found is None
+    said = "without activations: this model cannot be rehearsed (DataDependentOutputException: aten._local_scalar_dense"
+    assert said in memory.plan(model, SHORT, False, found, why_not)
+    loaded.device = "cpu"
+    assert _rehearsed(chosen, run, "no") == (None, "")
+
+
+def test_reading_takes_logits_and_keeps_no_activations() -> None:
+    """Of 8 rows of 63 predicted tokens: logits, their copy and their log-softmax; in chunks only those of a chunk."""
+    model = tiny_model()
+    anatomy, logits = anatomy_of(model.config), 4 * 8 * 63 * 320
+    whole, chunked = (
+        rehearse_reading(model, anatomy, 8, 64, lambda step: step.token_losses("texts"), chunk) for chunk in (0, 16)
+    )
+    assert 3 * logits <= whole.most < 4 * logits and chunked.most < whole.most / 2
+    assert (whole.heap, whole.mapped) == (whole.most, 0)
+
+
+def test_large_tensors_are_counted_apart_from_those_in_the_heap() -> None:
+    with Ledger() as ledger:
+        small = torch.zeros(MAPPED // 4 - 1)
+        large = torch.zeros(MAPPED // 4)
+        del small
+        small = torch.zeros(4)
+        del large, small
+    assert ledger.found() == Held(2 * MAPPED - 4, heap=MAPPED - 4, mapped=MAPPED) and ledger.held == 0
 
 
 def test_plans_are_near_the_peaks_that_a_gpu_measured_and_are_still_what_is_planned(monkeypatch) -> None:

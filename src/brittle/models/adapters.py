@@ -38,7 +38,9 @@ def add_adapters(
     ]
     options: dict[str, Any] = {"r": rank, "lora_alpha": alpha, "lora_dropout": 0.0}
     configuration = peft.LoraConfig(**options, target_modules=matrices, fan_in_fan_out=anatomy.transposed)
-    with torch.random.fork_rng(), warnings.catch_warnings():  # PEFT reads an attribute that transformers is renaming
+    gpus = {parameter.get_device() for parameter in model.parameters() if parameter.is_cuda}  # no other is woken
+    with torch.random.fork_rng(gpus), warnings.catch_warnings():
+        # PEFT reads an attribute that transformers is renaming
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         torch.manual_seed(seed)
         return peft.get_peft_model(model, configuration)

@@ -122,10 +122,19 @@ def download(text: str) -> Path:
 
 def tokenizer_folder(text: str) -> Path:
     """The folder with the tokenizer of a model that is no laboratory's: of a hub model no weights are fetched."""
+    return _folder_with(text, SMALL_FILES)
+
+
+def configuration_folder(text: str) -> Path:
+    """The folder with the ``config.json`` of a model that is no laboratory's: of a hub model only that file is fetched."""
+    return _folder_with(text, ("config.json",))
+
+
+def _folder_with(text: str, files: Sequence[str]) -> Path:
     with contextlib.suppress(OSError, RuntimeError):
         if text and (path := Path(text).expanduser()).is_dir():
             return path
-    return _snapshot(*_hub_id(text), SMALL_FILES)
+    return _snapshot(*_hub_id(text), files)
 
 
 def _hub_id(text: str) -> tuple[str, str | None]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from brittle.contracts import MethodNeeds
 from brittle.models.adapters import add_adapters
 from brittle.models.anatomy import COMPONENTS, Anatomy
 from brittle.models.encoding import longest_row
@@ -18,6 +19,7 @@ from brittle.runs.unlearning_plan import Plan, split_for_evaluation
 from brittle.settings import BadInput
 from brittle.suites import laboratory
 from brittle.training.batches import MARKER, Example, tokenise
+from brittle.training.hyperparameters import TrainingSettings
 from brittle.training.reference import reference_states
 from brittle.training.step import HEAD
 
@@ -69,20 +71,7 @@ def prepare(chosen: Plan, device: str) -> Run:
         held_out["benign"] = [text for kind in own.held_out_texts().values() for text in kind]
     run = Run(loaded, held_out, examples, likelihoods(loaded, held_out, training.max_length))
     run.reference = _reference(chosen, loaded, examples, device)
-    if training.lora_rank:
-        run.adapters = add_adapters(
-            loaded.model,
-            loaded.anatomy,
-            training.lora_rank,
-            training.lora_alpha,
-            training.train_only,
-            training.train_layers,
-            seed=training.seed,
-        )
-    else:
-        train_only(loaded.model, loaded.anatomy, training.train_only, training.train_layers)
-    if training.gradient_checkpointing:
-        loaded.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    run.adapters = choose_what_trains(loaded.model, loaded.anatomy, training)
     if needs.initial_weights:
         run.initial = {name: p.detach().clone() for name, p in loaded.model.named_parameters() if p.requires_grad}
     if hasattr(chosen.module, "prepare") and training.epochs:
@@ -93,8 +82,7 @@ def prepare(chosen: Plan, device: str) -> Run:
 def _reference(chosen: Plan, loaded: LoadedModel, examples: Mapping[str, Sequence[Example]], device: str) -> Any:
     """What the loss compares with, computed before the first step or found in the cache."""
     needs = chosen.needs
-    layers = [layer - needs.first_layer for layer in chosen.method.layer_id] if needs.reference_hidden_states else []
-    layers += [HEAD] if needs.reference_logits else []
+    layers = reference_layers(needs, chosen.method)
     states = {*needs.reference_hidden_states, *needs.reference_logits}
     compared = states | {*needs.reference_log_probabilities}
     if not compared:
@@ -103,6 +91,27 @@ def _reference(chosen: Plan, loaded: LoadedModel, examples: Mapping[str, Sequenc
         loaded.model, loaded.anatomy, {name: examples[name] for name in sorted(compared)}, layers, digest=loaded.digest,
         padding=loaded.tokenizer.pad_token_id, device=device, log_probabilities=needs.reference_log_probabilities,
     )  # fmt: skip
+
+
+def reference_layers(needs: MethodNeeds, method: Any) -> list[int]:
+    """Blocks, from 0, whose outputs under the untouched model are kept; :data:`HEAD` for what its logits are made of."""
+    layers = [layer - needs.first_layer for layer in method.layer_id] if needs.reference_hidden_states else []
+    return [*layers, HEAD] if needs.reference_logits else layers
+
+
+def choose_what_trains(model: Any, anatomy: Anatomy, training: TrainingSettings) -> Any:
+    """Freeze what does not train, put adapters in and switch recomputation on, as the settings ask; returns PEFT's wrapper or None."""
+    adapters = None
+    if training.lora_rank:
+        adapters = add_adapters(
+            model, anatomy, training.lora_rank, training.lora_alpha, training.train_only, training.train_layers,
+            seed=training.seed,
+        )  # fmt: skip
+    else:
+        train_only(model, anatomy, training.train_only, training.train_layers)
+    if training.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return adapters
 
 
 def refusals(texts: Sequence[str]) -> list[str]:

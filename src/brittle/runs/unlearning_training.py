@@ -26,7 +26,7 @@ from brittle.training.batches import Sampler, Supply
 from brittle.training.checkpoint import Checkpoints
 from brittle.training.loop import LoopSettings, is_spread, train
 from brittle.training.norms import mean_norms, norm_change
-from brittle.training.rehearsal import Rehearsed, rehearse
+from brittle.training.rehearsal import Rehearsed, try_to_rehearse
 from brittle.training.step import LossTerms, Step
 
 PRECISION = {torch.float32: "no", torch.float16: "fp16", torch.bfloat16: "bf16"}
@@ -44,7 +44,8 @@ def unlearn(
     before = run.before
     steps = optimizer_steps(training, len(run.examples.get("forget", ())), len(run.examples.get("retain", ())))
     if tick is None:
-        print(memory.plan(run.loaded.model, training, chosen.needs.initial_weights, _rehearsed(chosen, run, precision)))
+        rehearsed, why_not = _rehearsed(chosen, run, precision)
+        print(memory.plan(run.loaded.model, training, chosen.needs.initial_weights, rehearsed, why_not))
     remarks: dict[str, int] = {}
     passed = 0 if is_sharded() else checkpoints.taken()
     with progress.work(f"unlearning ({chosen.make.method})", steps, done=passed) as bar:
@@ -86,18 +87,16 @@ def unlearn(
         save_result(chosen, run.loaded, run.adapters, draft)
 
 
-def _rehearsed(chosen: Plan, run: Run, precision: str) -> Rehearsed | None:
-    """What a step will hold at its peak; None on the CPU, and where one process does not hold and run the whole model."""
+def _rehearsed(chosen: Plan, run: Run, precision: str) -> tuple[Rehearsed | None, str]:
+    """What a step will hold at its peak, or why that is not known; nothing on the CPU, and where one process does not
+    hold and run the whole model."""
     if not run.loaded.device.startswith("cuda") or is_sharded() or is_spread(run.loaded.model):
-        return None
+        return None, ""
     longest = max(len(example.tokens) for part in run.examples.values() for example in part)
     training = replace(chosen.training, max_length=longest)
-    try:
-        return rehearse(
-            run.loaded.model, run.loaded.anatomy, training, chosen.module, chosen.method, half=precision != "no"
-        )
-    except Exception:  # whatever a model's own code does without numbers; the plan then leaves activations out
-        return None
+    return try_to_rehearse(
+        run.loaded.model, run.loaded.anatomy, training, chosen.module, chosen.method, half=precision != "no"
+    )
 
 
 def own_device(chosen: Plan) -> str:

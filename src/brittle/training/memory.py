@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,6 +18,24 @@ BYTES = 4
 
 LIFTED = 3
 """Float32 numbers per weight of the one bfloat16 parameter that is at its step: its value, its gradient, the update."""
+
+
+ADVICE = "--lora-rank 16, --weight-dtype bf16, --optimizer adafactor, --loss-chunk 1024 or a smaller --batch-size"
+"""What needs less memory."""
+
+
+def unit_of(size: float) -> str:
+    """The larger unit in which ``size`` bytes are one or more."""
+    return "GiB" if size >= UNITS["GiB"] else "MiB"
+
+
+def in_words(found: Mapping[str, float], has_activations: bool, why_not: str = "") -> str:
+    """Bytes by purpose and their sum, as one line; purposes that take nothing are left out."""
+    total = sum(found.values())
+    unit = unit_of(total)
+    shown = ", ".join(f"{name} {size / UNITS[unit]:.1f}" for name, size in found.items() if size)
+    without = "" if has_activations else f", without activations{f': {why_not}' if why_not else ''}"
+    return f"memory plan ({unit}{without}): {shown}; together {total / UNITS[unit]:.1f}"
 
 
 def parts(
@@ -47,19 +66,24 @@ def parts(
 
 
 def plan(
-    model: nn.Module, training: TrainingSettings, initial_weights: bool, rehearsed: Rehearsed | None = None
+    model: nn.Module,
+    training: TrainingSettings,
+    initial_weights: bool,
+    rehearsed: Rehearsed | None = None,
+    why_not: str = "",
 ) -> str:
-    """One line: bytes by purpose, their sum, what the device has, and what to do if that is too little."""
-    found = {name: size for name, size in parts(model, training, initial_weights, rehearsed).items() if size}
+    """One line: bytes by purpose, their sum, what the device has, and what to do if that is too little.
+
+    ``why_not`` says why a step that was to be rehearsed could not be.
+    """
+    found = parts(model, training, initial_weights, rehearsed)
     total = sum(found.values())
-    unit = "GiB" if total >= UNITS["GiB"] else "MiB"
-    shown = ", ".join(f"{name} {size / UNITS[unit]:.1f}" for name, size in found.items())
-    without = "" if rehearsed else ", without activations"
-    line = f"memory plan ({unit}{without}): {shown}; together {total / UNITS[unit]:.1f}"
+    unit = unit_of(total)
+    line = in_words(found, rehearsed is not None, why_not)
     device = next(model.parameters()).device
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_allocated(device)
         line += f" of {free / UNITS[unit]:.1f}"
         if total > free:
-            line += "; too much: try --lora-rank 16, --weight-dtype bf16, --optimizer adafactor, --loss-chunk 1024 or a smaller --batch-size"
+            line += f"; too much: try {ADVICE}"
     return line

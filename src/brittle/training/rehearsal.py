@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -32,13 +32,27 @@ from brittle.training.hyperparameters import TrainingSettings
 from brittle.training.loop import without_dropout
 from brittle.training.step import Step
 
+MAPPED = 32 * 2**20
+"""Blocks from here on glibc takes from the system one by one and gives back; smaller ones that are freed stay in the
+process's heap for later ones (``M_MMAP_THRESHOLD``, which rises up to this size by itself)."""
+
 
 @dataclass(frozen=True)
-class Rehearsed:
-    """Bytes of one optimizer step beside what stays: weights, optimizer states and copies of weights."""
+class Held:
+    """Bytes held at most beside what stays: weights, optimizer states and copies of weights."""
 
     most: int
-    """The most that is held at once during forward and backward passes, gradients among it."""
+    """The most that is held at once, gradients among it."""
+    heap: int
+    """The most in tensors smaller than :data:`MAPPED`."""
+    mapped: int
+    """The most in the others. The two may be at different moments."""
+
+
+@dataclass(frozen=True)
+class Rehearsed(Held):
+    """One optimizer step: what its forward and backward passes hold, and which weights it reaches."""
+
     gradients: int
     """All gradients, after the backward pass."""
     reached: int
@@ -53,6 +67,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, known: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.held = self.most = 0
+        self._by_size, self._most_by_size = [0, 0], [0, 0]
         self._alive = {each.untyped_storage()._cdata for each in known}
 
     def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
@@ -66,13 +81,23 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         key = storage._cdata
         if key not in self._alive:
             self._alive.add(key)
-            self.held += storage.nbytes()
-            self.most = max(self.most, self.held)
+            self._add(storage.nbytes())
             weakref.finalize(storage, self._forget, key, storage.nbytes())
 
     def _forget(self, key: int, size: int) -> None:
         self._alive.discard(key)
-        self.held -= size
+        self._add(-size)
+
+    def _add(self, size: int) -> None:
+        self.held += size
+        self.most = max(self.most, self.held)
+        kind = abs(size) >= MAPPED
+        self._by_size[kind] += size
+        self._most_by_size[kind] = max(self._most_by_size[kind], self._by_size[kind])
+
+    def found(self) -> Held:
+        """The most that was held so far."""
+        return Held(self.most, *self._most_by_size)
 
 
 class _FusedAttention(torch.autograd.Function):
@@ -158,11 +183,34 @@ def rehearse(
                 with torch.autocast("cpu", torch.bfloat16) if half else contextlib.nullcontext():
                     terms = module.loss(method, step)
                 torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-            most = ledger.most
+            held = ledger.found()
         found = [p for p in twin.parameters() if p.grad is not None]
         sizes = [parameter.numel() for parameter in found]
         gradients = sum(p.grad.numel() * p.grad.element_size() for p in found if p.grad is not None)
-        return Rehearsed(most, gradients, sum(sizes), max(sizes, default=0))
+        return Rehearsed(held.most, held.heap, held.mapped, gradients, sum(sizes), max(sizes, default=0))
+
+
+def try_to_rehearse(*arguments: Any, **named: Any) -> tuple[Rehearsed | None, str]:
+    """As :func:`rehearse`; or None and, in a few words, what the model's own code cannot do without numbers."""
+    try:
+        return rehearse(*arguments, **named), ""
+    except Exception as problem:  # whatever that code does
+        reason = " ".join(str(problem).split())[:120]
+        return None, f"this model cannot be rehearsed ({type(problem).__name__}{f': {reason}' if reason else ''})"
+
+
+def rehearse_reading(
+    model: nn.Module, anatomy: Anatomy, rows: int, tokens: int, read: Callable[[Step], Any], chunk: int = 0
+) -> Held:
+    """What is held, beside the model, while ``read(step)`` asks it without gradients about full rows of one split, ``texts``."""
+    with FakeTensorMode(), mock.patch.object(nn.functional, "scaled_dot_product_attention", _attention):
+        twin = without_content(model)
+        batches = _batches(("texts",), rows, tokens)
+        totals: Any = {"texts": SimpleNamespace(tokens=1.0, counted=1.0, sequences=1.0)}
+        with torch.no_grad(), Ledger([*twin.parameters(), *twin.buffers()]) as ledger:
+            read(Step(twin.eval(), batches, totals, anatomy=anatomy, chunk=chunk))
+            held: Held = ledger.found()
+            return held
 
 
 def _batches(splits: Sequence[str], rows: int, tokens: int) -> dict[str, Batch]:
@@ -172,4 +220,4 @@ def _batches(splits: Sequence[str], rows: int, tokens: int) -> dict[str, Batch]:
     }
 
 
-__all__ = ["Ledger", "Rehearsed", "rehearse", "without_content"]
+__all__ = ["Ledger", "Rehearsed", "rehearse", "rehearse_reading", "try_to_rehearse", "without_content"]
