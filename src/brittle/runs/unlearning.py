@@ -101,12 +101,14 @@ def _refuse_adapters(chosen: Plan) -> None:
 
 
 def _drop_weights(folder: Path) -> None:
-    digest = stages.weights_digest(folder)
+    from brittle.models.references import digest_of
+
+    digest, own = stages.weights_digest(folder), digest_of(folder)
     for path in stages.heavy_files(folder):
         path.unlink()
     measured = "benchmarks" in (read_record(folder) or {})["notes"] or "accuracy_retain" in places.read_summary(folder)
     how = "deleted after evaluation (--no-save)" if measured else "deleted without evaluation (--no-save --no-eval)"
-    stages.amend(folder, weights=how, deleted_weights=digest)
+    stages.amend(folder, weights=how, deleted_weights=digest, digest=own)
 
 
 def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:
