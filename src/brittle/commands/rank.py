@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,7 +125,9 @@ def _digest_of(folder: Path) -> str | None:
     """The content hash by which results call a model that has its weights."""
     from brittle.models.references import digest_of
 
-    return digest_of(folder) if any(folder.glob("*.safetensors")) else None
+    with contextlib.suppress(BadInput, OSError):  # adapters alone, or weights that were deleted
+        return digest_of(folder) if any(folder.glob("*.safetensors")) else None
+    return None
 
 
 def rank_settings(_only: str | None = None) -> SettingsTypes:

@@ -49,6 +49,7 @@ class Models:
         self.others: dict[str, Known] = {}
         """By name, as folders spell it."""
         self.inside: dict[Path, Known] = {}
+        self.broken: set[Path] = set()
         self.described: dict[str, dict[str, Any]] = {}
         self.digest_of = digest_of
 
@@ -70,10 +71,11 @@ class Models:
 
     def _record(self, place: Path) -> dict[str, Any] | None:
         record = self.reader.object(place / RECORD)
-        if not record:
-            return None
-        if record.get("status", "complete") != "complete":
+        if record and record.get("status", "complete") != "complete":
             self.reader.leave_out(place / RECORD, "is not complete")
+            record = {}
+        if not record:
+            self.broken.add(place.resolve())
             return None
         kind = record.get("kind") or place.resolve().name
         return record | {"kind": str(kind), "fingerprint": str(record.get("fingerprint") or "")}
@@ -106,7 +108,7 @@ class Models:
     def _measured(self, place: Path, record: Mapping[str, Any]) -> None:
         """One record about a model that stands elsewhere, or in the folder above."""
         kind, about = record["kind"], place.resolve().parent.name
-        if kind not in (EVALUATION, BENCHMARKS, WEIGHTS):
+        if kind not in (EVALUATION, BENCHMARKS, WEIGHTS) or place.resolve().parent in self.broken:
             return
         summary = self.reader.object(place / "summary.json")
         if kind == WEIGHTS:
@@ -172,7 +174,8 @@ class Models:
         fitting = [each for each in self.unlearned.values() if shortened(each.name) == stem]
         fitting = [each for each in fitting if not settings or each.settings == settings]
         known = {id(each): each.digest or (each.folder and self.digest_of(each.folder)) or "" for each in fitting}
-        return [each for each in fitting if not known[id(each)] or known[id(each)].startswith(digits)]
+        same = [each for each in fitting if known[id(each)].startswith(digits)]
+        return same or [each for each in fitting if not known[id(each)]]
 
     def join(self, runs: Iterable[Finished]) -> None:
         """Take in finished runs of W&B: what the local records lack of a model, and models that are not here."""

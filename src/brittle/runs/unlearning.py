@@ -103,7 +103,8 @@ def _refuse_adapters(chosen: Plan) -> None:
 def _drop_weights(folder: Path) -> None:
     from brittle.models.references import digest_of
 
-    digest, own = stages.weights_digest(folder), digest_of(folder)
+    digest = stages.weights_digest(folder)
+    own = digest_of(folder) if (folder / "config.json").is_file() else None  # adapters alone are no model
     for path in stages.heavy_files(folder):
         path.unlink()
     measured = "benchmarks" in (read_record(folder) or {})["notes"] or "accuracy_retain" in places.read_summary(folder)

@@ -32,19 +32,18 @@ READING = (
     "the training held out."
 )
 CAUTION = (
-    "The best of many runs is chosen on the questions that it is reported on, so its score is too high by chance; 868 questions of WMDP (robust) "
-    "tell scores 0.04 apart at best. A low accuracy says nothing about what an attack brings back: see excess recovery."
+    "The best of many runs is chosen on the questions that it is reported on, so its score is too high by chance. A low accuracy says nothing about "
+    "what an attack brings back: see excess recovery."
 )
+NOISE = "868 questions of WMDP (robust) tell two models apart that differ by 0.04 or more."
 
 
 def page(ranking: Ranking) -> str:
     """The page as text: the picture on top, sortable tables below."""
     score, runs = ranking.score, ranking.runs
     drawing = of_ranking.scatter(ranking, HEADS[score.utility], HEADS[score.forgetting])
-    reading = (
-        "Each mark is a model: low and to the right is best. Ringed: no other model is better in both. Hollow: damaged."
-    )
-    remarks = [html.paragraph(line, "note") for line in (*_missing_words(ranking), CAUTION)]
+    reading = "Each mark is a model: low and to the right is best. Ringed: the Pareto front. Hollow: damaged."
+    remarks = [html.paragraph(line, "note") for line in (*_missing_words(ranking), _caution(ranking))]
     top = html.together(
         html.paragraph(_summary(ranking)), html.figure(drawing, "Utility and what is still known", reading), *remarks
     )
@@ -116,7 +115,13 @@ def csv(ranking: Ranking) -> str:
 def _summary(ranking: Ranking) -> str:
     order = "more is better" if ranking.score.higher else "less is better"
     number = int(ranking.runs["rank"].notna().sum())
-    return f"{number} of {len(ranking.runs)} unlearned models ranked by {ranking.score.words} ({ranking.score_name}; {order})."
+    bases = ranking.runs["base"].replace("", None).nunique()
+    mixed = f" They were made from {bases} bases, whose questions may differ." if bases > 1 else ""
+    return f"{number} of {len(ranking.runs)} unlearned models ranked by {ranking.score.words} ({ranking.score_name}; {order}).{mixed}"
+
+
+def _caution(ranking: Ranking) -> str:
+    return f"{CAUTION} {NOISE}" if ranking.score.forgetting == "wmdp_robust" else CAUTION
 
 
 def _missing_words(ranking: Ranking) -> list[str]:
