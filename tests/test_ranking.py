@@ -316,6 +316,7 @@ def test_broken_records_are_named_and_the_rest_is_ranked(capsys: pytest.CaptureF
     (root / "m__a__ep1" / "record.json").write_text("{")
     (root / "m__b__ep1" / "benchmarks" / "summary.json").write_text("[1]")
     (root / "m__d__ep1" / "record.json").write_text(json.dumps({"kind": "unlearned model", "status": "running"}))
+    unlearned("m__e__ep1", 45.0, 0.30)  # per cent are no share
     reports_tree.attack(Path("outputs") / "recovery")
     Path("outputs/comparison.json").write_text('{"models": [3]}')
     ranking = found(output=Path("best.md"))
@@ -325,7 +326,8 @@ def test_broken_records_are_named_and_the_rest_is_ranked(capsys: pytest.CaptureF
     for words in ("m__a__ep1/record.json (is not valid JSON", "m__b__ep1/benchmarks/summary.json (holds a list",
                   "m__d__ep1/record.json (is not complete)", "comparison.json (1 of its models have no name)"):  # fmt: skip
         assert words in page and words in said
-    assert "- m__b__ep1 (not measured: no MMLU or no WMDP (Robust))" in page
+    for name in ("m__b__ep1", "m__e__ep1"):
+        assert f"- {name} (not measured: no MMLU or no WMDP (Robust))" in page
 
 
 def test_a_name_is_text_wherever_it_is_shown() -> None:

@@ -8,6 +8,7 @@ wandb itself. The local record decides what is done and what is true; a mirror t
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -174,9 +175,11 @@ def finished_runs(project: str | None = None) -> list[Finished] | None:
 
     try:
         interface = wandb.Api()
-        found = interface.runs(
-            _path_of_project(interface, project), filters={"state": "finished"}, per_page=200, lazy=False
-        )
+        whole = (
+            {"lazy": False} if "lazy" in inspect.signature(interface.runs).parameters else {}
+        )  # one request, not one per run
+        path = _path_of_project(interface, project)
+        found = interface.runs(path, filters={"state": "finished"}, per_page=200, **whole)
         return [_finished(run) for run in found]
     except Exception as problem:  # no network, no such project, a refused key: the local records are ranked
         _warn(f"W&B could not be asked ({str(problem).partition(chr(10))[0][:120]}); only local records count")

@@ -103,12 +103,13 @@ def ranked(
 def on_front(utility: pandas.Series, forgetting: pandas.Series) -> pandas.Series:
     """Which points no other beats: at least as useful and at least as low, and better in one. NaN is on no front."""
     known = utility.notna() & forgetting.notna()
-    points = list(zip(utility[known], forgetting[known]))
-    free = {
-        place: not any(u >= own[0] and f <= own[1] and (u, f) != own for u, f in points)
-        for place, own in zip(utility.index[known], points)
-    }
-    return pandas.Series([free.get(place, False) for place in utility.index], index=utility.index, dtype=bool)
+    points = list(zip(utility.where(known), forgetting.where(known)))
+    front, lowest = set[tuple[float, float]](), math.inf
+    for point in sorted((each for each, there in zip(points, known) if there), key=lambda each: (-each[0], each[1])):
+        if point[1] < lowest:
+            front.add(point)
+            lowest = point[1]
+    return pandas.Series([point in front for point in points], index=utility.index, dtype=bool)
 
 
 def lacking(models: Sequence[Candidate], baselines: pandas.DataFrame) -> list[tuple[str, str]]:

@@ -33,12 +33,12 @@ MMLU_QUESTIONS, MMLU_SUBJECTS, MMLU_CHANCE = 14_042, 57, 0.25
 
 
 def metrics_in(found: Mapping[str, float]) -> dict[str, float]:
-    """The metrics of a summary whose numbers are given by path (:func:`brittle.tracking.numbers`)."""
+    """The metrics of a summary whose numbers are given by path (:func:`brittle.tracking.numbers`); no share beyond 0 and 1."""
     values = {}
     for name, ways in PATHS.items():
         known = [[number(found.get(path)) for path in way] for way in ways]
         means = [sum(way) / len(way) for way in known if not any(map(math.isnan, way))]
-        if means:
+        if means and (name.endswith("_nll") or 0 <= means[0] <= 1):
             values[name] = means[0]
     return values
 
