@@ -175,11 +175,12 @@ def finished_runs(project: str | None = None) -> list[Finished] | None:
 
     try:
         interface = wandb.Api()
+        listed: Any = interface.runs
         whole = (
-            {"lazy": False} if "lazy" in inspect.signature(interface.runs).parameters else {}
+            {"lazy": False} if "lazy" in inspect.signature(listed).parameters else {}
         )  # one request, not one per run
         path = _path_of_project(interface, project)
-        found = interface.runs(path, filters={"state": "finished"}, per_page=200, **whole)
+        found = listed(path, filters={"state": "finished"}, per_page=200, **whole)
         return [_finished(run) for run in found]
     except Exception as problem:  # no network, no such project, a refused key: the local records are ranked
         _warn(f"W&B could not be asked ({str(problem).partition(chr(10))[0][:120]}); only local records count")
@@ -195,8 +196,10 @@ def _finished(run: Any) -> Finished:
 
 def _path_of_project(interface: Any, project: str | None = None) -> str:
     project = project or os.environ.get("WANDB_PROJECT") or PROJECT
+    if "/" in project:
+        return project
     entity = os.environ.get("WANDB_ENTITY") or interface.default_entity
-    return f"{entity}/{project}" if entity and "/" not in project else project
+    return f"{entity}/{project}" if entity else project
 
 
 def _warn(line: str) -> None:
