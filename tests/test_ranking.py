@@ -348,6 +348,10 @@ def test_the_page_holds_all_that_it_needs() -> None:
     assert 'class="cards sortable"' in page and "data:image/svg+xml" in page
     assert not [word for word in ('src="http', 'href="http', "@import", "url(http") if word in page]
     spec = json.loads(page.partition('class="specification">')[2].partition("</script>")[0])
+    (hollow,) = [
+        layer["mark"] for layer in spec["layer"] if [row["model"] for row in layer["data"]["values"]] == ["m__lat__ep1"]
+    ]
+    assert hollow["filled"] is False and "stroke" not in hollow  # its own colour is seen
     rows = {row["model"]: row for layer in spec["layer"] for row in layer["data"]["values"]}
     assert rows["m__ga__ep1"]["state"] == "on the front" and rows["m__lat__ep1"]["state"] == "damaged"
     assert (rows["m__ga__ep1"]["x"], rows["m__ga__ep1"]["y"]) == (0.40, 0.30)

@@ -44,8 +44,7 @@ def scatter(ranking: Ranking, utility: str, forgetting: str) -> Chart | None:
     layers = [
         layer(front, {"type": "line", "color": style.REFERENCE, "strokeDash": [4, 3], "strokeWidth": 1.2}, {}),
         layer(front, {**point, "size": 260, "color": style.REFERENCE, "filled": False}, {}),
-        layer([row for row in rows if row["state"] == "damaged"], {**point, "filled": False, **vega.NEAR, "strokeOpacity": 1,
-              "strokeWidth": 1.2}, looks | {"tooltip": told}),
+        layer([row for row in rows if row["state"] == "damaged"], {**point, "filled": False}, looks | {"tooltip": told}),
         layer([row for row in rows if row["state"] != "damaged"], {**point, "filled": True, **vega.NEAR}, looks | {"tooltip": told}),
     ]  # fmt: skip
     spec = vega.chart(width=vega.WIDTH - vega.LEFT - 24, height=HEIGHT, layer=layers)
