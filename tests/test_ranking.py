@@ -460,6 +460,10 @@ def test_a_model_that_was_made_is_ranked_by_the_documented_program(here: Path) -
     moved = math.sqrt(sum(float(((new[name].double() - old[name].double()) ** 2).sum()) for name in new))
     assert table["l2_distance"].tolist() == pytest.approx([moved], rel=1e-4) and moved > 0
     assert "## grad_diff" in Path("unlearn/analysis/best_unlearning_models.md").read_text()
+    content = references.digest_of(folder)
+    subprocess.run([sys.executable, "-c", program, *flags, "--no-save"], check=True, capture_output=True)
+    assert not (folder / "model.safetensors").exists()
+    assert json.loads((folder / "record.json").read_text())["notes"]["digest"] == content  # as results call it
 
 
 def laboratory_base() -> Path:
