@@ -17,7 +17,8 @@ class Service:
     def __init__(self) -> None:
         self.requests: list[tuple[str, Any]] = []
         self.commits: list[dict[str, bytes]] = []
-        self.runs: list[dict[str, str]] = []
+        self.runs: list[dict[str, Any]] = []
+        """What filters ask about; ``node`` is the run as W&B tells it (:func:`tracked`)."""
         self.refuses = False
         self.url = ""
 
@@ -51,8 +52,23 @@ class Service:
         wanted = json.loads(question["variables"]["filters"])
         found = [run for run in self.runs if all(run.get(key) == value for key, value in wanted.items())]
         page = {"endCursor": None, "hasNextPage": False}
-        runs = {"edges": [], "pageInfo": page}
+        nodes = [run["node"] for run in found if "node" in run]
+        runs = {"edges": [{"node": node, "cursor": node["name"]} for node in nodes], "pageInfo": page}
         return {"data": {"project": {"internalId": "1", "runCount": len(found), "readOnly": False, "runs": runs}}}
+
+
+def tracked(
+    name: str, kind: str, fingerprint: str, summary: dict[str, Any], state: str = "finished", **config: Any
+) -> dict[str, Any]:
+    """A run for :attr:`Service.runs`, with its configuration and its numbers by path."""
+    settings = {**config, **({"fingerprint": fingerprint} if fingerprint else {})}
+    node = {
+        "id": name, "projectId": "1", "name": f"id-{len(name)}-{fingerprint}", "displayName": name, "state": state, "jobType": kind, "tags": [], "group": None,
+        "sweepName": None, "commit": None, "readOnly": False, "createdAt": "2026-01-02T03:04:05", "heartbeatAt": "2026-01-02T03:04:05",
+        "description": "", "notes": "", "historyLineCount": 0, "user": {"name": "tester", "username": "tester"}, "historyKeys": {}, "systemMetrics": "{}",
+        "config": json.dumps({key: {"value": value} for key, value in settings.items()}), "summaryMetrics": json.dumps(summary),
+    }  # fmt: skip
+    return {"display_name": name, "state": state, "node": node}
 
 
 @contextlib.contextmanager

@@ -8,9 +8,11 @@ wandb itself. The local record decides what is done and what is true; a mirror t
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -144,9 +146,7 @@ def finished(name: str, fingerprint: str, strict: bool = False) -> bool | None:
 
     try:
         interface = wandb.Api()
-        project = os.environ.get("WANDB_PROJECT") or PROJECT
-        entity = os.environ.get("WANDB_ENTITY") or interface.default_entity
-        path = f"{entity}/{project}" if entity else project
+        path = _path_of_project(interface)
         named = {"display_name": name, "state": "finished"}
         if len(interface.runs(path, filters=named)) == 0:
             return False
@@ -159,6 +159,52 @@ def finished(name: str, fingerprint: str, strict: bool = False) -> bool | None:
         verdict = "does not count (--strict)" if strict else "counts as this run (--strict: it does not)"
         _warn(f"the finished run {name} in W&B is of other code or data; it {verdict}")
     return same or not strict
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run in W&B: its name, the kind of its record (empty where it is none of ours), numbers by path."""
+
+    name: str
+    kind: str
+    fingerprint: str
+    settings: Mapping[str, Any]
+    numbers: Mapping[str, float]
+
+
+def finished_runs(project: str | None = None) -> list[Finished] | None:
+    """Every finished run of a project that has numbers; None, and one line that says why, where W&B cannot be asked."""
+    if not can_be_asked():
+        return None
+    import wandb
+
+    try:
+        interface = wandb.Api()
+        listed: Any = interface.runs
+        whole = (
+            {"lazy": False} if "lazy" in inspect.signature(listed).parameters else {}
+        )  # one request, not one per run
+        path = _path_of_project(interface, project)
+        found = listed(path, filters={"state": "finished"}, per_page=200, **whole)
+        return [_finished(run) for run in found]
+    except Exception as problem:  # no network, no such project, a refused key: the local records are ranked
+        _warn(f"W&B could not be asked ({str(problem).partition(chr(10))[0][:120]}); only local records count")
+        return None
+
+
+def _finished(run: Any) -> Finished:
+    settings = dict(run.config)
+    told = dict(numbers(run.summary_metrics))
+    kind, fingerprint = getattr(run, "job_type", None), settings.get("fingerprint")
+    return Finished(str(run.name), str(kind or ""), fingerprint if isinstance(fingerprint, str) else "", settings, told)
+
+
+def _path_of_project(interface: Any, project: str | None = None) -> str:
+    project = project or os.environ.get("WANDB_PROJECT") or PROJECT
+    if "/" in project:
+        return project
+    entity = os.environ.get("WANDB_ENTITY") or interface.default_entity
+    return f"{entity}/{project}" if entity else project
 
 
 def _warn(line: str) -> None:

@@ -131,6 +131,11 @@ COMMANDS: dict[str, Command] = {
         _from("pages", "signature"), _from("pages", "signature_settings"), "outputs", "folder with results (outputs)",
         examples=("brittle signature outputs --page signature.md",),
     ),
+    "rank": Command(
+        "rank unlearned models, from records and W&B (unlearn/analysis/analyze_runs.py)",
+        _from("rank", "rank_models"), _from("rank", "rank_settings"),
+        examples=("brittle rank", "brittle rank --score excess_recovery --outroot outputs --output ranking.md"),
+    ),
     "methods": Command(
         "list, measure and document the unlearning methods",
         _from("pages", "methods"), _from("pages", "methods_settings"), goes_on=KEPT,

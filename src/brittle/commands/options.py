@@ -70,7 +70,7 @@ def of_plugins(folder: str, only: Collection[str] | None = None) -> SettingsType
 GROUPS = {
     "What": (
         "method", "preset", "kind", "budget", "attacks", "methods", "tasks", "only", "laboratory", "measure", "models",
-        "name", "size", "world", "worlds", "references", "diagnose",
+        "name", "size", "world", "worlds", "references", "diagnose", "root", "score", "top", "with_damaged",
     ),
     "Models": ("model", "model_a", "model_b", "unlearned", "base", "filtered", "control", "cb_only", "pretrain"),
     "Texts and questions": (
@@ -86,7 +86,7 @@ GROUPS = {
         "device", "dtype", "param_device", "param_dtype", "activation_device", "activation_dtype", "batch_size",
     ),
     "Results": (
-        "outroot", "outdir", "plot_outdir", "title", "page", "attacks_page", "results", "force", "no_save", "push_to_hub",
+        "outroot", "outdir", "output", "plot_outdir", "title", "page", "attacks_page", "results", "force", "no_save", "push_to_hub",
         "no_eval", "eval_tasks", "eval_limit", "check_wandb_only", "strict", "merge", "resume", "checkpoint_interval",
         "wandb_project", "wandb_name",
     ),

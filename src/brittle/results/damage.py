@@ -94,6 +94,23 @@ def damage(
     )
 
 
+def after_training(summary: Mapping[str, Any]) -> Damage:
+    """What a training says of its own model in ``summary.json``: means over texts that it held out, without an interval.
+
+    It calls the model collapsed by the same :data:`MARGIN`; for models that no evaluation was made of.
+    """
+    kinds = {"retain texts": "retain_nll", "other texts": "benign_nll"}
+    found = [
+        Likelihood(kind, number(summary.get(name)), number(summary.get(f"{name}_before")))
+        for kind, name in kinds.items()
+    ]
+    found = [each for each in found if not math.isnan(each.base)]
+    worst = max(found, key=lambda each: (math.isnan(each.value), _rise(each)), default=None)
+    if summary.get("collapsed") in (True, 1):
+        return Damage(Health.DAMAGED, worst)
+    return Damage(Health.INTACT, worst) if found else NOT_MEASURED
+
+
 def likelihoods(own: pandas.DataFrame | None, base: pandas.DataFrame | None, uniform: float) -> list[Likelihood]:
     """By kind of text, in the order of the table; a text that only one of both has read does not count for the rise."""
     found = []

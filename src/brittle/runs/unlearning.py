@@ -101,12 +101,15 @@ def _refuse_adapters(chosen: Plan) -> None:
 
 
 def _drop_weights(folder: Path) -> None:
+    from brittle.models.references import digest_of
+
     digest = stages.weights_digest(folder)
+    own = digest_of(folder) if (folder / "config.json").is_file() else None  # adapters alone are no model
     for path in stages.heavy_files(folder):
         path.unlink()
     measured = "benchmarks" in (read_record(folder) or {})["notes"] or "accuracy_retain" in places.read_summary(folder)
     how = "deleted after evaluation (--no-save)" if measured else "deleted without evaluation (--no-save --no-eval)"
-    stages.amend(folder, weights=how, deleted_weights=digest)
+    stages.amend(folder, weights=how, deleted_weights=digest, digest=own)
 
 
 def make_model(chosen: Plan, tick: Callable[[int], None] | None = None) -> Path:

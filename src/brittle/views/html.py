@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from brittle.figures import of_models
+from brittle.figures import chart, of_models
 from brittle.figures.chart import Chart
 from brittle.results.outputs import ReportData
 from brittle.views.tables import Cell, Table
@@ -73,14 +73,14 @@ def _cell(cell: Cell, place: int, shown: Table) -> dict[str, Any]:
     return {"cell": cell, "kind": kind, "label": shown.header[place], "order": order}
 
 
-def figure(chart: Chart | None, title: str, reading: str) -> str:
+def figure(drawing: Chart | None, title: str, reading: str) -> str:
     """A figure with its title and one sentence on how to read it; a line instead where nothing was measured.
 
     The page has the picture, and beside it the specification from which ``template/charts.js`` makes it answer a pointer.
     """
-    if chart is None:
+    if drawing is None:
         return paragraph(f"{title}: {NOT_MEASURED}.", "note")
-    return piece("figure", chart.address(), Markup(chart.json()), title, reading)
+    return piece("figure", drawing.address(), Markup(drawing.json()), title, reading)
 
 
 def figures(data: ReportData, draw: Callable[[ReportData], Chart | None], title: str, reading: str) -> str:
@@ -123,6 +123,28 @@ def heading(words: str) -> str:
 def listing(lines: Sequence[str], numbered: bool = False) -> str:
     """A list of plain text."""
     return piece("listing", lines, numbered)
+
+
+INTERACTIVE = 'class="specification"'
+"""Stands only where a page has a figure that answers a pointer; quotes within names are escaped."""
+
+
+def document(title: str, top: str, sections: Sequence[str]) -> str:
+    """A whole page, with nothing to fetch: what stands on top, the contents, the sections that are not empty."""
+    drawn = any(INTERACTIVE in part for part in (top, *sections))
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            title=title,
+            style=Markup((TEMPLATE / "style.css").read_text(encoding="utf-8")),
+            script=Markup((TEMPLATE / "page.js").read_text(encoding="utf-8")),
+            library=Markup(chart.library()) if drawn else "",
+            charts=Markup((TEMPLATE / "charts.js").read_text(encoding="utf-8")),
+            answer=top,
+            sections=[each for each in sections if isinstance(each, Section)],
+        )
+    )
 
 
 def definitions(lines: Mapping[str, str]) -> str:

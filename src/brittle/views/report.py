@@ -10,9 +10,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from markupsafe import Markup
-
-from brittle.figures import chart
 from brittle.records import check_file, write_text
 from brittle.results.outputs import ReportData, gather
 from brittle.results.recovery_speed import write_numbers
@@ -27,7 +24,7 @@ from brittle.views import (
     signature,
 )
 from brittle.views.answer import answer_on_top
-from brittle.views.html import TEMPLATE, Section, environment
+from brittle.views.html import document
 from brittle.views.sentences import summary_lines
 from brittle.views.words import several
 
@@ -40,8 +37,6 @@ PARTS = (
     changes_by_layer.weights, changes_by_layer.activations, changes_by_layer.lens, models.limits, models.records,
 )  # fmt: skip
 """The sections below the answer, in order: each gives one, several, or an empty text."""
-INTERACTIVE = 'class="specification"'
-"""Stands only where a page has a figure that answers a pointer; quotes within names are escaped."""
 
 
 def write_report(outputs: Path) -> Path:
@@ -60,18 +55,4 @@ def page(data: ReportData) -> str:
     compared = [model.label for model in data.judged()] or [model.label for model in data.models]
     made = [part(data) for part in PARTS]
     sections = [each for part in made for each in (part if isinstance(part, list) else [part])]
-    answer = answer_on_top(data)
-    drawn = any(INTERACTIVE in piece for piece in (answer, *sections))
-    return (
-        environment()
-        .get_template("page.html")
-        .render(
-            title=f"Brittle report: {several(compared) or 'no models'}",
-            style=Markup((TEMPLATE / "style.css").read_text(encoding="utf-8")),
-            script=Markup((TEMPLATE / "page.js").read_text(encoding="utf-8")),
-            library=Markup(chart.library()) if drawn else "",
-            charts=Markup((TEMPLATE / "charts.js").read_text(encoding="utf-8")),
-            answer=answer,
-            sections=[each for each in sections if isinstance(each, Section)],
-        )
-    )
+    return document(f"Brittle report: {several(compared) or 'no models'}", answer_on_top(data), sections)
