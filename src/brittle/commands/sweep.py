@@ -37,6 +37,9 @@ def sweep(given: Given, environment: Environment) -> int:
     for line in _lines(found, every, own):
         print(line)
     if settings.dry_run:
+        from brittle.commands.sweep_groups import groups
+
+        print("\n".join(groups(own, settings.gpus_per_job).lines))
         return 0
     from brittle.commands.sweep_run import carry_out
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from brittle import progress
 from brittle.commands.options import next_step
+from brittle.commands.rank import rank
 from brittle.commands.sweep_model import SweepModel
 from brittle.commands.sweep_stages import attack_runs, work_on
 from brittle.models.references import Located
@@ -14,11 +15,12 @@ from brittle.records import read_record
 from brittle.runs import roles
 from brittle.runs.attack_tables import combine
 from brittle.runs.roles import Arm
+from brittle.settings import BadInput
 from brittle.sweeps.file import Sweep
 
 
-def finish(sweep: Sweep, models: Sequence[SweepModel], outputs: Path) -> list[str]:
-    """Write the tables over all models that went through every stage, also those whose weights are gone."""
+def finish(sweep: Sweep, models: Sequence[SweepModel], outputs: Path, score: str) -> list[str]:
+    """Write the tables over all models that went through every stage, also those whose weights are gone, and rank them."""
     lines = (
         [f"weights deleted after the last stage: of {progress.several(deleted, 'model')}"]
         if (deleted := _deleted(models))
@@ -30,7 +32,22 @@ def finish(sweep: Sweep, models: Sequence[SweepModel], outputs: Path) -> list[st
         if there:
             _gather(sweep, mine[0].plan.make.model, place, there)
             lines += [f"-> {place}", next_step("brittle", "report", place)]
-    return lines
+    return [*_ranked(models, outputs, score), *lines]
+
+
+def _ranked(models: Sequence[SweepModel], outputs: Path, score: str) -> list[str]:
+    """Rank the folders with the sweep's models: ``ranking.md`` beside a table and a page; nothing where none is made."""
+    from brittle.views import ranking as view
+
+    places = list(dict.fromkeys(model.outputs for model in models))
+    try:
+        found = rank(
+            sorted({model.folder_of_models for model in models}), places, outputs / "ranking.md",
+            None if score == "auto" else score,
+        )  # fmt: skip
+    except BadInput as problem:
+        return [f"not ranked: {problem}"]
+    return [*view.lines(found), f"-> {outputs / 'ranking.md'}"]
 
 
 def _deleted(models: Sequence[SweepModel]) -> int:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from brittle import progress, stopping
 from brittle.commands.sweep_end import finish
+from brittle.commands.sweep_groups import Groups, groups
 from brittle.commands.sweep_model import SweepModel, SweepReferences
 from brittle.commands.sweep_settings import SweepSettings
 from brittle.commands.sweep_shown import shown
 from brittle.commands.sweep_stages import work_on
 from brittle.models.references import hub_name
 from brittle.runs import laboratory_models
+from brittle.suites import laboratory
 from brittle.sweeps.configurations import Configuration
 from brittle.sweeps.driver import Driver, Entry, Status, counts
 from brittle.sweeps.file import Sweep
@@ -27,6 +28,7 @@ def carry_out(settings: SweepSettings, sweep: Sweep, own: Sequence[Configuration
     outputs = Path(settings.outroot or Path("outputs") / "sweeps" / sweep.name)
     bases = list(dict.fromkeys(each.resolved.make.model for each in own))
     places = {base: outputs / hub_name(base) if len(bases) > 1 else outputs for base in bases}
+    _build_laboratories([*bases, sweep.search.filtered, sweep.search.control])
     for base, place in places.items():
         laboratory_models.find(base)
         if sweep.diagnose or sweep.attack:
@@ -39,15 +41,31 @@ def carry_out(settings: SweepSettings, sweep: Sweep, own: Sequence[Configuration
     ]
     left = [model for model in models if not model.finished()]
     print(f"{len(models) - len(left)} of {progress.several(len(models), 'model')} finished before")
-    failed = _drive(settings, sweep, places, models, left, outputs, words) if left else 0
-    for line in finish(sweep, models, outputs):
+    failed = 0
+    if left:
+        titles = {model.title for model in left}
+        planned = groups([each for each in own if each.title in titles], settings.gpus_per_job)
+        print("\n".join(planned.lines))
+        failed = _drive(settings, sweep, places, models, left, outputs, words, planned)
+    for line in finish(sweep, models, outputs, settings.score):
         print(line)
     return 1 if failed else 0
 
 
+def _build_laboratories(references: Sequence[str | None]) -> None:
+    """Those of the references that are laboratory models, side by side in each laboratory."""
+    names: dict[laboratory.Laboratory, list[str]] = {}
+    for reference in references:
+        if reference and reference.startswith(laboratory.PREFIX):
+            name, own = laboratory.parse(reference)
+            names.setdefault(own, []).append(name)
+    for own, some in names.items():
+        laboratory_models.build(own, list(dict.fromkeys(some)))
+
+
 def _drive(
     settings: SweepSettings, sweep: Sweep, places: Mapping[str, Path], models: Sequence[SweepModel],
-    left: Sequence[SweepModel], outputs: Path, words: Mapping[str, str],
+    left: Sequence[SweepModel], outputs: Path, words: Mapping[str, str], planned: Groups,
 ) -> int:  # fmt: skip
     """Run all jobs; returns how many failed."""
     about = {
@@ -57,12 +75,14 @@ def _drive(
         "finished_before": len(models) - len(left),
     }
     largest = max(_size(model) for model in left)
-    driver = Driver(_pool(settings, words), Place(outputs), [], largest, Path(settings.outdir), about=about)
+    driver = Driver(
+        _pool(settings, words, planned), Place(outputs), [], largest, Path(settings.outdir), planned.gpus, about=about
+    )
     phases = _phases(sweep, places, left, words)
     with shown(driver, sum(map(len, phases))), stopping.gently(driver.stop):
         try:
             for phase in phases:
-                driver.entries += [Entry(job) for job in phase]
+                driver.entries += [Entry(job, gpus=planned.each.get(job.title, min(planned.gpus, 1))) for job in phase]
                 driver.run()
         finally:
             driver.pool.end()
@@ -86,16 +106,17 @@ def _phases(
     return [part for part in ([*first], [*second, *left]) if part]
 
 
-def _pool(settings: SweepSettings, words: Mapping[str, str]) -> Pool:
+def _pool(settings: SweepSettings, words: Mapping[str, str], planned: Groups) -> Pool:
     """Ray where it is installed; ``--local``: one worker process after the other."""
     if settings.local:
-        return Processes(1)
+        return Processes(1, range(planned.gpus))
+    address = words.get("RAY_ADDRESS") or None
     if importlib.util.find_spec("ray") is not None:
         from brittle.sweeps.ray_pool import RayNodes
 
-        return RayNodes(settings.workers, address=words.get("RAY_ADDRESS") or None)
+        return RayNodes(settings.workers if address else planned.workers(settings.workers), planned.gpus, address)
     progress.say("note: Ray is not installed (uv sync --extra sweeps), so that only this machine's processes take part")
-    return Processes(settings.workers or os.cpu_count() or 1)
+    return Processes(planned.workers(settings.workers), range(planned.gpus))
 
 
 def _size(model: SweepModel) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from brittle.commands.options import Given, SettingsTypes
+from brittle.results.scores import SCORES
 from brittle.settings import setting
 
 
@@ -19,6 +20,9 @@ class SweepSettings:
     workers: int | None = setting(
         None, "models at once (default: one for each core, or for each group of GPUs)", environment="WORKERS", minimum=1
     )
+    gpus_per_job: int | None = setting(
+        None, "GPUs for each model (default: by the memory plan)", environment="GPUS_PER_JOB", minimum=1, maximum=1024
+    )
     shard: str | None = setting(None, "only this share of the models, for a job array: 3/16", environment="SHARD")
     yes: bool = setting(False, "take more than 10,000 configurations")
     outroot: str | None = setting(
@@ -27,6 +31,7 @@ class SweepSettings:
     outdir: str = setting(
         "unlearned_models", "folder under which the models' own folders are made", environment="UNLEARNED_ROOT"
     )
+    score: str = setting("auto", "what models are ranked by at the end (brittle rank)", choices=("auto", *SCORES))
     keep_weights: bool = setting(False, "keep every model's weights, whatever the file and NO_SAVE say")
 
 
