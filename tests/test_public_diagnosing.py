@@ -156,7 +156,7 @@ def test_what_a_laboratory_would_ignore_is_refused(run, tmp_path: Path, monkeypa
 
 REQUIRED = {
     "unlearn": ("--method", "ga", "--model", "/nowhere"), "compare": ("x,y",), "diagnose": ("activation_comparison", "--model-a", "x", "--model-b", "y"),
-    "evaluate": ("--model", "x"), "attack": ("--model", "x"), "methods": ("--measure",), "check-data": ("texts.txt",),
+    "evaluate": ("--model", "x"), "attack": ("--model", "x"), "methods": ("--measure",), "check-data": ("texts.txt",), "sweep": ("x.yaml",),
 }  # fmt: skip
 
 
