@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,28 +12,43 @@ from brittle.commands.rank import rank
 from brittle.commands.sweep_model import SweepModel
 from brittle.commands.sweep_stages import attack_runs, work_on
 from brittle.models.references import Located
-from brittle.records import read_record
+from brittle.records import fingerprint, read_record, write_text
 from brittle.runs import roles
 from brittle.runs.attack_tables import combine
 from brittle.runs.roles import Arm
 from brittle.settings import BadInput
 from brittle.sweeps.file import Sweep
+from brittle.sweeps.state import Place
+
+RANKING = "ranking.md"
 
 
 def finish(sweep: Sweep, models: Sequence[SweepModel], outputs: Path, score: str) -> list[str]:
-    """Write the tables over all models that went through every stage, also those whose weights are gone, and rank them."""
-    lines = (
-        [f"weights deleted after the last stage: of {progress.several(deleted, 'model')}"]
-        if (deleted := _deleted(models))
-        else []
-    )
-    for place in dict.fromkeys(model.outputs for model in models):
-        mine = [model for model in models if model.outputs == place]
-        there = [located for model in mine if (located := model.measured())]
-        if there:
-            _gather(sweep, mine[0].plan.make.model, place, there)
-            lines += [f"-> {place}", next_step("brittle", "report", place)]
-    return [*_ranked(models, outputs, score), *lines]
+    """Write the tables over all models that went through every stage, also those whose weights are gone, and rank them.
+
+    What was written of the same models before stands.
+    """
+    places = list(dict.fromkeys(model.outputs for model in models))
+    there = {place: [m for m in models if m.outputs == place and m.finished()] for place in places}
+    note = Place(outputs).gathered
+    content = {
+        "models": fingerprint([[m.identity.fingerprint for m in some] for some in there.values()]),
+        "score": score,
+    }
+    lines = []
+    if not (note.is_file() and note.read_text(encoding="utf-8") == json.dumps(content)):
+        for place, some in there.items():
+            if located := [found for model in some if (found := model.measured())]:
+                _gather(sweep, some[0].plan.make.model, place, located)
+        lines = _ranked(models, outputs, score)
+        write_text(note, json.dumps(content))
+    if deleted := _deleted(models):
+        lines.append(f"weights deleted after the last stage: of {progress.several(deleted, 'model')}")
+    if (outputs / RANKING).is_file():
+        lines.append(f"-> {outputs / RANKING}")
+    for place in places if sweep.diagnose or sweep.attack else ():
+        lines += [f"-> {place}", next_step("brittle", "report", place)]
+    return lines
 
 
 def _ranked(models: Sequence[SweepModel], outputs: Path, score: str) -> list[str]:
@@ -42,12 +58,12 @@ def _ranked(models: Sequence[SweepModel], outputs: Path, score: str) -> list[str
     places = list(dict.fromkeys(model.outputs for model in models))
     try:
         found = rank(
-            sorted({model.folder_of_models for model in models}), places, outputs / "ranking.md",
+            sorted({model.folder_of_models for model in models}), places, outputs / RANKING,
             None if score == "auto" else score,
         )  # fmt: skip
     except BadInput as problem:
         return [f"not ranked: {problem}"]
-    return [*view.lines(found), f"-> {outputs / 'ranking.md'}"]
+    return list(view.lines(found))
 
 
 def _deleted(models: Sequence[SweepModel]) -> int:

@@ -12,7 +12,7 @@ from brittle.commands.sweep_groups import Groups, groups
 from brittle.commands.sweep_model import SweepModel, SweepReferences
 from brittle.commands.sweep_settings import SweepSettings
 from brittle.commands.sweep_shown import shown
-from brittle.commands.sweep_stages import work_on
+from brittle.commands.sweep_stages import asks, work_on
 from brittle.models.references import hub_name
 from brittle.runs import laboratory_models
 from brittle.suites import laboratory
@@ -93,12 +93,11 @@ def _phases(
     sweep: Sweep, places: Mapping[str, Path], left: Sequence[SweepModel], words: Mapping[str, str]
 ) -> list[list[SweepJob]]:
     """The retrained control comes before all that it stands beside, the other references beside the models."""
-    if not (sweep.diagnose or sweep.attack):
-        return [[*left]]
     roles = {"retrained": sweep.search.control, "base": "base", "filtered": sweep.search.filtered}
     first: list[SweepJob] = []
     second: list[SweepJob] = []
-    for base, place in places.items():
+    staged = sweep.diagnose or sweep.attack
+    for base, place in [(base, place) for base, place in places.items() if staged or asks(base)]:
         for role, reference in roles.items():
             if reference and reference != "none":
                 job = SweepReferences(sweep, base, role, words, place)

@@ -9,6 +9,7 @@ from typing import Any
 from brittle import discovery
 from brittle.commands.pipeline_settings import PipelineSettings
 from brittle.commands.pipeline_work import Work, prepared
+from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.models.references import Located
 from brittle.runs import attack, comparisons
 from brittle.runs.attack_job import Run
@@ -17,6 +18,7 @@ from brittle.runs.executor import Tick
 from brittle.runs.failures import Failure
 from brittle.runs.roles import Arm
 from brittle.settings import fields_of, resolve
+from brittle.suites import laboratory
 from brittle.sweeps.file import Stage, Sweep
 
 
@@ -35,8 +37,16 @@ def _quick(stage: Stage | None) -> bool:
     return stage is not None and stage.given.get("budget", "full") == "quick"
 
 
+def asks(base: str) -> bool:
+    """Whether models of this base are asked questions of their own in step 0, beside or without published benchmarks."""
+    return laboratory.behind(base) is not None
+
+
 def work_on(sweep: Sweep, base: str, outputs: Path, model: str = "none") -> Work:
-    """The pipeline's work on the sweep's references and one model: everything located, read and checked."""
+    """The pipeline's work on the sweep's references, or on one model beside them: everything located, read and checked.
+
+    References answer step 0, too, where there are questions of their own: models are ranked between them.
+    """
     own = {field.name for field in fields_of(PipelineSettings)}
     stages = [stage for stage in (sweep.diagnose, sweep.attack) if stage]
     named = {key: value for stage in stages for key, value in stage.given.items() if key in own}
@@ -50,14 +60,15 @@ def work_on(sweep: Sweep, base: str, outputs: Path, model: str = "none") -> Work
     diagnose = sweep.diagnose or Stage()
     plugins = {key: value for key, value in diagnose.given.items() if key not in own}
     settings = resolve(PipelineSettings, chosen)
-    return prepared(settings, plugins, only=diagnose.names, attacks=attack_settings(sweep.attack))
+    step_0 = (accuracy.NAME,) if model == "none" and asks(base) else ()
+    return prepared(settings, plugins, only=(*step_0, *diagnose.names), attacks=attack_settings(sweep.attack))
 
 
 def measure(
     sweep: Sweep, work: Work, models: Sequence[Located], tick: Tick, tell: Callable[[str], None]
 ) -> list[Failure]:
     """Diagnose and attack these models in this process; tables over all models are written when the sweep ends."""
-    if sweep.diagnose:
+    if work.session.only:
         tell("diagnose")
         parts = [part for part in work.parts if part[-1].digest in {model.digest for model in models}]
         comparisons.one_after_the_other(work.session, parts, lambda _: None)

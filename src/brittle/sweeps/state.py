@@ -33,6 +33,11 @@ class Place:
         return self.outputs / "sweep.json"
 
     @property
+    def gathered(self) -> Path:
+        """Which models the tables over all models were last written of."""
+        return self.outputs / "models" / "gathered.json"
+
+    @property
     def notes(self) -> Path:
         """The folder of notes of models that are being worked at."""
         return self.outputs / "at_work"
