@@ -162,5 +162,7 @@ def test_a_sweep_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path
         trained = now
     told = finished(sweep(tmp_path / "killed", "--local", text=text, NO_SAVE="1"))
     assert f"of {MODELS} models finished before" in told
+    jobs = json.loads((tmp_path / "killed/outputs/sweeps/sweep/sweep.json").read_text())["jobs"]
+    assert sum(job["status"] in ("done", "done before") for job in jobs) == MODELS + 2
     assert numbers(tmp_path / "killed") == numbers(tmp_path / "whole")
     assert leftovers(tmp_path / "killed") == []

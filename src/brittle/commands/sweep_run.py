@@ -68,15 +68,18 @@ def _drive(
     left: Sequence[SweepModel], outputs: Path, words: Mapping[str, str], planned: Groups,
 ) -> int:  # fmt: skip
     """Run all jobs; returns how many failed."""
-    about = {
-        "name": sweep.name,
-        "file": str(sweep.path),
-        "models": len(models),
-        "finished_before": len(models) - len(left),
-    }
+    about = {"name": sweep.name, "file": str(sweep.path), "models": len(models)}
     largest = max(_size(model) for model in left)
+    waiting = {model.title for model in left}
+    before = [Entry(model, Status.BEFORE) for model in models if model.title not in waiting]
     driver = Driver(
-        _pool(settings, words, planned), Place(outputs), [], largest, Path(settings.outdir), planned.gpus, about=about
+        _pool(settings, words, planned),
+        Place(outputs),
+        before,
+        largest,
+        Path(settings.outdir),
+        planned.gpus,
+        about=about,
     )
     phases = _phases(sweep, places, left, words)
     with shown(driver, sum(map(len, phases))), stopping.gently(driver.stop):

@@ -34,6 +34,8 @@ class Status(StrEnum):
     FAILED = "failed"
     ELSEWHERE = "elsewhere"
     """Another process is at it."""
+    BEFORE = "done before"
+    """It was finished when the sweep began."""
     OTHERS = "done by others"
     """Another process finished it in the meantime."""
     NO_ROOM = "no room on the disk"

@@ -31,10 +31,7 @@ def counts(content: Mapping[str, Any]) -> str:
     found: dict[str, int] = {}
     for job in content["jobs"]:
         found[job["status"]] = found.get(job["status"], 0) + 1
-    before = content.get("finished_before", 0)
-    return ", ".join(
-        [*(f"{number} {status}" for status, number in found.items()), *([f"{before} before"] if before else [])]
-    )
+    return ", ".join(f"{number} {status}" for status, number in found.items())
 
 
 def table(content: Mapping[str, Any]) -> Table:
