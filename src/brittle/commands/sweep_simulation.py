@@ -55,7 +55,15 @@ def _work(sweep: Sweep, one: Configuration, attacks: Sequence[Attack], machine: 
         kind, optimizer_steps(training, forget, retain), tokens,
         None if plan is None or isinstance(plan, str) else plan.total,
     )  # fmt: skip
-    return Work(one.title, parameters, each * parameters, made, sweep.diagnose is not None, attacks)
+    return Work(
+        one.title,
+        parameters,
+        each * parameters,
+        made,
+        sweep.diagnose is not None,
+        attacks,
+        merged=found.make.merge or not training.lora_rank,
+    )
 
 
 def _size(one: Configuration) -> tuple[float, float]:
@@ -97,7 +105,7 @@ def attacks_of(stage: Stage | None, machine: Machine) -> list[Attack]:
     """Every attack with its runs on one model."""
     if stage is None:
         return []
-    usual = {each.name: each.default for each in fields_of(PipelineSettings)}["seeds"]
+    usual = str(next(each.default for each in fields_of(PipelineSettings) if each.name == "seeds"))
     seeds = 1 if stage.given.get("budget") == "quick" else len(seeds_in(stage.given.get("seeds", usual)))
     found = []
     for name, settings in attack_settings(stage).items():
@@ -143,8 +151,8 @@ def _assumed(works: Sequence[Work], jobs: Sequence[Job], machine: Machine) -> li
     named = "; ".join(sorted(kind.words for kind in kinds))
     beyond = [f"note: scaled by their parameters, not measured at this size: {named}"] if kinds else []
     return [
-        f"imagined: {machine.nodes:,.0f} nodes of {machine.gpus:.0f} GPUs with {machine.memory:g} GiB; disk {machine.disk:g} GB/s, "
-        f"network {machine.network:g} GB/s a node; {size / 1e9:.2g} billion parameters",
+        f"imagined: {progress.several(int(machine.nodes), 'node')} of {machine.gpus:.0f} GPUs with {machine.memory:g} GiB; disk {machine.disk:g} GB/s, "
+        f"network {machine.network:g} GB/s a node; {size / 1e6:,.1f} million parameters",
         f"GPUs a model: {', '.join(map(str, groups))} (the hungriest training needs {hungriest.needed / GIB:,.1f} GiB)",
         *beyond,
     ]

@@ -141,13 +141,13 @@ def known(kind: Kind, parameters: float) -> bool:
 
 def evaluation_seconds(parameters: float, tokens: float) -> float:
     """Reading only: a third of the operations of a step of the whole model (the usual estimate)."""
-    return tokens / (3 * measured(Kind("float32"), parameters)[0])
+    return tokens / 3 / measured(Kind("float32"), parameters)[0]
 
 
 def diagnosing_seconds(parameters: float) -> float:
     """Spectra and activations of two models: measured at 1B; a spectrum of a matrix costs its numbers times its width, and
     width goes as the cube root of the parameters where depth and width grow together."""
-    return DIAGNOSED_1B * (parameters / SIZES["1B"]) ** (4 / 3)
+    return DIAGNOSED_1B * math.pow(parameters / SIZES["1B"], 4 / 3)
 
 
 __all__ = ["Kind", "Machine", "diagnosing_seconds", "evaluation_seconds", "known", "machine", "measured"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from brittle.sweeps import memory
-from brittle.sweeps.costs import Kind, Machine, diagnosing_seconds, evaluation_seconds, measured
+from brittle.sweeps.costs import ADAPTERS, Kind, Machine, diagnosing_seconds, evaluation_seconds, measured
 from brittle.sweeps.simulation import Job, Part
 
 
@@ -50,11 +50,13 @@ class Work:
     made: Training | None
     diagnosed: bool = False
     attacks: Sequence[Attack] = ()
+    merged: bool = True
+    """Whether whole weights are written; adapters alone are counted as no bytes."""
 
     @property
     def written(self) -> float:
         """Bytes of the model that is made: float32 weights."""
-        return 4 * self.parameters if self.made else 0.0
+        return 4 * self.parameters if self.made and self.merged else 0.0
 
     @property
     def trainings(self) -> list[Training]:
@@ -95,7 +97,7 @@ class Work:
 
 def kind_of(lora_rank: int, weight_dtype: str, whole: bool, half: bool) -> Kind:
     """The measured kind that is nearest: adapters and bfloat16 weights were measured with bfloat16 arithmetic alone."""
-    weights = "adapters of rank 16" if lora_rank else "bfloat16" if weight_dtype == "bf16" else "float32"
+    weights = ADAPTERS if lora_rank else "bfloat16" if weight_dtype == "bf16" else "float32"
     return Kind(weights, whole, "bf16" if half or weights != "float32" else "fp32")
 
 
