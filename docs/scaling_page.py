@@ -25,7 +25,10 @@ MODELS = 1000
 PLAIN = TrainingSettings()
 PER_STEP = 2 * PLAIN.batch_size * PLAIN.max_length
 STEPS = int(Machine().texts) // PLAIN.batch_size
-ATTACKS = {"7B": "relearning", "70B": "lora_relearning"}
+ATTACKS = {
+    "7B": Stage(("relearning",)),
+    "70B": Stage(("lora_relearning",), {"attack_batch_size": "8", "attack_dtype": "bf16"}),
+}
 CHANGES: dict[str, dict[str, float]] = {
     "(as above)": {},
     "disk=20": {"disk": 20},
@@ -60,7 +63,7 @@ def _parameters(size: str) -> int:
 
 def works(size: str, parameters: float, stages: str, number: int = MODELS) -> list[Work]:
     """So many models: half of a method that runs the whole model, half of one that ends at the target layers, with adapters."""
-    attacks = attacks_of(Stage((ATTACKS[size],)), Machine()) if "attack" in stages else []
+    attacks = attacks_of(ATTACKS[size], Machine()) if "attack" in stages else []
     kinds = [Kind(ADAPTERS), Kind(ADAPTERS, whole=False)]
     return [
         Work(f"{each}", parameters, 2 * parameters, Training(kinds[each % 2], STEPS, PER_STEP), "diagnose" in stages, attacks)
@@ -132,18 +135,19 @@ def _one(sizes: dict[str, int]) -> str:
                 f"{alone.stages.get(stage, 0) / HOUR:,.2f}" for stage in ("make", "evaluate", "diagnose", "attack")
             ]
             rows.append([size, kind, group, *hours, f"{alone.read / GB:,.0f}", f"{alone.written / GB:,.0f}"])
-    told = "; ".join(f"{size}: `{name}`, {_runs(name)}" for size, name in ATTACKS.items())
+    told = "; ".join(f"{size}: {_runs(stage)}" for size, stage in ATTACKS.items())
     return (
-        "## One model\n\nAlone on a node: GPU-hours (waiting for files with them) by stage, GB read and written. Attacked with the defaults "
+        "## One model\n\nAlone on a node: GPU-hours (waiting for files with them) by stage, GB read and written. Attacked "
         f"({told}). Diagnosing is the weights with spectra and the activations against the base.\n\n"
         + _table(["size", "step runs", "GPUs", "make", "evaluate", "diagnose", "attack", "GB read", "GB written"], rows)
     )
 
 
-def _runs(name: str) -> str:
-    found = attacks_of(Stage((name,)), Machine())[0]
+def _runs(stage: Stage) -> str:
+    found = attacks_of(stage, Machine())[0]
     assert found.training
-    return f"{found.runs} runs of {found.training.steps} steps of {found.training.tokens:,.0f} tokens"
+    given = ", ".join(f"`{key}: {value}`" for key, value in stage.given.items()) or "its defaults"
+    return f"`{found.name}` with {given}, {found.runs} runs of {found.training.steps} steps of {found.training.tokens:,.0f} tokens"
 
 
 def _thousand(sizes: dict[str, int]) -> str:
@@ -187,9 +191,18 @@ def _changes(sizes: dict[str, int]) -> str:
     )
 
 
+def _attacked(parameters: float, name: str, given: dict[str, str]) -> float:
+    """Bytes at an attack's peak."""
+    found = attacks_of(Stage((name,), given), Machine())[0].training
+    assert found
+    return found.bytes(parameters)
+
+
 def _layouts(sizes: dict[str, int]) -> str:
     adapters = measured(Kind(ADAPTERS), sizes["7B"])[1]
-    attack = measured(Kind("float32", compute="fp32"), sizes["7B"])[1]
+    attack, small, large = (_attacked(sizes[size], name, given) for size, name, given in (
+        ("7B", "relearning", {}), ("7B", "lora_relearning", {"attack_batch_size": "8"}), ("70B", "lora_relearning", {}),
+    ))  # fmt: skip
     largest = measured(Kind("float32"), sizes["70B"])[1]
     faster = MEASURED[Kind("float32")]["1B"][0] / MEASURED[Kind("float32", compute="fp32")]["1B"][0]
     return f"""## Which layout when
@@ -197,8 +210,8 @@ def _layouts(sizes: dict[str, int]) -> str:
 - **One GPU a model**, wherever the plan fits one: every GPU is at work, and nothing passes between GPUs. 7B with adapters ({adapters / GIB:.0f} GiB) does.
 - **A group within a node**, where it does not: the sweep gives 2, 4, 8 or 16 GPUs, and one process spreads the layers over them. That is memory, not
   speed: one GPU computes after the other, so that a group of n is n times as expensive. An attack on all weights of 7B ({attack / GIB:.0f} GiB) takes
-  a group of {_group(attack)}. `lora_relearning` stays on one; `attack_dtype: bf16` was {faster:.1f} times as fast at 1B. A group is as large as making *or*
-  attacking needs; the models without the attack, and the attack afterwards (`brittle attack`), hold fewer GPUs.
+  a group of {_group(attack)}. `lora_relearning` with `attack_batch_size: 8` ({small / GIB:.0f} GiB) takes {_group(small)}, and at 70B with its own batch it would hold {large / GIB:,.0f} GiB
+  (group: {_group(large)}). `attack_dtype: bf16` was {faster:.1f} times as fast at 1B. A group is as large as making *or* attacking needs; the models without the attack, and the attack afterwards (`brittle attack`), hold fewer GPUs.
 - **An FSDP2 group** (`accelerate launch` around one `brittle unlearn`), where all weights of one large model train: weights, gradients and optimizer are
   divided, and all GPUs compute. `gain` of the simulator says what that would give a sweep; a sweep itself does not start it. All weights of 70B
   ({largest / GIB:,.0f} GiB) fit no node of {Machine().gpus:.0f}.
@@ -215,6 +228,7 @@ def _constants() -> str:
     ]  # fmt: skip
     found, small = MEASURED[Kind(ADAPTERS)]["7B"], MEASURED[Kind(ADAPTERS)]["1B"]
     scaled = small[0] * SIZES["1B"] / SIZES["7B"], small[1] * SIZES["7B"] / SIZES["1B"]
+    standing = ", ".join(f"{number} bytes a parameter ({weights})" for weights, number in costs.STANDING.items())
     assumed = [
         [f"`{each.name}`", f"{getattr(Machine(), each.name):,.10g}", each.metadata["help"]] for each in fields(Machine)
     ]
@@ -227,12 +241,14 @@ model and of `rmu` for one that ends at its target layers. Tokens a second and p
 Between two sizes straight lines in logarithms, beyond the largest in proportion to the parameters (throughput falls, memory grows). That is
 cautious: from 1B the rule gives 7B with adapters {scaled[0]:,.0f} tokens a second and {scaled[1]:.0f} GiB, where {found[0]:,.0f} and {found[1]:.0f} were measured.
 Diagnosing: {costs.SPECTRA} s for two of the 16 blocks of 1B and {costs.ACTIVATIONS:.3f} s for activations of 48 texts, measured; scaled by parameters to the power of 4/3
-(numbers times width; derived, not measured). Evaluating reads only, and is counted as three times the throughput of a step of all weights (the usual estimate; not measured).
+(numbers times width; derived, not measured). Of a training's peak what is
+beyond {standing} grows with the tokens of a batch.
+Adapters in float32 arithmetic (attacks) are taken to be as fast as all weights in it, and to hold what they hold in bfloat16. Evaluating reads only, and is counted as three times the throughput of a step of all weights (the usual estimate; not measured).
 
 Assumed, or yours to say; the keys of `--simulate`:
 
 {_table(["key", "default", "what"], assumed)}
-Not counted: starting Python and Ray, compiling, asking the model during attacks, files of reference states, a node's own cache of a file that it read before,
+Not counted: starting Python and Ray, compiling, asking the model during attacks, files of reference states, references of further bases, a node's own cache of a file that it read before,
 attacks that train nothing (only their reading), what jobs lost to a crash do again, several readers slowing a disk down beyond sharing it. A step is counted with full rows
 (`tokens=60` for short texts).
 

@@ -20,7 +20,7 @@ from brittle.sweeps.costs import Machine, known
 from brittle.sweeps.file import Stage, Sweep
 from brittle.sweeps.memory import GIB
 from brittle.sweeps.simulation import Job, Replayed, replay
-from brittle.sweeps.workload import Attack, Training, Work, kind_of
+from brittle.sweeps.workload import Attack, Training, Work, training_of
 
 HOUR, TB = 3600, 1e12
 
@@ -46,24 +46,17 @@ def _work(sweep: Sweep, one: Configuration, attacks: Sequence[Attack], machine: 
     training = found.training
     parameters, each = (machine.parameters, 2) if machine.parameters else _size(one)
     plan = None if machine.parameters else planned(one, on_gpu=True)
-    kind = kind_of(training.lora_rank, training.weight_dtype, found.module.NEEDS.logits, found.make.dtype != "fp32")
     row = min(training.max_length, machine.tokens or training.max_length)
     splits = len(found.module.NEEDS.splits)
     tokens = splits * training.batch_size * training.grad_accum_steps * row
     forget, retain = _texts(found.make, training.eval_split, machine.texts)
-    made = Training(
-        kind, optimizer_steps(training, forget, retain), tokens,
-        None if plan is None or isinstance(plan, str) else plan.total,
+    made = training_of(
+        training.lora_rank, training.weight_dtype, found.module.NEEDS.logits, found.make.dtype != "fp32",
+        optimizer_steps(training, forget, retain), tokens, None if plan is None or isinstance(plan, str) else plan.total,
+        training.grad_accum_steps,
     )  # fmt: skip
-    return Work(
-        one.title,
-        parameters,
-        each * parameters,
-        made,
-        sweep.diagnose is not None,
-        attacks,
-        merged=found.make.merge or not training.lora_rank,
-    )
+    diagnosed, merged = sweep.diagnose is not None, found.make.merge or not training.lora_rank
+    return Work(one.title, parameters, each * parameters, made, diagnosed, attacks, merged)
 
 
 def _size(one: Configuration) -> tuple[float, float]:
@@ -123,7 +116,7 @@ def _attack_training(settings: Any, machine: Machine) -> Training | None:
     longest = settings.attack_max_length
     tokens = settings.attack_batch_size * min(longest, machine.tokens or longest)
     rank = getattr(settings, "attack_lora_rank", 0)
-    return Training(kind_of(rank, "", True, getattr(settings, "attack_dtype", "fp32") != "fp32"), steps, tokens)
+    return training_of(rank, "", True, getattr(settings, "attack_dtype", "fp32") != "fp32", steps, tokens)
 
 
 def _references(sweep: Sweep, works: Sequence[Work]) -> tuple[list[Work], list[Work]]:

@@ -47,6 +47,10 @@ MEASURED: Mapping[Kind, Mapping[str, tuple[float, float]]] = {
     Kind("float32", whole=False, compute="fp32"): {"160M": (73424, 3.104), "1B": (16249, 12.202)},
 }
 """Tokens a second on one GPU and peak GiB, by kind and size, with 8 texts of 512 tokens a step."""
+STEP = 4096
+"""Tokens of a measured step."""
+STANDING: Mapping[str, int] = {"float32": 16, "bfloat16": 12, ADAPTERS: 4}
+"""Bytes a parameter that do not grow with the batch: weights, gradients, the two numbers of AdamW; of adapters the weights."""
 SPECTRA, ACTIVATIONS = 3.971, 1.797 + 7.935
 """Seconds on one GPU at the shapes of 1B: weights of two of its 16 blocks, with spectra; activations of 48 texts, to the end."""
 DIAGNOSED_1B = 8 * SPECTRA + ACTIVATIONS
@@ -134,6 +138,13 @@ def measured(kind: Kind, parameters: float) -> tuple[float, float]:
     return low[1] * (high[1] / low[1]) ** along, low[2] * GIB * (high[2] / low[2]) ** along
 
 
+def peak(kind: Kind, parameters: float, tokens: float) -> float:
+    """Bytes at the peak of a step of so many tokens: what is beyond :data:`STANDING` grows with them."""
+    found = measured(kind, parameters)[1]
+    activations = max(0.0, found - STANDING[kind.weights] * parameters)
+    return found + activations * (tokens / STEP - 1)
+
+
 def known(kind: Kind, parameters: float) -> bool:
     """Whether the kind was measured at this size or a larger one, up to 5 %."""
     return parameters <= 1.05 * max(SIZES[size] for size in MEASURED[kind])
@@ -150,4 +161,4 @@ def diagnosing_seconds(parameters: float) -> float:
     return DIAGNOSED_1B * math.pow(parameters / SIZES["1B"], 4 / 3)
 
 
-__all__ = ["Kind", "Machine", "diagnosing_seconds", "evaluation_seconds", "known", "machine", "measured"]
+__all__ = ["Kind", "Machine", "diagnosing_seconds", "evaluation_seconds", "known", "machine", "measured", "peak"]

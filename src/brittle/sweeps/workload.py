@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from brittle.sweeps import memory
-from brittle.sweeps.costs import ADAPTERS, Kind, Machine, diagnosing_seconds, evaluation_seconds, measured
+from brittle.sweeps.costs import ADAPTERS, Kind, Machine, diagnosing_seconds, evaluation_seconds, measured, peak
 from brittle.sweeps.simulation import Job, Part
 
 
@@ -15,11 +15,16 @@ class Training:
     """Optimizer steps, of a method or an attack."""
 
     kind: Kind
+    """How fast it is."""
     steps: int
     tokens: float
     """Of a step."""
     needed: float | None = None
     """Bytes of the memory plan; None: what was measured, by the parameters."""
+    weights: str = ""
+    """What trains, where it differs from what gave the speed: adapters in float32 arithmetic were not measured."""
+    accumulated: int = 1
+    """Micro-batches of a step."""
 
     def seconds(self, parameters: float) -> float:
         """On one GPU."""
@@ -27,7 +32,10 @@ class Training:
 
     def bytes(self, parameters: float) -> float:
         """What it holds at its peak."""
-        return measured(self.kind, parameters)[1] if self.needed is None else self.needed
+        if self.needed is not None:
+            return self.needed
+        kind = Kind(self.weights, self.kind.whole) if self.weights else self.kind
+        return peak(kind, parameters, self.tokens / self.accumulated)
 
 
 @dataclass(frozen=True)
@@ -95,10 +103,19 @@ class Work:
         return Job(self.title, group, [part for part in parts if part.amount], self.written)
 
 
-def kind_of(lora_rank: int, weight_dtype: str, whole: bool, half: bool) -> Kind:
-    """The measured kind that is nearest: adapters and bfloat16 weights were measured with bfloat16 arithmetic alone."""
+def training_of(
+    lora_rank: int, weight_dtype: str, whole: bool, half: bool, steps: int, tokens: float, needed: float | None = None,
+    accumulated: int = 1,
+) -> Training:  # fmt: skip
+    """With the measured kinds that are nearest: adapters and bfloat16 weights were measured with bfloat16 arithmetic alone.
+
+    Adapters in float32 arithmetic go as fast as all weights in it, and hold what adapters hold.
+    """
     weights = ADAPTERS if lora_rank else "bfloat16" if weight_dtype == "bf16" else "float32"
-    return Kind(weights, whole, "bf16" if half or weights != "float32" else "fp32")
+    if weights == ADAPTERS and not half:
+        return Training(Kind("float32", whole, "fp32"), steps, tokens, needed, ADAPTERS, accumulated)
+    kind = Kind(weights, whole, "bf16" if half or weights == "bfloat16" else "fp32")
+    return Training(kind, steps, tokens, needed, accumulated=accumulated)
 
 
-__all__ = ["Attack", "Training", "Work", "kind_of"]
+__all__ = ["Attack", "Training", "Work", "training_of"]
