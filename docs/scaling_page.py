@@ -109,7 +109,7 @@ def _memory(sizes: dict[str, int]) -> str:
         rows.append(row)
     return (
         "## Memory\n\nGiB of one training at its peak, activations with it, and in brackets the group of GPUs that a sweep gives it; * scaled, not "
-        "measured. `none`: no group of one node holds it, so that a sweep refuses it; train it under `accelerate launch` over several nodes.\n\n"
+        "measured. `none`: no group of one node holds it, so that a sweep refuses it; it would take `accelerate launch` over several nodes, which was not tried.\n\n"
         + _table(["a training of", *sizes], rows)
     )
 
@@ -210,8 +210,9 @@ def _layouts(sizes: dict[str, int]) -> str:
 - **One GPU a model**, wherever the plan fits one: every GPU is at work, and nothing passes between GPUs. 7B with adapters ({adapters / GIB:.0f} GiB) does.
 - **A group within a node**, where it does not: the sweep gives 2, 4, 8 or 16 GPUs, and one process spreads the layers over them. That is memory, not
   speed: one GPU computes after the other, so that a group of n is n times as expensive. An attack on all weights of 7B ({attack / GIB:.0f} GiB) takes
-  a group of {_group(attack)}. `lora_relearning` with `attack_batch_size: 8` ({small / GIB:.0f} GiB) takes {_group(small)}, and at 70B with its own batch it would hold {large / GIB:,.0f} GiB
-  (group: {_group(large)}). `attack_dtype: bf16` was {faster:.1f} times as fast at 1B. A group is as large as making *or* attacking needs; the models without the attack, and the attack afterwards (`brittle attack`), hold fewer GPUs.
+  a group of {_group(attack)}. `lora_relearning` with `attack_batch_size: 8` ({small / GIB:.0f} GiB in bfloat16 arithmetic) takes {_group(small)}, and at 70B with its own batch it would hold {large / GIB:,.0f} GiB
+  (group: {_group(large)}). `attack_dtype: bf16` was {faster:.1f} times as fast at 1B. The simulator's
+  groups hold making *and* attacking; a sweep plans making alone and doubles a group once, so name `--gpus-per-job` where the simulator says so; the models without the attack, and the attack afterwards (`brittle attack`), hold fewer GPUs.
 - **An FSDP2 group** (`accelerate launch` around one `brittle unlearn`), where all weights of one large model train: weights, gradients and optimizer are
   divided, and all GPUs compute. `gain` of the simulator says what that would give a sweep; a sweep itself does not start it. All weights of 70B
   ({largest / GIB:,.0f} GiB) fit no node of {Machine().gpus:.0f}.

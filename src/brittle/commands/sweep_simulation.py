@@ -19,7 +19,7 @@ from brittle.sweeps.configurations import Configuration
 from brittle.sweeps.costs import Machine, known
 from brittle.sweeps.file import Stage, Sweep
 from brittle.sweeps.memory import GIB
-from brittle.sweeps.simulation import Job, Replayed, replay
+from brittle.sweeps.simulation import Replayed, replay
 from brittle.sweeps.workload import Attack, Training, Work, training_of
 
 HOUR, TB = 3600, 1e12
@@ -38,7 +38,7 @@ def simulated(
     works = [_work(sweep, each, attacks, machine) for each in own]
     first, beside = _references(sweep, works)
     phases = [[work.job(machine, gpus_per_job) for work in phase] for phase in (first, [*beside, *works]) if phase]
-    return [*_assumed(works, phases[-1], machine), *lines(replay(phases, machine, no_save), no_save)]
+    return [*_assumed(works, machine, gpus_per_job), *lines(replay(phases, machine, no_save), no_save)]
 
 
 def _work(sweep: Sweep, one: Configuration, attacks: Sequence[Attack], machine: Machine) -> Work:
@@ -133,9 +133,9 @@ def _references(sweep: Sweep, works: Sequence[Work]) -> tuple[list[Work], list[W
     return first, [work for work in bare if work not in first]
 
 
-def _assumed(works: Sequence[Work], jobs: Sequence[Job], machine: Machine) -> list[str]:
+def _assumed(works: Sequence[Work], machine: Machine, gpus_per_job: int | None) -> list[str]:
     """What was imagined, and how the groups came about."""
-    groups = sorted({job.gpus for job in jobs})
+    groups = sorted({work.group(machine, gpus_per_job) for work in works})
     hungriest = max(works, key=lambda work: work.needed)
     size = hungriest.parameters
     kinds = {
@@ -143,11 +143,16 @@ def _assumed(works: Sequence[Work], jobs: Sequence[Job], machine: Machine) -> li
     }
     named = "; ".join(sorted(kind.words for kind in kinds))
     beyond = [f"note: scaled by their parameters, not measured at this size: {named}"] if kinds else []
+    attacked = any(
+        work.group(machine, gpus_per_job, made_alone=True) < work.group(machine, gpus_per_job) for work in works
+    )
+    larger = [f"note: attacks need more than making, which alone a sweep plans: --gpus-per-job {groups[-1]}"] * attacked
     return [
         f"imagined: {progress.several(int(machine.nodes), 'node')} of {machine.gpus:.0f} GPUs with {machine.memory:g} GiB; disk {machine.disk:g} GB/s, "
         f"network {machine.network:g} GB/s a node; {size / 1e6:,.1f} million parameters",
         f"GPUs a model: {', '.join(map(str, groups))} (the hungriest training needs {hungriest.needed / GIB:,.1f} GiB)",
         *beyond,
+        *larger,
     ]
 
 

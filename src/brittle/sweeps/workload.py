@@ -76,13 +76,18 @@ class Work:
         """Bytes that its hungriest training holds; without one, two models in half precision."""
         return max((each.bytes(self.parameters) for each in self.trainings), default=4 * self.parameters)
 
-    def job(self, machine: Machine, gpus_per_job: int | None = None) -> Job:
-        """As parts, on the smallest group of GPUs that holds making and attacking it.
+    def group(self, machine: Machine, gpus_per_job: int | None = None, made_alone: bool = False) -> int:
+        """The smallest group of GPUs that holds making and attacking it, or making alone, as a sweep itself plans it.
 
         Raises:
             BadInput: no group of a node does.
         """
-        group = memory.group(self.needed, machine.gpu_bytes, int(machine.gpus), gpus_per_job)
+        needed = self.made.bytes(self.parameters) if made_alone and self.made else self.needed
+        return memory.group(needed, machine.gpu_bytes, int(machine.gpus), gpus_per_job)
+
+    def job(self, machine: Machine, gpus_per_job: int | None = None) -> Job:
+        """As parts, on its group of GPUs; BadInput where no group of a node holds it."""
+        group = self.group(machine, gpus_per_job)
         speed = machine.speed(group)
         attacked = self.written or self.stored
         parts = []
