@@ -93,6 +93,7 @@ Sharded over n GPUs (FSDP), weights, gradients and optimizer states are divided 
 float32. One process that sees several GPUs spreads the layers over them, also in bfloat16. No second model is in memory while a method
 is trained: what the model said before is computed once and read from disk (some methods keep a copy of the unembedding).
 An attack that trains has float32 weights and AdamW, so it needs what the first row says, with its own batch of 16 texts.
+What a thousand such models cost on many nodes is in [cost at scale](scaling.md).
 """
 
 

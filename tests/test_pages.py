@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -64,13 +65,14 @@ def test_script_is_shell_and_starts_programs_that_there_are(script: str) -> None
         assert (ROOT / program).is_file()
 
 
-def test_memory_page_is_what_its_program_writes() -> None:
+@pytest.mark.parametrize("name", ["memory", "scaling"])
+def test_page_is_what_its_program_writes(name: str) -> None:
     sys.path.insert(0, str(DOCS))
     try:
-        import memory_page
+        program = importlib.import_module(f"{name}_page")
     finally:
         sys.path.remove(str(DOCS))
-    assert text_of(DOCS / "memory.md") == memory_page.page(), "uv run docs/memory_page.py"
+    assert text_of(DOCS / f"{name}.md") == program.page(), f"uv run docs/{name}_page.py"
 
 
 def test_citation_names_this_version() -> None:

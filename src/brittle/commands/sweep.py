@@ -23,6 +23,7 @@ def sweep(given: Given, environment: Environment) -> int:
     """Carry a sweep out, or say what it would do."""
     from brittle.commands import sweep_notes as noted
     from brittle.sweeps import configurations as expanded
+    from brittle.sweeps.costs import machine
     from brittle.sweeps.file import Search, Sweep, read
 
     settings, words = resolve(SweepSettings, given, environment), dict(environment or {})
@@ -34,12 +35,18 @@ def sweep(given: Given, environment: Environment) -> int:
         found = replace(found, common={**found.common, "no_save": "false"}) if settings.keep_weights else found
         every = expanded.configurations(found, words, settings.yes)
     own = expanded.share(every, settings.shard)
+    imagined = None if settings.simulate is None else machine(settings.simulate)
     for line in _lines(found, every, own):
         print(line)
     if settings.dry_run:
         from brittle.commands.sweep_groups import groups
 
         print("\n".join(groups(own, settings.gpus_per_job).lines))
+        return 0
+    if imagined:
+        from brittle.commands.sweep_simulation import simulated
+
+        print("\n".join(simulated(found, own, imagined, settings.gpus_per_job)))
         return 0
     from brittle.commands.sweep_run import carry_out
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from brittle.settings import BadInput
 from brittle.suites import laboratory
@@ -52,7 +53,7 @@ def groups(own: Sequence[Configuration], named: int | None = None) -> Groups:
     largest = 0.0
     for one in own:
         method = one.resolved.make.method
-        plan = _planned(one)
+        plan = planned(one)
         if isinstance(plan, str):
             each[one.title] = memory.group(None, 0, len(there), named)
             lines.setdefault(method, f"{method}: no memory plan ({plan})")
@@ -65,16 +66,26 @@ def groups(own: Sequence[Configuration], named: int | None = None) -> Groups:
     return Groups(len(there), each, largest or None, list(lines.values()))
 
 
-def _planned(configuration: Configuration) -> memory.Estimate | str:
-    """The plan, or why there is none: without it a sweep goes on."""
-    model = configuration.resolved.make.model
+def planned(configuration: Configuration, on_gpu: bool | None = None) -> memory.Estimate | str:
+    """The plan for this machine, or for a GPU whether there is one or not; or why there is none: without it a sweep goes on."""
     try:
-        if model.startswith(laboratory.PREFIX):
-            name, own = laboratory.parse(model)
-            folder = own.folder / name
-            if not (folder / "config.json").is_file():
-                return "the laboratory is not built yet"
-            return memory.estimate(configuration.resolved, folder, half=bool(memory.gpus()))
-        return memory.estimate(configuration.resolved, model, half=bool(memory.gpus()))
+        return memory.estimate(
+            configuration.resolved, configuration_of(configuration), half=bool(memory.gpus()) if on_gpu is None else on_gpu,
+            on_cpu=None if on_gpu is None else not on_gpu,
+        )  # fmt: skip
     except BadInput as problem:
         return str(problem)
+
+
+def configuration_of(configuration: Configuration) -> Path:
+    """The folder with the ``config.json`` of its base; BadInput where none can be had without building anything."""
+    from brittle.models.references import configuration_folder
+
+    model = configuration.resolved.make.model
+    if not model.startswith(laboratory.PREFIX):
+        return configuration_folder(model)
+    name, own = laboratory.parse(model)
+    folder = own.folder / name
+    if not (folder / "config.json").is_file():
+        raise BadInput("the laboratory is not built yet")
+    return folder

@@ -15,6 +15,9 @@ class SweepSettings:
 
     file: str | None = setting(None, "the sweep's YAML file (docs/sweeps.md)")
     dry_run: bool = setting(False, "say what would be done, and end")
+    simulate: str | None = setting(
+        None, "say how long it would take elsewhere, and end: nodes=100,gpus=8 (further keys: docs/scaling.md)"
+    )
     noted: str | None = setting(None, "folder of notes of run_unlearn.sh, in place of a file (parallel_sweep.sh)")
     local: bool = setting(False, "one model after the other, without Ray")
     workers: int | None = setting(
