@@ -130,6 +130,22 @@ def test_a_first_interrupt_finishes_what_runs(tmp_path: Path) -> None:
     assert leftovers(tmp_path / "stopped") == []
 
 
+def test_a_search_makes_as_many_models_as_it_has_trials_and_goes_on(tmp_path: Path) -> None:
+    text = (
+        "base: laboratory:base@swept\nsearch: optuna\ntrials: {}\nset: {{preset: laboratory, max_steps: 2, batch_size: 4}}\n"
+        "models:\n  - {{method: [grad_diff, npo], lr: {{from: 1e-4, to: 1e-2, scale: log}}}}\n"
+    )
+    finished(sweep(tmp_path / "search", "--local", text=text.format(2)))
+    first = {path.name for path in (tmp_path / "search" / "unlearned_models").iterdir()}
+    told = finished(sweep(tmp_path / "search", "--local", text=text.format(4)))
+    assert len(first) == 2 and "2 of 4 trials finished before" in told
+    assert len(list((tmp_path / "search" / "unlearned_models").iterdir())) == 4
+    told = finished(sweep(tmp_path / "search", "--local", text=text.format(4)))
+    assert "4 of 4 trials finished before" in told and "done" not in told.split("finished before")[1].splitlines()[0]
+    assert "npo" in (tmp_path / "search/outputs/sweeps/sweep/ranking.md").read_text()
+    assert leftovers(tmp_path / "search") == []
+
+
 KILLS, MODELS = (20, 24) if os.environ.get("BRITTLE_ALL_KILLS") else (5, 8)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from brittle import progress
 from brittle.commands.options import Environment, Given
 from brittle.commands.sweep_settings import SweepSettings
-from brittle.settings import resolve
+from brittle.settings import BadInput, resolve
 
 if TYPE_CHECKING:
     from brittle.sweeps.configurations import Configuration
@@ -34,6 +34,10 @@ def sweep(given: Given, environment: Environment) -> int:
         found = read(settings.file or "")
         found = replace(found, common={**found.common, "no_save": "false"}) if settings.keep_weights else found
         every = expanded.configurations(found, words, settings.yes)
+    if settings.shard and found.search.search == "optuna":
+        raise BadInput(
+            "--shard: a search by Optuna chooses by what was scored, so that one process drives it; leave it out"
+        )
     own = expanded.share(every, settings.shard)
     imagined = None if settings.simulate is None else machine(settings.simulate)
     for line in _lines(found, every, own):
@@ -59,6 +63,8 @@ def _lines(sweep: AnySweep, every: list[Configuration], own: list[Configuration]
     for each in own:
         methods[each.resolved.make.method] = methods.get(each.resolved.make.method, 0) + 1
     share = f", {len(own)} of them in this share" if len(own) < len(every) else ""
+    if sweep.search.search == "optuna":
+        share = f" at the corners of the space; {progress.several(sweep.search.trials, 'trial')} in all"
     stages = {"diagnose": sweep.diagnose, "attack": sweep.attack}
     return [
         f"{sweep.name}: {progress.several(len(every), 'configuration')}{share}",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from brittle.runs.unlearning_plan import Resolved, resolved
 from brittle.settings import BadInput, as_dictionary, shortened
 from brittle.sweeps.file import Sweep
-from brittle.sweeps.space import Given, drawn, grid
+from brittle.sweeps.space import Given, corners, drawn, grid
 
 MOST = 10_000
 """Configurations that need no ``--yes``."""
@@ -30,11 +30,15 @@ class Configuration:
 def configurations(sweep: Sweep, environment: Mapping[str, str] | None, yes: bool = False) -> list[Configuration]:
     """Every configuration of a sweep, in its order; those that come to the same settings once.
 
+    A search by Optuna chooses while it runs: of it the corners of its space, where what does not fit shows.
+
     Raises:
         BadInput: a value is of the wrong type or out of range, a method does not read a setting, or there are more than
             :data:`MOST` and ``yes`` is not set.
     """
     search = sweep.search
+    if search.search == "optuna":
+        return [configuration(sweep, given, environment) for given in corners(sweep.blocks, search.base)]
     number = search.trials if search.search == "random" else sum(block.size for block in sweep.blocks)
     number *= max(1, len(search.seeds)) * (max(1, len(search.base)) if search.search == "grid" else 1)
     if number > MOST and not yes:
@@ -45,16 +49,24 @@ def configurations(sweep: Sweep, environment: Mapping[str, str] | None, yes: boo
         every = grid(sweep.blocks, search.base, search.seeds)
     found: dict[str, Configuration] = {}
     for given in every:
-        whole = {**sweep.common, **given}
-        try:
-            configuration = Configuration(
-                whole, _title(given, search.base), resolved(whole, environment), dict(environment or {})
-            )
-            _check_stages(sweep, configuration)
-        except BadInput as problem:
-            raise BadInput(f"sweep: {sweep.path}, {shortened(_title(given, search.base), 120)}: {problem}") from None
-        found.setdefault(repr(_settings(configuration)), configuration)
+        made = configuration(sweep, given, environment)
+        found.setdefault(repr(_settings(made)), made)
     return list(found.values())
+
+
+def configuration(sweep: Sweep, given: Given, environment: Mapping[str, str] | None) -> Configuration:
+    """One configuration of a sweep; ``given`` is what tells it from others.
+
+    Raises:
+        BadInput: as :func:`configurations`.
+    """
+    whole, title = {**sweep.common, **given}, _title(given, sweep.search.base)
+    try:
+        made = Configuration(whole, title, resolved(whole, environment), dict(environment or {}))
+        _check_stages(sweep, made)
+    except BadInput as problem:
+        raise BadInput(f"sweep: {sweep.path}, {shortened(title, 120)}: {problem}") from None
+    return made
 
 
 def _title(given: Given, bases: Sequence[str]) -> str:

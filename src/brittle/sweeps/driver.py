@@ -67,12 +67,19 @@ class Driver:
     """What a job's checkpoint takes on the disk; the disk is the one of ``models``."""
     models: Path = Path(".")
     most_gpus: int = 0
+    least_gpus: int = 0
+    """What must be free before a search is asked for more."""
     stopping: bool = False
     """Set by Ctrl-C: nothing new begins."""
     about: dict[str, Any] = field(default_factory=dict)
     """What ``sweep.json`` says beside the jobs."""
     show: Callable[[Mapping[str, Any]], None] = lambda _: None
     """Shown what ``sweep.json`` says, every time it is written."""
+
+    more: Callable[[], Entry | None] = lambda: None
+    """Gives a further job where there is room for one: of a search, which chooses by what earlier jobs scored."""
+    ended: Callable[[Entry], None] = lambda _: None
+    """Told of every job that is over."""
 
     def run(self) -> None:
         """Until nothing is left that can be begun, and all that was begun has ended."""
@@ -98,7 +105,14 @@ class Driver:
         return [entry for entry in self.entries if entry.status == Status.RUNNING]
 
     def _begin(self) -> bool:
-        """Begin what there is room for; whether anything was begun."""
+        """Begin what there is room for, and ask a search for more; whether anything was begun."""
+        begun = self._begin_queued()
+        while not self.stopping and self.pool.room(self.least_gpus) and (entry := self.more()) is not None:
+            self.entries.append(entry)
+            begun = self._begin_queued() or begun
+        return begun
+
+    def _begin_queued(self) -> bool:
         begun = False
         for key, entry in enumerate(self.entries):
             if self.stopping or entry.status not in (Status.QUEUED, Status.NO_ROOM):
@@ -142,6 +156,8 @@ class Driver:
         else:
             entry.status, entry.reason = Status.FAILED, " ".join(str(problem).split())
             progress.say(f"failed: {entry.job.title}: {entry.reason}")
+        if entry.status != Status.QUEUED:
+            self.ended(entry)
 
     def write(self) -> None:
         """``sweep.json``: every job with its status, and of running ones the stage, the steps and the time left."""

@@ -23,7 +23,7 @@ from brittle.training.hyperparameters import TrainingSettings
 
 DRIVEN = ("check_wandb_only", "force", "resume", "outdir", "method")
 """Settings of ``brittle unlearn`` that the sweep itself decides."""
-SEARCHES = ("grid", "random")
+SEARCHES = ("grid", "random", "optuna")
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,13 @@ class Search:
     seeds: tuple[int, ...] = setting(
         (), "seeds of unlearning: each configuration once for each", may_be_empty=True, minimum=0
     )
-    search: str = setting("grid", "grid: all combinations; random: some of them", choices=SEARCHES)
-    trials: int = setting(0, "configurations of a random search, over all blocks", minimum=0)
-    search_seed: int = setting(0, "seed of a random search", minimum=0)
+    search: str = setting(
+        "grid",
+        "grid: all combinations; random: some of them; optuna: some, chosen by what earlier ones scored",
+        choices=SEARCHES,
+    )
+    trials: int = setting(0, "configurations of a search, over all blocks", minimum=0)
+    search_seed: int = setting(0, "seed of a search", minimum=0)
 
 
 @dataclass(frozen=True)
@@ -129,10 +133,14 @@ def _search(file: MarkedFile, found: Mapping[str, tuple[yaml.Node, yaml.Node]]) 
         search = resolve(Search, values)
     except BadInput as problem:
         raise BadInput(f"sweep: {shortened(file.path, 200)}: {problem}") from None
-    if (search.search == "random") != (search.trials > 0):
-        way = "add 'trials: 20'" if search.search == "random" else "add 'search: random', or leave trials out"
+    if (search.search != "grid") != (search.trials > 0):
+        way = "add 'search: random', or leave trials out" if search.search == "grid" else "add 'trials: 20'"
         raise BadInput(
             f"sweep: {shortened(file.path, 200)}: search: {search.search} with trials: {search.trials}; {way}"
+        )
+    if search.search == "optuna" and (len(search.base) > 1 or len(search.seeds) > 1):
+        raise BadInput(
+            f"sweep: {shortened(file.path, 200)}: search: optuna takes one base and one seed; write a file for each"
         )
     return search
 

@@ -46,7 +46,7 @@ class RayNodes:
         import ray
 
         if self.address:
-            _check_answers(self.address)
+            check_answers(self.address)
         here: dict[str, Any] = (
             {} if self.address else {"num_cpus": self.workers or os.cpu_count(), "num_gpus": self.gpus}
         )
@@ -135,7 +135,7 @@ def carry(job: bytes, folder: str, environment: Mapping[str, str], path: Sequenc
         return pickle.dumps((None, workers.as_it_travels(problem), said))
 
 
-def _check_answers(address: str) -> None:
+def check_answers(address: str) -> None:
     """Refuse an address of the form ``HOST:PORT`` at which nobody listens for :data:`PATIENCE` seconds."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():

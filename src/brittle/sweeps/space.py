@@ -74,6 +74,23 @@ def grid(blocks: Sequence[Block], bases: Sequence[str], seeds: Sequence[int]) ->
                 yield _given(method, dict(zip(block.values, chosen)), base, seed)
 
 
+def corners(blocks: Sequence[Block], bases: Sequence[str]) -> Iterator[Given]:
+    """Of every block the first configuration, and those that differ from it in one value, a method among them, or a range's end."""
+    for base, block in itertools.product(bases or [""], blocks):
+        values = {name: _ends(value) for name, value in block.values.items()}
+        usual = {name: some[0] for name, some in values.items()}
+        yield _given(block.methods[0], usual, base, None)
+        for name, some in values.items():
+            for value in some[1:]:
+                yield _given(block.methods[0], {**usual, name: value}, base, None)
+        for method in block.methods[1:]:
+            yield _given(method, usual, base, None)
+
+
+def _ends(value: Values) -> list[str]:
+    return [*value] if isinstance(value, Alternatives) else [f"{value.low:.4g}", f"{value.high:.4g}"]
+
+
 def drawn(
     blocks: Sequence[Block], bases: Sequence[str], seeds: Sequence[int], trials: int, search_seed: int
 ) -> Iterator[Given]:
