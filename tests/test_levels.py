@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -239,7 +240,7 @@ def test_a_plain_demo_is_one_job_in_its_own_folder(tmp_path, monkeypatch) -> Non
     demo("--outroot", str(tmp_path / "out"))
     (job,) = jobs
     usual = pipeline.resolve(pipeline.PipelineSettings, {"laboratory": True, "size": "tiny"})
-    assert pipeline.resolve(pipeline.PipelineSettings, job) == pipeline.replace(usual, outroot=str(tmp_path / "out"))
+    assert pipeline.resolve(pipeline.PipelineSettings, job) == replace(usual, outroot=str(tmp_path / "out"))
     assert not (tmp_path / "out" / "levels.csv").exists()
 
 

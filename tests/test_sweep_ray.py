@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,27 +87,34 @@ def test_groups_have_gpus_of_their_own(tmp_path: Path, group: int) -> None:
         assert len({number for other in beside for number in other.gpus}) == group * len(beside)
 
 
+Join = Callable[[str], subprocess.Popen[bytes]]
+
+
 @pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[tuple[str, dict[str, subprocess.Popen[bytes]]]]:
-    """A head that does no jobs' work and two nodes of two cores, as processes of this machine."""
+def cluster() -> Iterator[tuple[str, Join]]:
+    """The address of a head without cores of its own, and how a node of two cores joins, as processes of this machine."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    ray = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats"]
-    begun: dict[str, subprocess.Popen[bytes]] = {}
-    environment = os.environ | {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}
-    more = {"head": ["--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false"]}
-    more |= {name: [f"--address=127.0.0.1:{port}", "--num-cpus=2"] for name in ("first", "second")}
-    try:
-        for name, flags in more.items():
-            begun[name] = subprocess.Popen(
-                [*ray, *flags], env=environment | {"NODE_OF_TEST": name}, stdout=subprocess.DEVNULL,
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str, *flags: str) -> subprocess.Popen[bytes]:
+        ray = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats", *flags]
+        patience = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "8"}
+        begun.append(
+            subprocess.Popen(
+                ray, env=os.environ | patience | {"NODE_OF_TEST": name}, stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
-            _answers(port)
-        yield f"127.0.0.1:{port}", begun
+            )
+        )  # fmt: skip
+        return begun[-1]
+
+    try:
+        start("head", "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false")
+        _answers(port)
+        yield f"127.0.0.1:{port}", lambda name: start(name, f"--address=127.0.0.1:{port}", "--num-cpus=2")
     finally:
-        for process in begun.values():
+        for process in begun:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
@@ -121,17 +128,19 @@ def _answers(port: int) -> None:
         time.sleep(0.2)
 
 
-def test_jobs_spread_over_nodes_and_a_lost_node_loses_none(
-    nodes: tuple[str, dict[str, subprocess.Popen[bytes]]], tmp_path: Path
-) -> None:
-    address, begun = nodes
+def test_jobs_spread_over_nodes_and_a_lost_node_loses_none(cluster: tuple[str, Join], tmp_path: Path) -> None:
+    address, join = cluster
     (tmp_path / "diaries").mkdir()
     go = tmp_path / "go"
     jobs = [Diary(f"job{number}", str(tmp_path / "diaries"), 0.2, str(go)) for number in range(8)]
     pool = ray_pool.RayNodes(address=address)
-    end = time.monotonic() + 60
-    while time.monotonic() < end and not (pool.room(0) and _cores() == 4):
-        time.sleep(0.2)
+    begun = {}
+    for cores, name in ((2, "first"), (4, "second")):  # one after the other: nodes of one machine share its ports
+        begun[name] = join(name)
+        end = time.monotonic() + 120
+        while _cores() < cores:
+            assert time.monotonic() < end, f"the {name} node did not join"
+            time.sleep(0.2)
     driver = Driver(pool, Place(tmp_path), [Entry(job) for job in jobs])
     lost = False
 

@@ -12,6 +12,7 @@ from brittle.commands.pipeline_settings import PipelineSettings
 from brittle.commands.sweep_groups import configuration_of, planned
 from brittle.commands.sweep_stages import attack_settings
 from brittle.lists import seeds_in
+from brittle.percentages import percent
 from brittle.runs.unlearning_plan import optimizer_steps, read_texts, split_for_evaluation
 from brittle.runs.unlearning_settings import MakeSettings
 from brittle.settings import BadInput, fields_of
@@ -158,13 +159,13 @@ def _assumed(works: Sequence[Work], machine: Machine, gpus_per_job: int | None) 
 
 def lines(found: Replayed, no_save: bool) -> list[str]:
     """What a replay gave."""
-    loads = ", ".join(f"{name} {load:.0%}" for name, load in found.loads(no_save).items())
+    loads = ", ".join(f"{name} {percent(load)}" for name, load in found.loads(no_save).items())
     stages = ", ".join(f"{name} {seconds / HOUR:,.1f}" for name, seconds in found.stages.items())
     left = [f"{progress.several(found.left, 'job')} never begin: the disk has no room for them"] if found.left else []
     return [
         f"makespan: {found.makespan / HOUR:,.2f} hours",
-        f"utilisation: GPUs held {found.share(found.held):.0%}, not waiting for files {found.share(found.computing):.0%}, "
-        f"each at work {found.share(found.at_work):.0%}",
+        f"utilisation: GPUs held {percent(found.share(found.held))}, not waiting for files {percent(found.share(found.computing))}, "
+        f"each at work {percent(found.share(found.at_work))}",
         f"GPU-hours: {stages}",
         f"read {found.read / TB:,.2f} TB, written {found.written / TB:,.2f} TB",
         f"disk space: {found.kept / TB:,.2f} TB with weights kept, {found.at_once / TB:,.2f} TB with NO_SAVE=1",
