@@ -110,14 +110,16 @@ def _drive(
 ) -> int:
     """Run all jobs; returns how many failed."""
     print("\n".join(run.planned.lines))
-    jobs = sum(map(len, phases)) + (run.sweep.search.trials - len(before) if search else 0)
-    about = {"name": run.sweep.name, "file": str(run.sweep.path), "models": len(before) + jobs}
+    new = sum(isinstance(job, SweepModel) for phase in phases for job in phase)
+    new += run.sweep.search.trials - len(before) if search else 0
+    references = sum(isinstance(job, SweepReferences) for phase in phases for job in phase)
+    about = {"name": run.sweep.name, "file": str(run.sweep.path), "models": len(before) + new}
     driver = Driver(
         _pool(run), Place(run.outputs), [Entry(model, Status.BEFORE) for model in before], _largest(run),
         Path(run.settings.outdir), run.planned.gpus, max(run.planned.each.values(), default=0) if search else 0, about=about,
     )  # fmt: skip
     try:
-        with shown(driver, jobs), stopping.gently(driver.stop):
+        with shown(driver, new + references), stopping.gently(driver.stop):
             for number, phase in enumerate(phases, 1):
                 driver.entries += [Entry(job, gpus=run.gpus(job)) for job in phase]
                 if search and number == len(phases):
