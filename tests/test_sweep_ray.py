@@ -37,7 +37,7 @@ class Diary:
         path = Path(self.folder, f"{self.title}-{os.getpid()}")
         node = os.environ.get("NODE_OF_TEST", "")
         path.write_text(f"{time.time()} {node} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}\n")
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         while self.until and not Path(self.until).exists() and time.monotonic() < end:
             time.sleep(0.1)
         time.sleep(self.waits)
