@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,14 +100,8 @@ def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
         )
     attack.check_needs(names, base_named)
     seeds = seeds_in(settings.seeds)
-    quick = settings.budget == "quick"
-    seeds = seeds[:1] if quick else seeds
-    ready = {
-        name: resolve(
-            module.Settings, _of(module.Settings, given), preset=getattr(module, "QUICK", {}) if quick else {}
-        )
-        for name, module in chosen.items()
-    }
+    seeds = seeds[:1] if settings.budget == "quick" else seeds
+    ready = ready_settings(names, given, settings.budget)
     outputs = Path(settings.outroot)
     attack.check_outputs(outputs)
     there = {text: laboratory_models.find(text) for text, _ in parts if not text.startswith(laboratory.PREFIX)}
@@ -128,6 +122,19 @@ def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
     roles.describe(outputs, arms)
     attack.attack(ready, arms, field, seeds, outputs, settings.force, base)
     return outputs
+
+
+def ready_settings(names: Iterable[str], given: Mapping[str, Any], budget: str) -> dict[str, Any]:
+    """The settings of attacks by name: what is given of each one's own, else those of the budget, else its defaults."""
+    modules = {name: discovery.find("attacks", name).load() for name in names}
+    return {
+        name: resolve(
+            module.Settings,
+            _of(module.Settings, given),
+            preset=getattr(module, "QUICK", {}) if budget == "quick" else {},
+        )
+        for name, module in modules.items()
+    }
 
 
 def cannot_conclude(settings: AttackSettings) -> list[str]:

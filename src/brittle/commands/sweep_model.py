@@ -7,7 +7,6 @@ what another process is doing is left alone, and what was killed goes on.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -104,7 +103,6 @@ class SweepModel:
             Busy: another process does it.
             BadInput: a stage failed; the others have been carried out.
         """
-        _at_home(self.environment)
         with parents_of(self.folder), leases.held(self.folder):
             if self.finished():
                 return WAS_DONE
@@ -134,7 +132,6 @@ class SweepReferences:
     sweep: Sweep
     base: str
     role: str
-    environment: Mapping[str, str]
     outputs: Path
 
     @property
@@ -144,7 +141,6 @@ class SweepReferences:
 
     def carry_out(self, tick: Tick) -> str:
         """What is missing of it; another process that is at it is waited for."""
-        _at_home(self.environment)
         place = Place(self.outputs)
         name = f"reference_{self.role}"
         with parents_of(place.record(name)), leases.held(place.record(name), wait=True):
@@ -160,10 +156,3 @@ def _raise(failures: Sequence[Failure]) -> None:
     """BadInput for stages that failed."""
     if failures:
         raise BadInput("; ".join(f"no {each.diagnostic} of {each.where}: {each.reason}" for each in failures))
-
-
-def _at_home(environment: Mapping[str, str]) -> None:
-    """In a process on another machine: the cache of the sweep's own process."""
-    for name in ("BRITTLE_HOME", "HF_HOME", "HF_HUB_OFFLINE"):
-        if name in environment:
-            os.environ.setdefault(name, environment[name])

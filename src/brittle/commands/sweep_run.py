@@ -140,7 +140,7 @@ def _phases(run: Run, left: Sequence[SweepModel]) -> list[list[SweepJob]]:
     for base, place in [(base, place) for base, place in run.places.items() if staged or asks(base)]:
         for role, reference in roles.items():
             if reference and reference != "none":
-                job = SweepReferences(run.sweep, base, role, run.words, place)
+                job = SweepReferences(run.sweep, base, role, place)
                 (first if role == "retrained" else second).append(job)
     return [*([first] if first else []), [*second, *left]]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from brittle import discovery
+from brittle.commands.attack import ready_settings
 from brittle.commands.pipeline_settings import PipelineSettings
 from brittle.commands.pipeline_work import Work, prepared
 from brittle.evaluation import multiple_choice_accuracy as accuracy
@@ -24,13 +24,7 @@ from brittle.sweeps.file import Stage, Sweep
 
 def attack_settings(stage: Stage | None) -> dict[str, Any]:
     """Settings by attack, as ``brittle attack`` resolves them."""
-    found = {}
-    for name in stage.names if stage else ():
-        module = discovery.find("attacks", name).load()
-        own = {field.name for field in fields_of(module.Settings)}
-        given = {key: value for key, value in stage.given.items() if key in own} if stage else {}
-        found[name] = resolve(module.Settings, given, preset=getattr(module, "QUICK", {}) if _quick(stage) else {})
-    return found
+    return ready_settings(stage.names, stage.given, stage.given.get("budget", "full")) if stage else {}
 
 
 def _quick(stage: Stage | None) -> bool:

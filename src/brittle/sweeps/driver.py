@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -169,7 +170,6 @@ class Driver:
 
 def _row(entry: Entry, notes: dict[str, dict[str, Any]]) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "model": not entry.job.title.startswith("reference:"),
         "title": entry.job.title,
         "status": entry.status,
         "reason": entry.reason,
@@ -201,7 +201,4 @@ def _existing(path: Path) -> Path:
 
 def counts(entries: Sequence[Entry]) -> dict[str, int]:
     """How many jobs have each status."""
-    found: dict[str, int] = {}
-    for entry in entries:
-        found[entry.status] = found.get(entry.status, 0) + 1
-    return found
+    return Counter(entry.status for entry in entries)

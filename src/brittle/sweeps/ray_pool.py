@@ -2,6 +2,7 @@
 
 Ray places a job where as many GPUs as its group has are free, and shows it these alone (``CUDA_VISIBLE_DEVICES``). Records, leases and
 notes are files, so that nodes share a file system, as on a cluster, and nothing but a word comes back over the network.
+Jobs and words are pickled, as Ray pickles all that it carries: name a cluster only if you trust who can reach it.
 """
 
 from __future__ import annotations

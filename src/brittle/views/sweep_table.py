@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,7 @@ def rows(content: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
 
 def counts(content: Mapping[str, Any]) -> str:
     """How many jobs have each status, in words."""
-    found: dict[str, int] = {}
-    for job in content["jobs"]:
-        found[job["status"]] = found.get(job["status"], 0) + 1
+    found = Counter(job["status"] for job in content["jobs"])
     return ", ".join(f"{number} {status}" for status, number in found.items())
 
 
