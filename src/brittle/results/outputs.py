@@ -152,7 +152,7 @@ def gather(outputs: Path) -> ReportData:
     models = _judged([_model(reader, entry, label) for entry, label in zip(entries, _labels(entries))])
     models = tuple(sorted(models, key=lambda model: ORDER.index(model.role) if model.role in ORDER else len(ORDER)))
     comparisons = tuple(_comparison(reader, entry) for entry in pairs)
-    recovery, answers = _points(reader), _answers(reader)
+    recovery, answers = _points(reader), read_answers(reader)
     trajectory, diverged = (_recovery_table(reader, *table) for table in (TRAJECTORY, DIVERGED))
     labels = {model.name: model.label for model in models}
     pairs_by_folder = {each.folder: f"{labels[each.a]} → {labels[each.b]}" for each in comparisons}
@@ -190,8 +190,8 @@ def _points(reader: Reader) -> pandas.DataFrame | None:
     return table.assign(**{name: value for name, value in absent.items() if name not in table})
 
 
-def _answers(reader: Reader) -> pandas.DataFrame | None:
-    """The answers under attack, those that name choices which exist."""
+def read_answers(reader: Reader) -> pandas.DataFrame | None:
+    """The answers under attack (:data:`brittle.results.forms.ANSWERS`), those that name choices which exist."""
     path = reader.outputs / "recovery" / "recovery_answers.csv"
     table = _recovery_table(reader, path.name, forms.ANSWERS)
     if table is None:
