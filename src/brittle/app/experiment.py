@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from brittle.app import fates, filters, shown
+from brittle.app import fates, filters, glance, reading, shown
 from brittle.app.started import started
-from brittle.results.outputs import ReportData, attacks, gather
-from brittle.results.roots import changed, output_roots
+from brittle.progress import several
+from brittle.results.outputs import ReportData
+from brittle.results.roots import output_roots
 from brittle.views import (
     attack_path,
-    attack_tables,
     attacks_at_matched_t,
     attacks_at_strongest,
     changes_by_layer,
     model_verdicts,
     models,
-    overview,
     signature,
 )
 from brittle.views.answer import answer_on_top
-from brittle.views.words import several
 
+GLANCE, FACTS = "All models at a glance", "Facts: which came back"
 Make = Callable[[ReportData], Any]
 PARTS: Mapping[str, tuple[Make, ...]] = {
-    "All models at a glance": (),
+    GLANCE: (),
     "What came back, attack by attack": (attacks_at_matched_t.attack,),
-    "Facts: which came back": (),
+    FACTS: (),
     "Signature, with controls": (signature.signature,),
     "What to think of each model": (model_verdicts.verdicts,),
     "Other attacks, and the worst case": (
@@ -50,25 +49,27 @@ PARTS: Mapping[str, tuple[Make, ...]] = {
 def page() -> None:
     """Choose an output folder, say what it shows, then one part of it."""
     shown.begin("Experiment", "What unlearning did, what attacks brought back, and beside what that is to be seen.")
-    root = chosen_root()
-    if root is None:
+    folder = chosen_root()
+    if folder is None:
         return
-    data = shown.attempt(partial(read, str(root), changed(root)))
+    root = reading.root_of(folder)
+    if shown.attempt(partial(reading.listed, root)) is None:
+        return
+    kept = filters.chosen(root)
+    data = shown.attempt(kept.data)
     if data is None:
         return
-    _left_out(data)
-    kept = filters.chosen(data)
-    shown.section(partial(answer_on_top, kept.page))
+    _left_out(data.left_out)
+    shown.section(partial(answer_on_top, data))
     filters.told(kept)
-    part = st.selectbox("Show", list(PARTS), key="part", bind="query-params")
-    _show(part or next(iter(PARTS)), root, kept)
-
-
-@st.cache_resource(max_entries=4, show_spinner="Reading the records …")
-def read(root: str, stamp: tuple[int, int]) -> ReportData:
-    """What the report is made from. It is read again once anything below the folder has changed (``stamp``)."""
-    del stamp
-    return gather(Path(root))
+    part = st.selectbox("Show", list(PARTS), key="part", bind="query-params") or GLANCE
+    if part == GLANCE:
+        glance.show(kept)
+    elif part == FACTS:
+        fates.show(data, root)
+    else:
+        for make in PARTS[part]:
+            shown.section(partial(make, data))
 
 
 def chosen_root() -> Path | None:
@@ -87,32 +88,11 @@ def chosen_root() -> Path | None:
     return None
 
 
-def _left_out(data: ReportData) -> None:
+def _left_out(lines: Sequence[str]) -> None:
     """Broken records are named; the rest is shown."""
-    if data.left_out:
-        number = len(data.left_out)
-        shown.remark(f"{number} {'file or part of one' if number == 1 else 'files or parts of them'} could not be read and "
-                     f"{'is' if number == 1 else 'are'} left out: {data.left_out[0]}")  # fmt: skip
-        if number > 1:
-            with st.expander("All that was left out"):
-                st.code("\n".join(data.left_out), language=None, wrap_lines=True)
-
-
-def _show(part: str, root: Path, kept: filters.Kept) -> None:
-    if part == "All models at a glance":
-        _glance(kept)
-    elif part == "Facts: which came back":
-        fates.show(kept.page, root)
-    else:
-        for make in PARTS[part]:
-            shown.section(partial(make, kept.page))
-
-
-def _glance(kept: filters.Kept) -> None:
-    """Every model that the filters keep in one table, then what came back under every attack, with intervals."""
-    shown.heading("All models at a glance")
-    shown.table(overview.table_of(kept.all), key="glance", height=shown.ROWS)
-    done = attacks(kept.all)
-    if done:
-        shown.heading(f"V once T is learned: {several([name.replace('_', ' ') for name in done])}")
-        shown.table(attack_tables.matched(kept.all), key="matched", height=shown.ROWS)
+    if not lines:
+        return
+    shown.remark(f"{several(len(lines), 'thing')} in this folder could not be read; the rest is shown: {lines[0]}")
+    if len(lines) > 1:
+        with st.expander("All that was left out"):
+            st.code("\n".join(lines), language=None, wrap_lines=True)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 import pandas
 import streamlit as st
 
-from brittle.app import shown
+from brittle.app import reading, shown
 from brittle.figures.style import BAND
-from brittle.results.facts import Facts, Fate, facts
+from brittle.results.facts import Facts, Fate
 from brittle.results.outputs import ReportData
-from brittle.results.roots import changed
 
 SIDES = {"v": "V, never shown by the attack", "t": "T, taught by the attack"}
 SIGNS = {
@@ -22,7 +20,7 @@ SIGNS = {
 """How each fate is marked, by sign and ground, so that nothing rests on colour alone."""
 
 
-def show(data: ReportData, root: Path) -> None:
+def show(data: ReportData, root: reading.Root) -> None:
     """Choose attack and side, count the fates, list the facts."""
     done = [] if data.recovery is None else [str(name) for name in data.recovery["attack"].unique()]
     if not done:
@@ -31,7 +29,8 @@ def show(data: ReportData, root: Path) -> None:
     left, right = st.columns(2)
     attack = left.selectbox("Attack", done, key="attack", bind="query-params")
     side = right.selectbox("Questions", list(SIDES), format_func=lambda side: SIDES[side], key="side", bind="query-params")
-    found = shown.attempt(partial(_read, str(root), changed(root), data, attack or done[0], side or "v"))
+    names = tuple(model.name for model in data.models)
+    found = shown.attempt(partial(reading.facts_of, root, names, attack or done[0], side or "v"))
     if found is None or not found.of:
         shown.paragraph("The answers under this attack were not recorded.")
         return
@@ -43,12 +42,6 @@ def show(data: ReportData, root: Path) -> None:
         "note",
     )
     _list(data, found)
-
-
-@st.cache_data(max_entries=8, show_spinner="Reading the answers …", hash_funcs={ReportData: lambda data: [m.name for m in data.models]})
-def _read(root: str, stamp: tuple[int, int], data: ReportData, attack: str, side: str) -> Facts:
-    del stamp
-    return facts(data, Path(root), attack, side)
 
 
 def _counts(data: ReportData, found: Facts) -> pandas.DataFrame:

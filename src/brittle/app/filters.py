@@ -1,92 +1,100 @@
-"""Which of an experiment's models are shown: by verdict, method, damage, a setting or name; a page of them at a time."""
+"""Which of an experiment's models are shown: by method, damage, a setting or name; of many, a page at a time.
+
+Only what is seen is read: an outputs folder with hundreds of models opens as fast as one with eight.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 
 import streamlit as st
 
-from brittle.app import shown
+from brittle.app import reading, shown
 from brittle.figures import style
 from brittle.results.outputs import ModelResult, ReportData
-from brittle.results.verdicts import Judgement, answer
-from brittle.views.words import JUDGEMENTS
+from brittle.results.roles import REFERENCES
 
 SEVERAL = 2
 
 
 @dataclass(frozen=True)
 class Kept:
-    """The data of the models that are kept; ``page`` has as many unlearned ones as figures have colours. References always stay."""
+    """The models that the filters keep; ``data`` is what was measured on those of this page, and on the references."""
 
-    whole: ReportData
-    all: ReportData
-    page: ReportData
-    number: int
-    """Models in question that are kept."""
-    pages: int
+    root: reading.Root
+    references: tuple[str, ...]
+    names: tuple[str, ...]
+    """Of all models in question that are kept."""
+    page: int
+    """Counted from 0."""
+    every: int
+    """Models in question that the folder holds."""
+
+    @property
+    def pages(self) -> int:
+        """As many as it takes with as many models on each as figures have colours."""
+        return max(1, ceil(len(self.names) / style.MOST))
+
+    def data(self, page: int | None = None) -> ReportData:
+        """What was measured on the models of a page, this one by default."""
+        start = (self.page if page is None else page) * style.MOST
+        return reading.read(self.root, (*self.references, *self.names[start : start + style.MOST]))
 
 
-def chosen(data: ReportData) -> Kept:
+def chosen(root: reading.Root) -> Kept:
     """Ask for filters where there is something to choose from, and apply them."""
-    judged = data.judged()
-    verdicts = {model.name: JUDGEMENTS[answer(data, model).judgement] for model in judged}
-    kept = list(judged)
-    with st.expander("Filter", expanded=_asked()):
-        kept = _by("verdict", kept, lambda model: verdicts[model.name], [JUDGEMENTS[each] for each in Judgement])
-        kept = _by("method", kept, lambda model: model.method or "unknown")
-        kept = _by("damage", kept, lambda model: model.damage.health.value)
+    models, _ = reading.listed(root)
+    references = tuple(model.name for model in models if model.role in REFERENCES)
+    judged = [model for model in models if model.name not in references]
+    with st.expander("Filter", expanded=any(name in st.query_params for name in ("method", "damage", "setting", "models"))):
+        kept = _by("method", judged, lambda model: model.method or "unknown")
+        kept = _by_damage(root, kept)
         kept = _by_setting(kept)
         names = st.multiselect(
             "Models", [model.name for model in kept], key="models", bind="query-params", placeholder="all",
             accept_new_options=True,
         )  # fmt: skip
         kept = [model for model in kept if not names or model.name in names]
-    number = ceil(len(kept) / style.MOST)
-    place = 1
-    if number > 1:
-        place = st.number_input(
-            f"Page of {style.MOST} models (1 to {number}); tables below show all", 1, number, key="page", bind="query-params"
-        )  # fmt: skip
-    shown_here = kept[(place - 1) * style.MOST : place * style.MOST]
-    references = [model.name for model in data.models if model not in judged]
-
-    def only(models: Sequence[ModelResult]) -> ReportData:
-        if len(models) == len(judged):
-            return data
-        return data.only([*references, *(model.name for model in models)])
-
-    return Kept(data, only(kept), only(shown_here), len(kept), number)
+    found = Kept(root, references, tuple(model.name for model in kept), 0, len(judged))
+    if found.pages == 1:
+        return found
+    place = st.number_input(
+        f"Page of {style.MOST} models, 1 to {found.pages}", 1, found.pages, key="page", bind="query-params"
+    )
+    return Kept(root, references, found.names, int(place) - 1, len(judged))
 
 
 def told(kept: Kept) -> None:
-    """How many models there are, where not all of them stand above."""
-    every, here = len(kept.whole.judged()), len(kept.page.judged())
-    if here < every:
-        counted = f"{kept.number} of {every} unlearned models are kept by the filter" if kept.number < every else ""
-        paged = f"{here} of them stand above, the tables below have all" if here < kept.number else ""
-        shown.paragraph("; ".join(filter(None, (counted, paged or f"{every} unlearned models"))) + ".", "note")
+    """How many models there are, where not all of them are seen."""
+    here = min(style.MOST, len(kept.names) - kept.page * style.MOST)
+    if here < kept.every:
+        filtered = f"{len(kept.names)} of {kept.every} unlearned models pass the filter; " if len(kept.names) < kept.every else ""
+        paged = f"{here} of {len(kept.names)} are shown" if kept.pages > 1 else "all of them are shown"
+        shown.remark(f"{filtered}{paged}, beside the references.")
 
 
-def _asked() -> bool:
-    """Whether the address brought a filter along, which is then seen."""
-    return any(name in st.query_params for name in ("verdict", "method", "damage", "setting", "value", "models"))
-
-
-def _by(
-    name: str, models: Sequence[ModelResult], value: Callable[[ModelResult], str], order: Sequence[str] = ()
-) -> list[ModelResult]:
+def _by(name: str, models: Sequence[ModelResult], value: Callable[[ModelResult], str]) -> list[ModelResult]:
     """Those whose value was chosen; all where nothing was."""
-    found = {value(model) for model in models}
-    options = [each for each in order if each in found] or sorted(found)
+    options = sorted({value(model) for model in models})
     if len(options) < SEVERAL and name not in st.query_params:
         return list(models)
     wanted = st.multiselect(
         name.capitalize(), options, key=name, bind="query-params", placeholder="all", accept_new_options=True
     )
     return [model for model in models if not wanted or value(model) in wanted]
+
+
+def _by_damage(root: reading.Root, models: Sequence[ModelResult]) -> list[ModelResult]:
+    """Those that are as chosen; what they cost on benign texts is read only then."""
+    wanted = st.multiselect(
+        "Damage", ["intact", "damaged", "not measured"], key="damage", bind="query-params", placeholder="all"
+    )
+    if not wanted or (found := shown.attempt(partial(reading.healths, root))) is None:
+        return list(models)
+    return [model for model in models if found[model.name].value in wanted]
 
 
 def _by_setting(models: Sequence[ModelResult]) -> list[ModelResult]:

@@ -148,11 +148,12 @@ def _beside(figures: Sequence[Figure]) -> None:
                 figure(each)
 
 
-def table(shown: Table, key: str | None = None, height: int | None = None) -> None:
+def table(shown: Table, key: str | None = None) -> None:
     """A table that sorts and searches by itself; the caption stands below it."""
     frame, columns = framed(shown)
-    room = height or min(ROWS, 38 + 35 * max(1, len(frame)))
-    st.dataframe(frame, hide_index=True, column_config=columns, key=key, height=room)
+    st.dataframe(
+        frame, hide_index=True, column_config=columns, key=key, placeholder="–", height=min(ROWS, 38 + 35 * max(1, len(frame)))
+    )
     if shown.caption:
         paragraph(shown.caption, "note")
 
@@ -164,15 +165,18 @@ def framed(shown: Table) -> tuple[pandas.DataFrame, dict[str, Any]]:
     content: dict[str, list[Any]] = {}
     for place, name in enumerate(shown.header):
         column = [row[place] for row in cells]
-        shares = any(isinstance(cell.content, Share | Estimate) for cell in column)
+        shares = [cell.content for cell in column if isinstance(cell.content, Share | Estimate)]
         numbers = [_number(cell) for cell in column]
         if place in shown.words or all(number is None for number in numbers):
             content[name] = [str(cell) for cell in column]
             continue
-        content[name] = numbers
         decimals = max((cell.decimals for cell in column if isinstance(cell.content, float)), default=0)
-        form = "percent" if shares else f"%.{decimals}f"
-        columns[name] = st.column_config.NumberColumn(format=form, help=None)
+        form = f"%.{decimals}f"
+        if shares:
+            numbers = [None if number is None else 100 * number for number in numbers]
+            form = f"%.{max(each.decimals if isinstance(each, Share) else 0 for each in shares)}f %%"
+        content[name] = numbers
+        columns[name] = st.column_config.NumberColumn(format=form)
         if any(isinstance(cell.content, Estimate) for cell in column):
             content[f"{name}: interval"] = [_interval(cell) for cell in column]
         if any(cell.beside for cell in column):
@@ -189,7 +193,8 @@ def _number(cell: Cell) -> float | None:
 def _interval(cell: Cell) -> str:
     """The interval, or why there is no number."""
     if isinstance(cell.content, Estimate):
-        return str(cell.content).partition(" [")[2].removesuffix("]")
+        low, _, high = str(cell.content).partition(" [")[2].removesuffix("]").partition(", ")
+        return f"{low}–{high} %" if high else ""
     return "" if cell.words == NOT_MEASURED else cell.words
 
 

@@ -18,7 +18,7 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 INSTALL = "uv sync --extra app"
 FIXED = {
     "browser.gatherUsageStats": "false", "server.headless": "true", "server.fileWatcherType": "none", "client.toolbarMode": "viewer",
-    "theme.base": "light", "global.developmentMode": "false", "server.maxUploadSize": "200",
+    "theme.base": "light", "global.developmentMode": "false", "server.maxUploadSize": "200", "runner.magicEnabled": "false",
 }  # fmt: skip
 """What Streamlit is told beside address and port: nothing is sent anywhere, no browser is opened, pages are light as figures are."""
 

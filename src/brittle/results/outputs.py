@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -140,8 +140,29 @@ class ReportData:
         return sorted(chosen, key=lambda comparison: order.get(comparison.b, len(order)))
 
 
-def gather(outputs: Path) -> ReportData:
+def listed(outputs: Path) -> tuple[list[ModelResult], list[str]]:
+    """The models that an outputs folder names, with roles, labels and settings but without anything measured; and what was left out.
+
+    Raises:
+        BadInput: as :func:`gather`.
+    """
+    reader = Reader(Path(outputs))
+    entries, _ = plan(reader)
+    return _ordered(_named(entry, label) for entry, label in zip(entries, _labels(entries))), reader.left_out
+
+
+def healths(outputs: Path) -> dict[str, Health]:
+    """Whether each model still works, by name; little is read for it."""
+    reader = Reader(Path(outputs))
+    entries, _ = plan(reader)
+    return {model.name: model.damage.health for model in _judged([_known(reader, _named(each, "")) for each in entries])}
+
+
+def gather(outputs: Path, only: Collection[str] | None = None) -> ReportData:
     """Read the tree of results below ``outputs``: whatever stands there, as long as there is one record.
+
+    Args:
+        only: the names of the models to read, of many; references should be among them, which others are judged by.
 
     Raises:
         BadInput: there is no record, or ``comparison.json`` names no model in a form that can be read.
@@ -149,16 +170,18 @@ def gather(outputs: Path) -> ReportData:
     outputs = Path(outputs)
     reader = Reader(outputs)
     entries, pairs = plan(reader)
-    models = _judged([_model(reader, entry, label) for entry, label in zip(entries, _labels(entries))])
-    models = tuple(sorted(models, key=lambda model: ORDER.index(model.role) if model.role in ORDER else len(ORDER)))
-    comparisons = tuple(_comparison(reader, entry) for entry in pairs)
-    recovery, answers = _points(reader), read_answers(reader)
-    trajectory, diverged = (_recovery_table(reader, *table) for table in (TRAJECTORY, DIVERGED))
+    chosen = [(e, label) for e, label in zip(entries, _labels(entries)) if only is None or e["name"] in only]
+    models = tuple(_ordered(_judged([_model(reader, entry, label) for entry, label in chosen])))
     labels = {model.name: model.label for model in models}
+    pairs = [pair for pair in pairs if {pair["a"], pair["b"]} <= labels.keys()]
+    comparisons = tuple(_comparison(reader, entry) for entry in pairs)
+    recovery, answers = _points(reader), read_answers(reader, only)
+    trajectory, diverged = (_recovery_table(reader, *table) for table in (TRAJECTORY, DIVERGED))
     pairs_by_folder = {each.folder: f"{labels[each.a]} → {labels[each.b]}" for each in comparisons}
     roles = {model.role for model in models}
     missing = tuple(not_measured(outputs, roles, labels, pairs_by_folder, recovery, answers))
-    records = read_records(reader)
+    folders = None if only is None else {*labels, *pairs_by_folder}
+    records = read_records(reader, folders)
     told = trainings.told_apart(reader.table(outputs / trainings.TABLE, trainings.FORM))
     return ReportData(
         models, comparisons, recovery, *_came_back(models, recovery, answers, diverged), trajectory, records,
@@ -166,6 +189,11 @@ def gather(outputs: Path) -> ReportData:
         questions.asked(answers, (model.evaluation for model in models)), questions.example(answers, records.values()),
         told,
     )  # fmt: skip
+
+
+def _ordered(models: Iterable[ModelResult]) -> list[ModelResult]:
+    """References first, by their roles."""
+    return sorted(models, key=lambda model: ORDER.index(model.role) if model.role in ORDER else len(ORDER))
 
 
 TRAJECTORY, DIVERGED = ("trajectory.csv", forms.TRAJECTORY), ("diverged.csv", forms.DIVERGED)
@@ -190,11 +218,13 @@ def _points(reader: Reader) -> pandas.DataFrame | None:
     return table.assign(**{name: value for name, value in absent.items() if name not in table})
 
 
-def read_answers(reader: Reader) -> pandas.DataFrame | None:
-    """The answers under attack (:data:`brittle.results.forms.ANSWERS`), those that name choices which exist."""
+def read_answers(reader: Reader, only: Collection[str] | None = None) -> pandas.DataFrame | None:
+    """The answers under attack (:data:`brittle.results.forms.ANSWERS`), those that name choices which exist; of these models alone."""
     path = reader.outputs / "recovery" / "recovery_answers.csv"
     table = _recovery_table(reader, path.name, forms.ANSWERS)
-    if table is None:
+    if table is not None and only is not None:
+        table = table[table["model"].isin(only)].reset_index(drop=True)
+    if table is None or table.empty:
         return None
     if "choices" in table and not table["choices"].any():
         table = table.drop(columns="choices")
@@ -229,14 +259,26 @@ def _came_back(
     return tuple(rows), tuple(numbers), tuple(by_attack), tuple(worst)
 
 
-def _model(reader: Reader, entry: Mapping[str, Any], label: str) -> ModelResult:
-    folder = reader.outputs / entry["name"]
+def _named(entry: Mapping[str, Any], label: str) -> ModelResult:
+    """A model as the plan names it."""
     return ModelResult(
         entry["name"], entry["role"], label, entry.get("reference") or "", entry.get("method") or "",
-        entry.get("settings") or {}, reader.object(folder / "evals" / "summary.json"),
-        _layers(reader, folder / "wmdp_logit_lens" / "wmdp_lens_results.csv", forms.LENS),
-        reader.table(folder / "evals" / "benign_likelihood.csv", forms.BENIGN_LIKELIHOOD),
+        entry.get("settings") or {},
     )  # fmt: skip
+
+
+def _known(reader: Reader, model: ModelResult) -> ModelResult:
+    """The same with what evaluations say of it."""
+    folder = reader.outputs / model.name / "evals"
+    return replace(
+        model, evaluation=reader.object(folder / "summary.json"),
+        benign=reader.table(folder / "benign_likelihood.csv", forms.BENIGN_LIKELIHOOD),
+    )  # fmt: skip
+
+
+def _model(reader: Reader, entry: Mapping[str, Any], label: str) -> ModelResult:
+    model = _known(reader, _named(entry, label))
+    return replace(model, lens=_layers(reader, reader.outputs / model.name / "wmdp_logit_lens" / "wmdp_lens_results.csv", forms.LENS))
 
 
 def _judged(models: Sequence[ModelResult]) -> tuple[ModelResult, ...]:
