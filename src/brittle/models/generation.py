@@ -8,6 +8,8 @@ tokens that end a text are heeded, so that all models are asked alike.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers.cache_utils import DynamicCache
 
 from brittle.models.encoding import encode, encode_pieces, front_of, longest_row
 from brittle.models.generation_settings import GenerationSettings
@@ -111,9 +114,11 @@ def stream(loaded: LoadedModel, prompt: str | Messages | Prompt, settings: Gener
     most = min(settings.max_tokens, prompt.room)
     choose, ends = _chooser(loaded, settings), _end_tokens(loaded)
     pieces = _Pieces(loaded.tokenizer, prompt.token_ids[-BEFORE:])
-    row, cache = list(prompt.token_ids), None
+    row, cache = list(prompt.token_ids), DynamicCache(config=loaded.model.config)
     for number in range(1, most + 1):
-        logits, cache = _next_logits(loaded, row, cache)
+        logits = _next_logits(loaded, row if number == 1 else row[-1:], cache)
+        if not bool(logits.isfinite().all()):
+            refuse(loaded, torch.tensor([row]), None)
         token = int(choose(torch.tensor([row]), logits))
         row.append(token)
         ended = (
@@ -182,14 +187,19 @@ def _end_tokens(loaded: LoadedModel) -> set[int]:
 
 
 @torch.no_grad()
-def _next_logits(loaded: LoadedModel, row: Sequence[int], cache: Any) -> tuple[torch.Tensor, Any]:
-    """Logits ``[1, vocabulary]`` in float32 of what follows a row, of which the cache has all but the last token."""
-    new = torch.tensor([row[-1:] if cache is not None else row], device=loaded.device)
-    output = loaded.model(input_ids=new, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    logits = output.logits[:, -1].float().cpu()
-    if not bool(logits.isfinite().all()):
-        refuse(loaded, torch.tensor([list(row)]), None)
-    return logits, output.past_key_values
+def _next_logits(loaded: LoadedModel, new: Sequence[int], cache: DynamicCache) -> torch.Tensor:
+    """Logits ``[1, vocabulary]`` in float32 of what follows the tokens in the cache and the new ones, which it then has, too."""
+    input_ids = torch.tensor([list(new)], device=loaded.device)
+    given = {_cache_name(type(loaded.model)): cache}
+    output = loaded.model(input_ids=input_ids, use_cache=True, logits_to_keep=1, **given)
+    logits: torch.Tensor = output.logits[:, -1].float().cpu()
+    return logits
+
+
+@functools.cache
+def _cache_name(model_type: type) -> str:
+    """What a model calls the keys and values that it is given: versions of transformers differ."""
+    return "cache" if "cache" in inspect.signature(model_type.forward).parameters else "past_key_values"  # type: ignore[attr-defined]
 
 
 def _chooser(loaded: LoadedModel, settings: GenerationSettings) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
