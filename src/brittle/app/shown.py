@@ -94,6 +94,11 @@ def attempt(work: Callable[[], Any]) -> Any:
     return None
 
 
+def words_of(found: Exception) -> str:
+    """What the system refused, or the error as it is, in one line."""
+    return problems.of_the_system(found) or problems.unforeseen(found)
+
+
 def chart(drawing: Chart, title: str, key: str | None = None) -> None:
     """A figure that answers a pointer: the same specification as on the report's page."""
     around = drawing.spec.get("padding", 0)
