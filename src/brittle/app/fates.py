@@ -88,4 +88,4 @@ def _link(data: ReportData, found: Facts, question: str) -> None:
     order = [*data.of_role("base")[:1], *data.judged()[:1], *data.of_role("filtered")[:1]]
     asked = {"model": [model.reference or model.name for model in order], "prompt": question}
     choices = {"choices": "\n".join(choice.strip() for choice in found.choices[question])} if found.choices[question] else {}
-    shown.ask_link(asked | choices)
+    shown.page_link("chat", "Open in Chat", asked | choices)

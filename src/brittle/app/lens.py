@@ -78,7 +78,12 @@ def _form(references: Sequence[str]) -> Asked | None:
     if not question.strip() or len(choices) < 2:
         shown.problem("a question and two answer choices or more are needed; write them above, a choice on each line")
         return None
-    return Asked(Question(question.strip(), choices, starred[0] if starred else 0), bool(starred), lens or "logit", texts.strip())
+    try:
+        own = Question(question.strip(), choices, starred[0] if starred else 0, "")
+    except ValueError as problem:
+        shown.problem(f"{problem}; write different choices, one a line")
+        return None
+    return Asked(own, bool(starred), lens or "logit", texts.strip())
 
 
 def _example(references: Sequence[str]) -> Question | None:
@@ -138,7 +143,7 @@ def _texts(reference: str, file: str) -> list[str]:
     from brittle.data.corpora import read_texts
 
     if file:
-        return list(read_texts(str(Path(file).expanduser())))[:TEXTS]
+        return read_texts(Path(file).expanduser(), limit=TEXTS)
     if reference.startswith(laboratory.PREFIX):
         texts = laboratory.parse(reference)[1].texts()
         return [text for pair in zip(texts["forget"], texts["retain"]) for text in pair][:TEXTS]

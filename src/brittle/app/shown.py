@@ -208,9 +208,9 @@ def escaped(words: str) -> str:
     return str(escape(words))
 
 
-def ask_link(asked: dict[str, Any]) -> None:
-    """A link to the page *Chat* with models and a prompt filled in."""
-    st.page_link(st.Page(_nothing, url_path="chat", title="Chat"), label="Open in Chat", query_params=asked)
+def page_link(page: str, words: str, query: dict[str, Any]) -> None:
+    """A link to another page with its choices filled in; page and words are the app's own."""
+    st.page_link(st.Page(_nothing, url_path=page, title=page.capitalize()), label=words, query_params=query)
 
 
 def _nothing() -> None:
