@@ -53,7 +53,7 @@ def show(outputs: Path) -> None:
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the records of all models …")
 def _found(outputs: str, stamp: tuple[int, int]) -> Found:
-    from brittle.models.references import digest_if_there
+    from brittle.models.whole import digest_if_there
 
     del stamp
     noted = state.read(Path(outputs)).get("outdir")

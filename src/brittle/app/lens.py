@@ -101,11 +101,13 @@ def _show(reference: str, asked: Asked) -> None:
     """Load the model, learn the lens if it is to be learned, ask at every depth, draw."""
     place = st.empty()
     place.caption("loading …")
-    held = models().get(reference)
-    choosing.remember(reference)
-    with held.lock, progress.heard_by(lambda work: place.progress(_share(work), "working")):
-        shares = _shares(held, asked)
-    place.empty()
+    try:
+        held = models().get(reference)
+        choosing.remember(reference)
+        with held.lock, progress.heard_by(lambda work: place.progress(_share(work), "working")):
+            shares = _shares(held, asked)
+    finally:
+        place.empty()
     right = asked.question.answer if asked.known else None
     shown.chart(heat_map(asked.question.choices, right, shares), f"answer choices by layer in {reference}", key=f"lens {reference}")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Callable
 
 import streamlit as st
 
 PAGES = {
+    "start": "What can be done here",
     "chat": "Ask several models the same and see what each goes on with",
     "experiment": "What an output folder shows: the verdict, figures, facts",
     "sweep": "Many models: how far they are, which are the best",
@@ -15,7 +17,7 @@ PAGES = {
     "data": "What is understood of a file of texts or questions",
     "methods": "Every unlearning method, with its formula",
 }
-"""The file of each page, which is also its address."""
+"""The file of each page, which is also its address; the first has none."""
 
 
 def opened(name: str) -> Callable[[], None]:
@@ -28,11 +30,19 @@ def opened(name: str) -> Callable[[], None]:
     return page
 
 
+@st.cache_resource
+def _warm() -> None:
+    """Load what pages need while the first one is read: it takes seconds, and nothing waits for it."""
+    names = ("brittle.app.experiment", "brittle.app.sweep", "brittle.models.generation")
+    threading.Thread(target=lambda: [importlib.import_module(name) for name in names], daemon=True).start()
+
+
 def main() -> None:
     """Show the page that was asked for."""
+    _warm()
     st.set_page_config(page_title="Brittle", page_icon="◐", layout="wide")
     pages = [
-        st.Page(opened(name), title=name.capitalize(), url_path=name, default=name == "chat", help=words)
+        st.Page(opened(name), title=name.capitalize(), url_path=name, default=name == "start", help=words)
         for name, words in PAGES.items()
     ]
     st.navigation(pages).run()

@@ -35,6 +35,7 @@ OWN_STYLE = """
 .report .said span { border-radius: 2px; }
 .report h3 { overflow-wrap: anywhere; }
 [data-testid="stVegaLiteChart"] svg { max-width: 100%; height: auto; }
+.katex-display { overflow-x: auto; overflow-y: hidden; padding: .2rem 0; }
 [data-testid="stMainBlockContainer"] { padding-top: 3rem; }
 """
 

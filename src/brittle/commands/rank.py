@@ -80,7 +80,7 @@ def rank(
     Raises:
         BadInput: there is no unlearned model, or a file that is not ours stands where one would be written.
     """
-    from brittle.models.references import digest_if_there
+    from brittle.models.whole import digest_if_there
     from brittle.results.ranking import ranked
     from brittle.results.ranking_records import Models
 

@@ -94,13 +94,6 @@ def digest_of(folder: Path) -> str:
     return fingerprint([[str(path.relative_to(folder)), _file_digest(path)] for path in model_files(folder)])
 
 
-def digest_if_there(folder: Path) -> str | None:
-    """The content hash of a folder's model, or None where its weights are gone or are an adapter's alone."""
-    with contextlib.suppress(BadInput, OSError):
-        return digest_of(folder) if any(folder.glob("*.safetensors")) else None
-    return None
-
-
 def _file_digest(path: Path) -> str:
     status = path.stat()
     times = f"{status.st_mtime_ns} {status.st_ctime_ns}"

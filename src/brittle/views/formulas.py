@@ -20,7 +20,7 @@ LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₋₊ₜ", "0123456789-+t"))
 ACCENTS = {"\u0302": "hat", "\u0303": "tilde", "\u0304": "bar"}
 FUNCTIONS = {"log", "exp", "cos", "min", "max", "det"}
 OPERATORS = {"argmin", "argmax", "softmax", "sign"}
-TOKEN = re.compile(r"`[^`]*`|(?:(?![ᵀⁿₜ²³¹\u2070-\u209f])[^\W\d_])+|[0-9]+(?:\.[0-9]+)?|\s+|.", re.DOTALL)
+TOKEN = re.compile(r"`+[^`]+`+|(?:(?![ᵀⁿₜ²³¹\u2070-\u209f])[^\W\d_])+|[0-9]+(?:\.[0-9]+)?|\s+|.", re.DOTALL)
 
 
 def latex(formula: str) -> str:
@@ -35,7 +35,7 @@ def _line(line: str) -> str:
     """A line; wide space sets parts apart."""
     pieces = TOKEN.findall(unicodedata.normalize("NFD", re.sub(r"\s+(?=[=←])", " ", line.strip())))
     written: list[str] = []
-    bound = False
+    bound = after = False
     for place, piece in enumerate(pieces):
         before = pieces[place - 1] if place else ""
         if piece in ACCENTS and written:
@@ -44,13 +44,19 @@ def _line(line: str) -> str:
             written.append(r"\quad " if len(piece) > 1 else " ")
         elif piece in "_^":
             written.append(piece)
-            bound = True
+            bound, after = True, False
             continue
         elif piece == "*" and before[-1:].isalpha():
             written.append("^{*}")
         else:
+            if piece in LOWERED and written[-1:] and written[-1].endswith("}") and after:
+                written[-1] = f"{written[-1][:-1]}{_sign(piece)}}}"
+                continue
             written.append(f"{{{_sign(piece)}}}" if bound and piece != "{" else _sign(piece))
-        bound = False
+            after = bound
+            bound = False
+            continue
+        bound = after = False
     return _scripts("".join(written)).strip()
 
 
