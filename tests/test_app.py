@@ -125,7 +125,7 @@ def test_what_is_written_is_shown_as_text(models: list[str], outputs: Path) -> N
     page = click(opened("chat", model=[models[2], BAD], prompt=BAD, choices=f"{BAD}\nno", tokens="3"), "Send")
     shown = words(page)
     assert "<script>" not in shown and "<b>three" not in shown
-    assert "&lt;b&gt;three&lt;/b&gt; **bold**" in shown
+    assert "&lt;b&gt;three&lt;_b&gt; **bold**" in shown
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; **bold**" in shown
     for element in (*page.markdown, *page.caption):
         assert "script" not in element.value and "bold" not in element.value
@@ -170,7 +170,7 @@ def test_experiment_begins_with_the_verdict_of_the_report(outputs: Path) -> None
 def test_every_part_of_an_experiment_is_shown_with_the_figures_of_the_report(outputs: Path) -> None:
     from brittle.app.experiment import PARTS
 
-    charts = {part: len(opened("experiment", part=part).get("arrow_vega_lite_chart")) for part in PARTS}
+    charts = {part: len(opened("experiment", part=part).get("vega_lite_chart")) for part in PARTS}
     assert all(number >= 1 for number in charts.values())  # the first picture
     assert charts["What came back, attack by attack"] == 3
     assert charts["Changes by layer"] == 4
@@ -242,6 +242,7 @@ def test_sweep_shows_every_model_and_stops_only_what_runs_here(outputs: Path, tm
     assert [button.label for button in page.button] == ["Go on with 2 models"]
     begun: list[list[str]] = []
     monkeypatch.setattr("brittle.app.processes.start", lambda words, folder, log: begun.append(list(words)))
+    page = opened("sweep", sweep=str(tmp_path), ranking="false")
     click(page, "Go on with 2 models")
     assert begun == [["sweep", "FILE"]]
     (tmp_path / "sweep.json").write_text("{")
@@ -250,7 +251,7 @@ def test_sweep_shows_every_model_and_stops_only_what_runs_here(outputs: Path, tm
 
 def test_lens_shows_every_layer_of_every_model(models: list[str]) -> None:
     page = click(opened("lens", model=[*models[:2], "no/such/model"], question="The quick brown", choices="fox\n*dog\nsea"), "Read")
-    charts = page.get("arrow_vega_lite_chart")
+    charts = page.get("vega_lite_chart")
     assert len(charts) == 2
     rows = json.loads(charts[0].proto.spec)["data"]["values"] if "values" in charts[0].proto.spec else []
     assert {row["choice"] for row in rows} <= {"fox", "✓ dog", "sea"}
@@ -266,7 +267,7 @@ def test_tuned_lens_learns_from_a_file_once_and_leaves_with_its_model(models: li
     texts.write_text("The quick brown fox jumps.\nA model learns what it reads.\nThe river runs to the sea.\nAnother text of words.\n")
     page = opened("lens", model=models[:1], question="The quick", choices="fox\ndog", lens="tuned", texts=str(texts))
     click(page, "Read")
-    assert len(page.get("arrow_vega_lite_chart")) == 1
+    assert len(page.get("vega_lite_chart")) == 1
     (held,) = loaded.models().models.values()
     assert len(held.lenses) == 1
     without = click(opened("lens", model=models[:1], question="The quick", choices="fox\ndog", lens="tuned"), "Read")
@@ -280,7 +281,7 @@ def test_data_says_what_check_data_says(tmp_path: Path) -> None:
     file.write_text(f"one text\n{BAD}\none text\n")
     page = opened("data", file=str(file))
     assert page.code[0].value.splitlines() == check(file, CheckSettings())
-    assert "cannot" in words(opened("data", file=str(tmp_path / "none.txt"))) or "no file" in words(opened("data", file=str(tmp_path / "none.txt")))
+    assert 'class="problem"' in words(opened("data", file=str(tmp_path / "none.txt")))
 
 
 def test_methods_render_their_formulas() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from brittle.app import shown
+from brittle.app import imports, shown
 from brittle.results.ranking import Candidate, Ranking, ranked
 from brittle.results.ranking_records import Models
 from brittle.results.roots import changed, output_roots
@@ -53,6 +53,7 @@ def show(outputs: Path) -> None:
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the records of all models …")
 def _found(outputs: str, stamp: tuple[int, int]) -> Found:
+    imports.models()
     from brittle.models.whole import digest_if_there
 
     del stamp

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from brittle.app import choosing, colours, shown
+from brittle.app import choosing, colours, imports, shown
 from brittle.app.loaded import Held, models
 from brittle.bad_input import BadInput
 from brittle.models.generation_settings import GenerationSettings
@@ -117,6 +117,7 @@ def _ask(asked: Asked, answers: Sequence[Answer]) -> None:
 
 def _begin(asked: Asked, answer: Answer) -> Iterator[Any]:
     """Load the model and read the prompt; the tokens that follow are not begun."""
+    imports.models()
     from brittle.models import generation
 
     if not asked.prompt.strip():

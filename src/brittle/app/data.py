@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from brittle.app import shown
+from brittle.app import imports, shown
 from brittle.runs.data_check import CheckSettings, check
 from brittle.settings import resolve
 
@@ -53,4 +53,6 @@ def _show(file: Path, given: dict[str, Any], name: str = "") -> None:
 
 
 def _lines(file: Path, given: dict[str, Any]) -> list[str]:
+    if "model" in given:
+        imports.models()
     return check(file, resolve(CheckSettings, given))

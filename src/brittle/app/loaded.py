@@ -11,6 +11,7 @@ from typing import Any
 
 import streamlit as st
 
+from brittle.app import imports
 from brittle.app.started import started
 from brittle.bad_input import BadInput
 from brittle.suites.laboratory import PLANTED, PREFIX
@@ -85,6 +86,7 @@ def find(reference: str) -> Any:
     Raises:
         BadInput: what is wrong and what to do.
     """
+    imports.models()
     from brittle.models import room
     from brittle.runs import laboratory_models
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import threading
 from collections.abc import Callable
 
 import streamlit as st
+
+from brittle.app import imports
 
 PAGES = {
     "start": "What can be done here",
@@ -24,7 +24,7 @@ def opened(name: str) -> Callable[[], None]:
     """The function that shows a page."""
 
     def page() -> None:
-        importlib.import_module(f"brittle.app.{name}").page()
+        imports.module(f"brittle.app.{name}").page()
 
     page.__name__ = name
     return page
@@ -32,9 +32,8 @@ def opened(name: str) -> Callable[[], None]:
 
 @st.cache_resource
 def _warm() -> None:
-    """Load what pages need while the first one is read: it takes seconds, and nothing waits for it."""
-    names = ("brittle.app.experiment", "brittle.app.sweep", "brittle.models.generation")
-    threading.Thread(target=lambda: [importlib.import_module(name) for name in names], daemon=True).start()
+    """Once for all sessions."""
+    imports.warm()
 
 
 def main() -> None:

@@ -102,17 +102,21 @@ def _words(content: dict[str, Any], here: bool | None) -> str:
 
 def _controls(outputs: Path, content: dict[str, Any], here: bool | None) -> None:
     """Stop what runs here; go on with what does not run."""
+    log = outputs / processes.LOG
     if here:
         words = "Stop at once" if content.get("stopping") else "Stop after the models at work"
-        if st.button(words, help="as Ctrl-C does: what is finished is kept, and the sweep can be gone on with"):
-            state.ask_to_stop(content)
+        told = "as Ctrl-C does: what is finished is kept, and the sweep can be gone on with"
+        st.button(words, help=told, on_click=state.ask_to_stop, args=(content,))
         return
     again, folder = content.get("again"), content.get("folder")
-    known = isinstance(again, list) and all(isinstance(word, str) for word in again) and isinstance(folder, str) and Path(folder).is_dir()
     left = sum(job["status"] not in ("done", "done before", "done by others") for job in content["jobs"])
-    if here is False and known and left and st.button(f"Go on with {several(left, 'model')}", type="primary"):
-        processes.start(["sweep", *(again or [])], Path(str(folder)), outputs / processes.LOG)
-        shown.paragraph("Started; the table changes once its process has read what is finished.", "note")
-    if said := processes.end_of(outputs / processes.LOG):
+    if here is False and left and _are_words(again) and isinstance(folder, str) and Path(folder).is_dir():
+        words = f"Go on with {several(left, 'model')}"
+        st.button(words, type="primary", on_click=processes.start, args=(["sweep", *(again or [])], Path(folder), log))
+    if said := processes.end_of(log):
         with st.expander("What its last process said"):
             st.code(said, language=None, wrap_lines=True)
+
+
+def _are_words(noted: Any) -> bool:
+    return isinstance(noted, list) and bool(noted) and all(isinstance(word, str) for word in noted)
