@@ -253,9 +253,10 @@ def test_lens_shows_every_layer_of_every_model(models: list[str]) -> None:
     page = click(opened("lens", model=[*models[:2], "no/such/model"], question="The quick brown", choices="fox\n*dog\nsea"), "Read")
     charts = page.get("vega_lite_chart")
     assert len(charts) == 2
-    rows = json.loads(charts[0].proto.spec)["data"]["values"] if "values" in charts[0].proto.spec else []
-    assert {row["choice"] for row in rows} <= {"fox", "✓ dog", "sea"}
-    assert "unknown model" in words(page) or "no/such/model" in words(page)
+    rows = json.loads(charts[0].proto.spec)["layer"][0]["data"]["values"]
+    assert {row["choice"] for row in rows} == {"fox", "✓ dog", "sea"} and {row["depth"] for row in rows} == {0, 1, 2}
+    assert sum(row["share"] for row in rows) == pytest.approx(3)
+    assert words(page).count('class="problem"') == 1
     refused = click(opened("lens", model=models[:1], question="Q", choices="one"), "Read")
     assert "two answer choices or more" in words(refused)
 

@@ -12,7 +12,7 @@ from brittle.figures.style import BAND
 from brittle.results.facts import Facts, Fate
 from brittle.results.outputs import ReportData
 
-SIDES = {"v": "V, never shown by the attack", "t": "T, taught by the attack"}
+SIDES = ("V", "T")
 SIGNS = {
     Fate.KNOWN: ("●", "#dcdcdc"), Fate.CAME_BACK: ("▲", "#f6c6b4"), Fate.GONE: ("·", ""), Fate.LOST: ("▽", "#cfe0f3"),
     Fate.AFTER: ("○", BAND),
@@ -28,9 +28,9 @@ def show(data: ReportData, root: reading.Root) -> None:
         return
     left, right = st.columns(2)
     attack = left.selectbox("Attack", done, key="attack", bind="query-params")
-    side = right.selectbox("Questions", list(SIDES), format_func=lambda side: SIDES[side], key="side", bind="query-params")
+    side = right.selectbox("Questions: V, never shown by the attack, or T, taught", SIDES, key="side", bind="query-params")
     names = tuple(model.name for model in data.models)
-    found = shown.attempt(partial(reading.facts_of, root, names, attack or done[0], side or "v"))
+    found = shown.attempt(partial(reading.facts_of, root, names, attack or done[0], (side or "V").lower()))
     if found is None or not found.of:
         shown.paragraph("The answers under this attack were not recorded.")
         return

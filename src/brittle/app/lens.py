@@ -18,7 +18,7 @@ from brittle.figures.of_lens import heat_map
 from brittle.records import fingerprint
 from brittle.suites import laboratory
 
-LENSES = {"logit": "logit lens: hidden states as they are", "tuned": "tuned lens: after a translation learned on texts"}
+LENSES = ("logit", "tuned")
 TEXTS = 300
 """Texts at most that a tuned lens learns from here: enough for small models, and minutes for large ones."""
 
@@ -63,7 +63,7 @@ def _form(references: Sequence[str]) -> Asked | None:
         question = st.text_area("Question", key="question", bind="query-params", height=80, placeholder=example.question if example else "")
         listed = st.text_area("Answer choices, one a line; * before the right one", key="choices", bind="query-params", height=110,
                               placeholder="\n".join(example.choices) if example else "")  # fmt: skip
-        lens = st.selectbox("Lens", list(LENSES), format_func=lambda name: LENSES[name], key="lens", bind="query-params")
+        lens = st.selectbox("Lens: hidden states as they are (logit), or after a translation learned on texts (tuned)", LENSES, key="lens", bind="query-params")
         texts = st.text_input(
             "File of texts that the tuned lens learns from (a laboratory brings its own)", key="texts", bind="query-params"
         )

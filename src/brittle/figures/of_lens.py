@@ -36,16 +36,15 @@ def heat_map(choices: Sequence[str], right: int | None, shares: Sequence[Sequenc
     labels = {"field": "choice", "type": "nominal", "sort": None, "scale": {"domain": names}}
     across = labels | {"axis": {"title": None, "orient": "top", "labelAngle": 0, "labelLimit": 110, "ticks": False, "domain": False}}
     up = {"field": "depth", "type": "ordinal", "sort": None, "scale": {"domain": depths},
-          "axis": {"title": "layer (0: embedding; top: the model's own output)", "ticks": False, "domain": False}}  # fmt: skip
+          "axis": {"title": "layer (top: the output)", "ticks": False, "domain": False}}  # fmt: skip
     ground = {"field": "share", "type": "quantitative", "scale": {"domain": [0, 1], "range": ["#FFFFFF", DARK]}, "legend": None}
     ink = {"condition": {"test": f"datum.share > {SIGHTED}", "value": "white"}, "value": style.REFERENCE}
     told = {"tooltip": vega.told({"choice": "choice", "depth": "layer", "shown": "share"})}
+    values = {"data": {"values": table.to_dict("records")}}
     layers = [
-        {"mark": {"type": "rect", "stroke": "#DDDDDD"}, "encoding": {"x": across, "y": up, "color": ground, **told}},
-        {"mark": {"type": "text", "fontSize": naming.FONT_SIZE},
+        {**values, "mark": {"type": "rect", "stroke": "#DDDDDD"}, "encoding": {"x": across, "y": up, "color": ground, **told}},
+        {**values, "mark": {"type": "text", "fontSize": naming.FONT_SIZE},
          "encoding": {"x": across, "y": up, "text": {"field": "shown", "type": "nominal"}, "color": ink}},
     ]  # fmt: skip
-    spec = vega.chart(
-        data={"values": table.to_dict("records")}, width=vega.WIDTH - vega.LEFT, height=ROW * len(shares), layer=layers
-    )
+    spec = vega.chart(width=vega.WIDTH - vega.LEFT, height=ROW * len(shares), layer=layers)
     return Chart("lens", spec, table)
