@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brittle import progress
@@ -13,7 +13,7 @@ from brittle.commands import infer_shown
 from brittle.commands.options import Environment, Given, SettingsTypes, shared
 from brittle.models.generation_settings import GenerationSettings
 from brittle.settings import BadInput, fields_of, flag_of, references_in, resolve, setting, shortened
-from brittle.suites.laboratory import PLANTED, PREFIX
+from brittle.suites.laboratory import PLANTED, PREFIX, parse
 
 if TYPE_CHECKING:
     from brittle.models.generation import Token
@@ -111,11 +111,15 @@ def _loaded(settings: InferSettings) -> Iterator[tuple[str, LoadedModel]]:
     """The models, of which none is loaded before it is known that all are there and fit into the memory."""
     references = references_in(settings.model, "--model")
     from brittle.models import room
+    from brittle.models.devices import resolve_device
     from brittle.models.loading import load
     from brittle.runs.laboratory_models import find
 
+    resolve_device(settings.device)
     for reference in references:
-        if not reference.startswith((PREFIX, PLANTED)) and not Path(reference).expanduser().is_dir():
+        if reference.startswith(PREFIX):
+            parse(reference)
+        elif not reference.startswith(PLANTED) and not os.path.exists(os.path.expanduser(reference)):
             room.check_download_fits(reference, settings.device, settings.dtype)
     models = [find(reference) for reference in references]
     room.check_fits(models, settings.device, settings.dtype)

@@ -8,7 +8,6 @@ tokens that end a text are heeded, so that all models are asked alike.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -190,16 +189,15 @@ def _end_tokens(loaded: LoadedModel) -> set[int]:
 def _next_logits(loaded: LoadedModel, new: Sequence[int], cache: DynamicCache) -> torch.Tensor:
     """Logits ``[1, vocabulary]`` in float32 of what follows the tokens in the cache and the new ones, which it then has, too."""
     input_ids = torch.tensor([list(new)], device=loaded.device)
-    given = {_cache_name(type(loaded.model)): cache}
+    given = {_cache_name(loaded.model): cache}
     output = loaded.model(input_ids=input_ids, use_cache=True, logits_to_keep=1, **given)
     logits: torch.Tensor = output.logits[:, -1].float().cpu()
     return logits
 
 
-@functools.cache
-def _cache_name(model_type: type) -> str:
+def _cache_name(model: Any) -> str:
     """What a model calls the keys and values that it is given: versions of transformers differ."""
-    return "cache" if "cache" in inspect.signature(model_type.forward).parameters else "past_key_values"  # type: ignore[attr-defined]
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def _chooser(loaded: LoadedModel, settings: GenerationSettings) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
