@@ -195,9 +195,14 @@ def test_a_gated_model_says_what_to_do(capsys, monkeypatch) -> None:
     assert "'some/model' is gated on the hub; accept its terms on its page and put HF_TOKEN into .env" in error
 
 
-def test_a_chat_with_a_model_without_template_is_refused(capsys, folders) -> None:
-    code, out, error = said(capsys, "--model", folders[0], "--prompt", "a", "--chat")
-    assert (code, out, error.count("\n")) == (2, "", 1) and "has no chat template; leave --chat out" in error
+def test_a_chat_with_a_model_without_template_is_refused(capsys, folders, monkeypatch) -> None:
+    monkeypatch.setattr(loading, "load", lambda *_: pytest.fail("loaded"))
+    code, out, error = said(capsys, "--model", ",".join(folders), "--prompt", "a", "--chat")
+    assert (code, out, error.count("\n")) == (
+        2,
+        "",
+        1,
+    ) and f"the tokenizer of {folders[0]} has no chat template" in error
 
 
 NASTY = "a\x1b[31mb\x07\r\x9b2J\u202ec\u2066d\x00\x7f"

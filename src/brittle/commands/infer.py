@@ -125,7 +125,8 @@ def _loaded(settings: InferSettings) -> Iterator[tuple[str, LoadedModel]]:
     references = references_in(settings.model, "--model")
     from brittle.models import room
     from brittle.models.devices import resolve_device
-    from brittle.models.loading import load
+    from brittle.models.generation import check_template
+    from brittle.models.loading import load, load_tokenizer
     from brittle.runs.laboratory_models import find
 
     resolve_device(settings.device)
@@ -136,6 +137,8 @@ def _loaded(settings: InferSettings) -> Iterator[tuple[str, LoadedModel]]:
             room.check_download_fits(reference, settings.device, settings.dtype)
     models = [find(reference) for reference in references]
     room.check_fits(models, settings.device, settings.dtype)
+    for model in models if settings.chat else ():
+        check_template(load_tokenizer(model.folder), model.text)
     for model in models:
         yield model.text, load(model, settings.device, settings.dtype)
 

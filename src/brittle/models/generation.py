@@ -163,11 +163,14 @@ class _Question:
     answer: int = 0
 
 
+def check_template(tokenizer: Any, name: str) -> None:
+    """Refuse a tokenizer without a chat template; ``name`` is its model's."""
+    if not getattr(tokenizer, "chat_template", None):
+        raise BadInput(f"the tokenizer of {name} has no chat template; leave --chat out, or use a model made for chat")
+
+
 def _in_template(loaded: LoadedModel, messages: Messages) -> str:
-    if not getattr(loaded.tokenizer, "chat_template", None):
-        raise BadInput(
-            f"the tokenizer of {loaded.name} has no chat template; leave --chat out, or use a model made for chat"
-        )
+    check_template(loaded.tokenizer, loaded.name)
     if not messages or not messages[-1]["content"].strip():
         return ""
     try:
