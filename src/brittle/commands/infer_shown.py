@@ -88,5 +88,5 @@ def columns(models: Sequence[str], texts: Sequence[str]) -> Table:
     made = Table(expand=True, show_lines=False)
     for model in models:
         made.add_column(Text(printable(model)), ratio=1, overflow="fold")
-    made.add_row(*map(Text, texts))
+    made.add_row(*(Text(text.lstrip(" ")) for text in texts))
     return made

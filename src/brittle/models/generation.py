@@ -8,7 +8,6 @@ tokens that end a text are heeded, so that all models are asked alike.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -164,11 +163,14 @@ class _Question:
     answer: int = 0
 
 
+def check_template(tokenizer: Any, name: str) -> None:
+    """Refuse a tokenizer without a chat template; ``name`` is its model's."""
+    if not getattr(tokenizer, "chat_template", None):
+        raise BadInput(f"the tokenizer of {name} has no chat template; leave --chat out, or use a model made for chat")
+
+
 def _in_template(loaded: LoadedModel, messages: Messages) -> str:
-    if not getattr(loaded.tokenizer, "chat_template", None):
-        raise BadInput(
-            f"the tokenizer of {loaded.name} has no chat template; leave --chat out, or use a model made for chat"
-        )
+    check_template(loaded.tokenizer, loaded.name)
     if not messages or not messages[-1]["content"].strip():
         return ""
     try:
@@ -190,16 +192,15 @@ def _end_tokens(loaded: LoadedModel) -> set[int]:
 def _next_logits(loaded: LoadedModel, new: Sequence[int], cache: DynamicCache) -> torch.Tensor:
     """Logits ``[1, vocabulary]`` in float32 of what follows the tokens in the cache and the new ones, which it then has, too."""
     input_ids = torch.tensor([list(new)], device=loaded.device)
-    given = {_cache_name(type(loaded.model)): cache}
+    given = {_cache_name(loaded.model): cache}
     output = loaded.model(input_ids=input_ids, use_cache=True, logits_to_keep=1, **given)
     logits: torch.Tensor = output.logits[:, -1].float().cpu()
     return logits
 
 
-@functools.cache
-def _cache_name(model_type: type) -> str:
+def _cache_name(model: Any) -> str:
     """What a model calls the keys and values that it is given: versions of transformers differ."""
-    return "cache" if "cache" in inspect.signature(model_type.forward).parameters else "past_key_values"  # type: ignore[attr-defined]
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def _chooser(loaded: LoadedModel, settings: GenerationSettings) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
