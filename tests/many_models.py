@@ -17,7 +17,9 @@ BASE = "laboratory_base"
 
 def build(outputs: Path, number: int, seeds: int = 3) -> Path:
     """References and ``number`` models, half of ``cb_lat`` and half of ``wt_dist``, each compared, asked and attacked."""
-    models: list[dict[str, Any]] = [{"name": n, "role": r, "reference": n.replace("_", ":", 1)} for n, r in REFERENCES.items()]
+    models: list[dict[str, Any]] = [
+        {"name": n, "role": r, "reference": n.replace("_", ":", 1)} for n, r in REFERENCES.items()
+    ]
     for place in range(number):
         method = ("cb_lat", "wt_dist")[place % 2]
         settings = {"lr": [1e-3, 3e-3, 1e-2][place % 3], "seed": place}
@@ -34,7 +36,10 @@ def build(outputs: Path, number: int, seeds: int = 3) -> Path:
             rows = [point(model["name"], model["role"], seed, step) for step in range(0, 121, 10)]
             step = next(row["step"] for row in rows if row["accuracy_t"] >= 0.95)
             points += rows
-            answers += [reports_tree.answer(model["name"], seed, step, each) | right_at(rows, each) for each in range(reports_tree.QUESTIONS)]
+            answers += [
+                reports_tree.answer(model["name"], seed, step, each) | right_at(rows, each)
+                for each in range(reports_tree.QUESTIONS)
+            ]
     write_text(outputs / "recovery" / "recovery.csv", pandas.DataFrame(points).to_csv(index=False))
     write_text(outputs / "recovery" / "recovery_answers.csv", pandas.DataFrame(answers).to_csv(index=False))
     write_json(outputs / "comparison.json", {"models": models, "comparisons": pairs})
@@ -57,7 +62,10 @@ def _weights(folder: Path, update: float, rank: float) -> None:
 
 def _lens(folder: Path, model: str) -> None:
     accuracy = 0.25 + 0.72 * HOLDS_V[model]
-    rows = [{"layer": layer, "accuracy": accuracy, "correct": int(accuracy * 240), "total": 240} for layer in range(LAYERS + 1)]
+    rows = [
+        {"layer": layer, "accuracy": accuracy, "correct": int(accuracy * 240), "total": 240}
+        for layer in range(LAYERS + 1)
+    ]
     with writing(folder, Identity("wmdp_logit_lens", {"folder": folder.parent.name}, {})) as draft:
         draft.table("wmdp_lens_results", rows)
         draft.summary({"best_layer_accuracy": accuracy, "chance": 0.25})

@@ -87,7 +87,9 @@ def test_chat_streams_three_models_and_keeps_them_apart(models: list[str]) -> No
     answers = page.session_state["answers"]
     assert [answer.reference for answer in answers] == models
     assert [len(answer.tokens) for answer in answers] == [5, 5, 5]
-    assert all(answer.tokens[-1].ended == "max tokens" and answer.ended == "as many tokens as asked for" for answer in answers)
+    assert all(
+        answer.tokens[-1].ended == "max tokens" and answer.ended == "as many tokens as asked for" for answer in answers
+    )
     assert len({tuple(token.token_id for token in answer.tokens) for answer in answers}) == 3
     for answer in answers:
         assert sum(choice.share for choice in answer.choices) == pytest.approx(1)
@@ -98,7 +100,9 @@ def test_chat_streams_three_models_and_keeps_them_apart(models: list[str]) -> No
     assert [len(answer.tokens) for answer in page.session_state["answers"]] == [5, 5, 5]
 
 
-def test_chat_says_of_each_model_why_it_cannot_be_loaded_and_goes_on_with_the_others(models: list[str], tmp_path: Path) -> None:
+def test_chat_says_of_each_model_why_it_cannot_be_loaded_and_goes_on_with_the_others(
+    models: list[str], tmp_path: Path
+) -> None:
     page = opened("chat", model=[models[0], str(tmp_path), "laboratory:nobody"], prompt="The", tokens="2")
     click(page, "Send")
     first, second, third = page.session_state["answers"]
@@ -209,17 +213,31 @@ def test_models_are_filtered_and_of_many_a_page_is_read(tmp_path: Path) -> None:
     assert len(last) == 3 + 4
     only = opened("experiment", root=str(root), method="wt_dist", setting="lr", value="0.003")
     assert set(only.dataframe[0].value["model"]) >= {"base", "filtered", "retrained"}
-    assert all("wt_dist" in model for model in only.dataframe[0].value["model"][3:]) and len(only.dataframe[0].value) == 3 + 4
+    assert (
+        all("wt_dist" in model for model in only.dataframe[0].value["model"][3:])
+        and len(only.dataframe[0].value) == 3 + 4
+    )
     every = opened("experiment", root=str(root), all="true").dataframe[0].value
     assert len(every) == 3 + 20
     assert len(reading.listed(reading.root_of(root))[0]) == 23
 
 
-def test_sweep_shows_every_model_and_stops_only_what_runs_here(outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweep_shows_every_model_and_stops_only_what_runs_here(
+    outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from brittle.sweeps import state
 
     jobs = [
-        {"title": BAD, "status": "running", "reason": "", "seconds": 1.0, "stage": "attack", "done": 5, "of": 10, "seconds_left": 60},
+        {
+            "title": BAD,
+            "status": "running",
+            "reason": "",
+            "seconds": 1.0,
+            "stage": "attack",
+            "done": 5,
+            "of": 10,
+            "seconds_left": 60,
+        },
         {"title": "two", "status": "failed", "reason": "**no** <script>", "seconds": 2.0},
         {"title": "three", "status": "done", "reason": "", "seconds": 3.0},
     ]
@@ -250,7 +268,10 @@ def test_sweep_shows_every_model_and_stops_only_what_runs_here(outputs: Path, tm
 
 
 def test_lens_shows_every_layer_of_every_model(models: list[str]) -> None:
-    page = click(opened("lens", model=[*models[:2], "no/such/model"], question="The quick brown", choices="fox\n*dog\nsea"), "Read")
+    page = click(
+        opened("lens", model=[*models[:2], "no/such/model"], question="The quick brown", choices="fox\n*dog\nsea"),
+        "Read",
+    )
     charts = page.get("vega_lite_chart")
     assert len(charts) == 2
     rows = json.loads(charts[0].proto.spec)["layer"][0]["data"]["values"]
@@ -265,7 +286,9 @@ def test_tuned_lens_learns_from_a_file_once_and_leaves_with_its_model(models: li
     from brittle.app import loaded
 
     texts = tmp_path / "texts.txt"
-    texts.write_text("The quick brown fox jumps.\nA model learns what it reads.\nThe river runs to the sea.\nAnother text of words.\n")
+    texts.write_text(
+        "The quick brown fox jumps.\nA model learns what it reads.\nThe river runs to the sea.\nAnother text of words.\n"
+    )
     page = opened("lens", model=models[:1], question="The quick", choices="fox\ndog", lens="tuned", texts=str(texts))
     click(page, "Read")
     assert len(page.get("vega_lite_chart")) == 1

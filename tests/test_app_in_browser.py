@@ -51,7 +51,16 @@ def address(tmp_path_factory: pytest.TempPathFactory, brittle_home: Path) -> Ite
     reports_tree.more_attacks(outputs / "recovery")
     port = free_port()
     environment = os.environ | {"BRITTLE_HOME": str(brittle_home), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, str(ROOT / "infer" / "run.py"), "--port", str(port), "--outroot", str(outputs), "--device", "cpu"]
+    words = [
+        sys.executable,
+        str(ROOT / "infer" / "run.py"),
+        "--port",
+        str(port),
+        "--outroot",
+        str(outputs),
+        "--device",
+        "cpu",
+    ]
     with open(outputs.parent / "app.log", "wb") as log:
         app = subprocess.Popen(words, stdout=log, stderr=log, env=environment, cwd=outputs.parent)
     try:
@@ -113,7 +122,9 @@ def asked(prompt: str, tokens: int = 12) -> str:
 def test_three_texts_stream_to_their_ends(address: str, browser: Any, width: int) -> None:
     page = opened(browser, address + asked("<script>document.title = 'broken'</script> **The** source of"), width)
     page.get_by_role("button", name="Send", exact=True).click()
-    page.wait_for_function("document.querySelectorAll('[data-testid=stMain] details').length >= 4")  # settings, three prompts
+    page.wait_for_function(
+        "document.querySelectorAll('[data-testid=stMain] details').length >= 4"
+    )  # settings, three prompts
     rested(page)
     ends = page.get_by_text("the text ended").count() + page.get_by_text("as many tokens as asked for").count()
     assert ends == 3

@@ -79,9 +79,7 @@ def is_held(place: Path) -> bool:
 
 
 def _take(path: Path, place: Path, wait: bool) -> str:
-    own = json.dumps(
-        {"host": host(), "name": platform.node(), "process": os.getpid(), "started": started(os.getpid())}
-    )
+    own = json.dumps({"host": host(), "name": platform.node(), "process": os.getpid(), "started": started(os.getpid())})
     told = False
     while True:
         try:

@@ -72,7 +72,9 @@ def _filtered(found: Found) -> list[Candidate]:
             values.setdefault(str(name), {})[str(value)] = None
     differing = sorted(name for name, several in values.items() if len(several) > 1)
     left, right = st.columns(2)
-    name = left.selectbox("Hyper-parameter", differing, index=None, key="parameter", bind="query-params", placeholder="any")
+    name = left.selectbox(
+        "Hyper-parameter", differing, index=None, key="parameter", bind="query-params", placeholder="any"
+    )
     if not name:
         return list(found.models)
     wanted = right.multiselect("Its values", list(values[name]), key="value", bind="query-params", placeholder="all")
@@ -98,10 +100,15 @@ def _show(made: Ranking, found: Found) -> None:
 def _open(outputs: Path, made: Ranking) -> None:
     """A model of the table on the page *Experiment*, beside the references."""
     roots = output_roots(outputs)
-    name = st.selectbox("Open a model", list(made.runs["name"]), index=None, key="open", placeholder="choose one of the table")
+    name = st.selectbox(
+        "Open a model", list(made.runs["name"]), index=None, key="open", placeholder="choose one of the table"
+    )
     if not name or not roots:
         return
     root = next((root for root in roots if any(root.glob(f"*{glob.escape(name)}*"))), roots[0])
-    names = [path.name for path in root.iterdir() if path.is_dir() and path.name.startswith(name) and "__to__" not in path.name]
+    names = [
+        path.name
+        for path in root.iterdir()
+        if path.is_dir() and path.name.startswith(name) and "__to__" not in path.name
+    ]
     shown.page_link("experiment", "Open in Experiment", {"root": str(root), "models": names or [name]})
-

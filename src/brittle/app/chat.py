@@ -16,7 +16,11 @@ from brittle.models.generation_settings import GenerationSettings
 from brittle.views import html
 from brittle.views.tables import Content, Share, Table
 
-ENDED = {"end of text": "the text ended", "max tokens": "as many tokens as asked for", "context full": "the context is full"}
+ENDED = {
+    "end of text": "the text ended",
+    "max tokens": "as many tokens as asked for",
+    "context full": "the context is full",
+}
 
 
 @dataclass
@@ -53,7 +57,10 @@ class Asked:
 
 def page() -> None:
     """Choose models, write a prompt, see what each goes on with."""
-    shown.begin("Chat", "The same prompt to several models, side by side. The darker a word's ground, the less the model expected it.")
+    shown.begin(
+        "Chat",
+        "The same prompt to several models, side by side. The darker a word's ground, the less the model expected it.",
+    )
     references = choosing.chosen()
     asked = _form()
     if asked is not None:
@@ -72,18 +79,33 @@ def page() -> None:
 def _form() -> Asked | None:
     """What is asked; None until it is sent."""
     with st.form("ask", border=False):
-        prompt = st.text_area("Prompt", key="prompt", bind="query-params", height=100, placeholder="text that the models go on with")
+        prompt = st.text_area(
+            "Prompt", key="prompt", bind="query-params", height=100, placeholder="text that the models go on with"
+        )
         listed = st.text_area(
-            "Answer choices, one a line (optional): how likely each model finds them", key="choices", bind="query-params", height=80
+            "Answer choices, one a line (optional): how likely each model finds them",
+            key="choices",
+            bind="query-params",
+            height=80,
         )
         with st.expander("Settings"):
             defaults = GenerationSettings()
             left, right = st.columns(2)
             most = left.number_input("Most new tokens", 1, 100_000, 64, key="tokens", bind="query-params")
-            heat = right.number_input("Temperature (0: the likeliest token)", 0.0, 10.0, defaults.temperature, 0.1, key="temperature", bind="query-params")
+            heat = right.number_input(
+                "Temperature (0: the likeliest token)",
+                0.0,
+                10.0,
+                defaults.temperature,
+                0.1,
+                key="temperature",
+                bind="query-params",
+            )
             top_p = left.number_input("Top p", 0.01, 1.0, defaults.top_p, 0.05, key="top_p", bind="query-params")
             seed = right.number_input("Seed of what is drawn", 0, 2**31, defaults.seed, key="seed", bind="query-params")
-            template = st.checkbox("Put the prompt into the tokenizer's chat template", key="template", bind="query-params")
+            template = st.checkbox(
+                "Put the prompt into the tokenizer's chat template", key="template", bind="query-params"
+            )
         sent = st.form_submit_button("Send", type="primary")
     if not sent:
         return None
@@ -208,4 +230,6 @@ def _choices(answers: Sequence[Answer]) -> None:
     ]
     shown.heading("How likely each answer choice is")
     shown.markup(html.table(Table(("choice", *(answer.reference for answer in told)), rows)))
-    shown.paragraph("Shares of the choices' likelihoods, mean over their tokens; all choices together are 100 %.", "note")
+    shown.paragraph(
+        "Shares of the choices' likelihoods, mean over their tokens; all choices together are 100 %.", "note"
+    )

@@ -19,8 +19,13 @@ KINDS = ["jsonl", "json", "csv", "tsv", "parquet", "txt"]
 
 def page() -> None:
     """A file by its path or from this browser, and what is understood of it."""
-    shown.begin("Data", "What Brittle understands of your file, before anything is trained or measured. Nothing is changed or kept.")
-    path = st.text_input("Path of a file on this machine", key="file", bind="query-params", placeholder="data/questions.csv")
+    shown.begin(
+        "Data",
+        "What Brittle understands of your file, before anything is trained or measured. Nothing is changed or kept.",
+    )
+    path = st.text_input(
+        "Path of a file on this machine", key="file", bind="query-params", placeholder="data/questions.csv"
+    )
     sent = st.file_uploader("Or a file from your browser", type=KINDS)
     given = _settings()
     if sent is not None:
@@ -37,8 +42,15 @@ def _settings() -> dict[str, Any]:
     with st.expander("How it is read"):
         reading = st.selectbox("Read it as", READINGS, key="reading", bind="query-params")
         column = st.text_input("Column of the texts", key="column", bind="query-params", placeholder="found by itself")
-        first = st.selectbox("Number of the first answer choice", ["found by itself", "0", "1"], key="first", bind="query-params")
-        model = st.text_input("Model whose tokenizer measures lengths", key="model", bind="query-params", placeholder="none: in characters")
+        first = st.selectbox(
+            "Number of the first answer choice", ["found by itself", "0", "1"], key="first", bind="query-params"
+        )
+        model = st.text_input(
+            "Model whose tokenizer measures lengths",
+            key="model",
+            bind="query-params",
+            placeholder="none: in characters",
+        )
     given: dict[str, Any] = {"reading": reading or "auto"}
     given |= {"text_column": column.strip()} if column.strip() else {}
     given |= {"answers_from": first} if first in ("0", "1") else {}

@@ -28,7 +28,9 @@ def show(data: ReportData, root: reading.Root) -> None:
         return
     left, right = st.columns(2)
     attack = left.selectbox("Attack", done, key="attack", bind="query-params")
-    side = right.selectbox("Questions: V, never shown by the attack, or T, taught", SIDES, key="side", bind="query-params")
+    side = right.selectbox(
+        "Questions: V, never shown by the attack, or T, taught", SIDES, key="side", bind="query-params"
+    )
     names = tuple(model.name for model in data.models)
     found = shown.attempt(partial(reading.facts_of, root, names, attack or done[0], (side or "V").lower()))
     if found is None or not found.of:
@@ -78,7 +80,9 @@ def _list(data: ReportData, found: Facts) -> None:
     st.dataframe(table.style.apply(lambda _: styles, axis=None), hide_index=True, height=shown.ROWS, key="facts")
     signs = ", ".join(f"{SIGNS[fate][0]} {fate}" for fate in Fate)
     shown.paragraph(f"{signs}. Then how many seeds answer right, and what most of them choose.", "note")
-    question = st.selectbox("Ask the models one of these questions", [row["question"] for row in rows], index=None, key="ask")
+    question = st.selectbox(
+        "Ask the models one of these questions", [row["question"] for row in rows], index=None, key="ask"
+    )
     if question:
         _link(data, found, question)
 
@@ -87,5 +91,7 @@ def _link(data: ReportData, found: Facts, question: str) -> None:
     """The question on the page *Chat*, with the first models that are judged beside the references."""
     order = [*data.of_role("base")[:1], *data.judged()[:1], *data.of_role("filtered")[:1]]
     asked = {"model": [model.reference or model.name for model in order], "prompt": question}
-    choices = {"choices": "\n".join(choice.strip() for choice in found.choices[question])} if found.choices[question] else {}
+    choices = (
+        {"choices": "\n".join(choice.strip() for choice in found.choices[question])} if found.choices[question] else {}
+    )
     shown.page_link("chat", "Open in Chat", asked | choices)

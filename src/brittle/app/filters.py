@@ -49,7 +49,9 @@ def chosen(root: reading.Root) -> Kept:
     models, _ = reading.listed(root)
     references = tuple(model.name for model in models if model.role in REFERENCES)
     judged = [model for model in models if model.name not in references]
-    with st.expander("Filter", expanded=any(name in st.query_params for name in ("method", "damage", "setting", "models"))):
+    with st.expander(
+        "Filter", expanded=any(name in st.query_params for name in ("method", "damage", "setting", "models"))
+    ):
         kept = _by("method", judged, lambda model: model.method or "unknown")
         kept = _by_damage(root, kept)
         kept = _by_setting(kept)
@@ -71,7 +73,11 @@ def told(kept: Kept) -> None:
     """How many models there are, where not all of them are seen."""
     here = min(style.MOST, len(kept.names) - kept.page * style.MOST)
     if here < kept.every:
-        filtered = f"{len(kept.names)} of {kept.every} unlearned models pass the filter; " if len(kept.names) < kept.every else ""
+        filtered = (
+            f"{len(kept.names)} of {kept.every} unlearned models pass the filter; "
+            if len(kept.names) < kept.every
+            else ""
+        )
         paged = f"{here} of {len(kept.names)} are shown" if kept.pages > 1 else "all of them are shown"
         shown.remark(f"{filtered}{paged}, beside the references.")
 

@@ -19,7 +19,9 @@ def show(kept: filters.Kept) -> None:
     """The table of all models, then what came back under every attack that teaches, with intervals."""
     parts = [kept.data()]
     if kept.pages > 1 and st.toggle(
-        f"Read all {len(kept.names)} models (about {max(1, round(kept.pages * 2 / 60))} min the first time)", key="all", bind="query-params"
+        f"Read all {len(kept.names)} models (about {max(1, round(kept.pages * 2 / 60))} min the first time)",
+        key="all",
+        bind="query-params",
     ):
         parts = _all(kept)
     shown.heading("All models at a glance")

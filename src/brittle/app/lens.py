@@ -36,7 +36,10 @@ class Asked:
 
 def page() -> None:
     """Choose models and a question, see at which layer the answer can be read."""
-    shown.begin("Lens", "At which layer can the answer be read? An answer that is there inside and gone at the end is hidden, not erased.")
+    shown.begin(
+        "Lens",
+        "At which layer can the answer be read? An answer that is there inside and gone at the end is hidden, not erased.",
+    )
     references = choosing.chosen()
     asked = _form(references)
     if asked is None:
@@ -60,12 +63,21 @@ def page() -> None:
 def _form(references: Sequence[str]) -> Asked | None:
     example = _example(references)
     with st.form("lens", border=False):
-        question = st.text_area("Question", key="question", bind="query-params", height=80, placeholder=example.question if example else "")
+        question = st.text_area(
+            "Question", key="question", bind="query-params", height=80, placeholder=example.question if example else ""
+        )
         listed = st.text_area("Answer choices, one a line; * before the right one", key="choices", bind="query-params", height=110,
                               placeholder="\n".join(example.choices) if example else "")  # fmt: skip
-        lens = st.selectbox("Lens: hidden states as they are (logit), or after a translation learned on texts (tuned)", LENSES, key="lens", bind="query-params")
+        lens = st.selectbox(
+            "Lens: hidden states as they are (logit), or after a translation learned on texts (tuned)",
+            LENSES,
+            key="lens",
+            bind="query-params",
+        )
         texts = st.text_input(
-            "File of texts that the tuned lens learns from (a laboratory brings its own)", key="texts", bind="query-params"
+            "File of texts that the tuned lens learns from (a laboratory brings its own)",
+            key="texts",
+            bind="query-params",
         )
         sent = st.form_submit_button("Read", type="primary")
     if not sent:
@@ -109,7 +121,11 @@ def _show(reference: str, asked: Asked) -> None:
     finally:
         place.empty()
     right = asked.question.answer if asked.known else None
-    shown.chart(heat_map(asked.question.choices, right, shares), f"answer choices by layer in {reference}", key=f"lens {reference}")
+    shown.chart(
+        heat_map(asked.question.choices, right, shares),
+        f"answer choices by layer in {reference}",
+        key=f"lens {reference}",
+    )
 
 
 def _share(work: progress.Work) -> float:
@@ -149,4 +165,6 @@ def _texts(reference: str, file: str) -> list[str]:
     if reference.startswith(laboratory.PREFIX):
         texts = laboratory.parse(reference)[1].texts()
         return [text for pair in zip(texts["forget"], texts["retain"]) for text in pair][:TEXTS]
-    raise BadInput("a tuned lens learns from texts; name a file of texts above, such as data/retain.txt, or take the logit lens")
+    raise BadInput(
+        "a tuned lens learns from texts; name a file of texts above, such as data/retain.txt, or take the logit lens"
+    )

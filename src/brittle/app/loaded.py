@@ -95,7 +95,9 @@ def find(reference: str) -> Any:
         _, _, size = reference.partition("@")
         size, _, world = size.partition("-")
         flags = (f" --size {size}" if size else "") + (f" --world {world}" if world else "")
-        raise BadInput(f"{reference} is not built yet, which takes minutes; build it in a terminal with: uv run brittle laboratory{flags}")
+        raise BadInput(
+            f"{reference} is not built yet, which takes minutes; build it in a terminal with: uv run brittle laboratory{flags}"
+        )
     if not reference.startswith((PREFIX, PLANTED)) and not Path(reference).expanduser().is_dir():
         room.check_download_fits(reference, started().device, started().dtype)
     return laboratory_models.find(reference)

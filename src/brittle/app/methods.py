@@ -32,7 +32,9 @@ def _parts(measured: bool) -> dict[str, str]:
     text = plugin_pages.page(MEASURED if measured else None)
     top, *parts = re.split(r"(?m)^## (?=\w+$)", text)
     terms = top[top.index("Terms:") :] if "Terms:" in top else top
-    return {part.partition("\n")[0].strip(): part.partition("\n")[2] for part in parts} | {"Terms": terms.partition("\n## ")[0]}
+    return {part.partition("\n")[0].strip(): part.partition("\n")[2] for part in parts} | {
+        "Terms": terms.partition("\n## ")[0]
+    }
 
 
 def rendered(markdown: str) -> str:

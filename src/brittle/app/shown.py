@@ -158,7 +158,12 @@ def table(shown: Table, key: str | None = None) -> None:
     """A table that sorts and searches by itself; the caption stands below it."""
     frame, columns = framed(shown)
     st.dataframe(
-        frame, hide_index=True, column_config=columns, key=key, placeholder="–", height=min(ROWS, 38 + 35 * max(1, len(frame)))
+        frame,
+        hide_index=True,
+        column_config=columns,
+        key=key,
+        placeholder="–",
+        height=min(ROWS, 38 + 35 * max(1, len(frame))),
     )
     if shown.caption:
         paragraph(shown.caption, "note")

@@ -53,7 +53,13 @@ def live(outputs: Path) -> None:
     shown.heading(f"{content.get('name', 'sweep')}: {sweep_table.counts(content)}")
     shown.paragraph(_words(content, here), "note")
     _controls(outputs, content, here)
-    chosen = st.pills("Only", sorted({job["status"] for job in content["jobs"]} & KNOWN), selection_mode="multi", key="status", bind="query-params")
+    chosen = st.pills(
+        "Only",
+        sorted({job["status"] for job in content["jobs"]} & KNOWN),
+        selection_mode="multi",
+        key="status",
+        bind="query-params",
+    )
     jobs = [job for job in content["jobs"] if not chosen or job["status"] in chosen]
     st.dataframe(table(jobs), hide_index=True, height=shown.ROWS, key="jobs", column_config={
         "done": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
@@ -66,7 +72,10 @@ KNOWN = {"queued", "running", "done", "failed", "elsewhere", "done before", "don
 
 def table(jobs: list[dict[str, Any]]) -> pandas.DataFrame:
     """A row for each model: what runs and what failed first."""
-    order = {status: place for place, status in enumerate(("running", "failed", "no room on the disk", "elsewhere", "queued"))}
+    order = {
+        status: place
+        for place, status in enumerate(("running", "failed", "no room on the disk", "elsewhere", "queued"))
+    }
     rows = [
         {
             "model": job["title"], "status": job["status"], "stage": job.get("stage") or "", "done": _share(job),
@@ -91,9 +100,17 @@ def _words(content: dict[str, Any], here: bool | None) -> str:
     noted = content.get("driver")
     place = noted.get("name") if isinstance(noted, dict) else None
     if here:
-        words = "It is being stopped: models at work are finished." if content.get("stopping") else "It runs on this machine."
+        words = (
+            "It is being stopped: models at work are finished."
+            if content.get("stopping")
+            else "It runs on this machine."
+        )
     elif here is None:
-        words = f"It was begun on {place}, where it is stopped or gone on with." if place else "It is not known which process drives it."
+        words = (
+            f"It was begun on {place}, where it is stopped or gone on with."
+            if place
+            else "It is not known which process drives it."
+        )
     else:
         words = "No process works at it now."
     age = time.time() - content["updated"] if isinstance(content.get("updated"), int | float) else 0.0

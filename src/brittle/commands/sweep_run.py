@@ -115,8 +115,17 @@ def _drive(
     new = sum(isinstance(job, SweepModel) for phase in phases for job in phase)
     new += run.sweep.search.trials - len(before) if search else 0
     references = sum(isinstance(job, SweepReferences) for phase in phases for job in phase)
-    about = {"name": run.sweep.name, "file": str(run.sweep.path), "models": len(before) + new, "driver": driver_of_sweep()}
-    about |= {"again": again(run.settings, run.outputs), "folder": os.getcwd(), "outdir": str(Path(run.settings.outdir).absolute())}
+    about = {
+        "name": run.sweep.name,
+        "file": str(run.sweep.path),
+        "models": len(before) + new,
+        "driver": driver_of_sweep(),
+    }
+    about |= {
+        "again": again(run.settings, run.outputs),
+        "folder": os.getcwd(),
+        "outdir": str(Path(run.settings.outdir).absolute()),
+    }
     driver = Driver(
         _pool(run), Place(run.outputs), [Entry(model, Status.BEFORE) for model in before], _largest(run),
         Path(run.settings.outdir), run.planned.gpus, max(run.planned.each.values(), default=0) if search else 0, about=about,

@@ -34,10 +34,17 @@ def heat_map(choices: Sequence[str], right: int | None, shares: Sequence[Sequenc
     )
     depths = list(range(len(shares) - 1, -1, -1))
     labels = {"field": "choice", "type": "nominal", "sort": None, "scale": {"domain": names}}
-    across = labels | {"axis": {"title": None, "orient": "top", "labelAngle": 0, "labelLimit": 110, "ticks": False, "domain": False}}
+    across = labels | {
+        "axis": {"title": None, "orient": "top", "labelAngle": 0, "labelLimit": 110, "ticks": False, "domain": False}
+    }
     up = {"field": "depth", "type": "ordinal", "sort": None, "scale": {"domain": depths},
           "axis": {"title": "layer (top: the output)", "ticks": False, "domain": False}}  # fmt: skip
-    ground = {"field": "share", "type": "quantitative", "scale": {"domain": [0, 1], "range": ["#FFFFFF", DARK]}, "legend": None}
+    ground = {
+        "field": "share",
+        "type": "quantitative",
+        "scale": {"domain": [0, 1], "range": ["#FFFFFF", DARK]},
+        "legend": None,
+    }
     ink = {"condition": {"test": f"datum.share > {SIGHTED}", "value": "white"}, "value": style.REFERENCE}
     told = {"tooltip": vega.told({"choice": "choice", "depth": "layer", "shown": "share"})}
     values = {"data": {"values": table.to_dict("records")}}

@@ -155,7 +155,9 @@ def healths(outputs: Path) -> dict[str, Health]:
     """Whether each model still works, by name; little is read for it."""
     reader = Reader(Path(outputs))
     entries, _ = plan(reader)
-    return {model.name: model.damage.health for model in _judged([_known(reader, _named(each, "")) for each in entries])}
+    return {
+        model.name: model.damage.health for model in _judged([_known(reader, _named(each, "")) for each in entries])
+    }
 
 
 def gather(outputs: Path, only: Collection[str] | None = None) -> ReportData:
@@ -278,7 +280,10 @@ def _known(reader: Reader, model: ModelResult) -> ModelResult:
 
 def _model(reader: Reader, entry: Mapping[str, Any], label: str) -> ModelResult:
     model = _known(reader, _named(entry, label))
-    return replace(model, lens=_layers(reader, reader.outputs / model.name / "wmdp_logit_lens" / "wmdp_lens_results.csv", forms.LENS))
+    return replace(
+        model,
+        lens=_layers(reader, reader.outputs / model.name / "wmdp_logit_lens" / "wmdp_lens_results.csv", forms.LENS),
+    )
 
 
 def _judged(models: Sequence[ModelResult]) -> tuple[ModelResult, ...]:

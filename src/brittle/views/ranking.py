@@ -42,9 +42,7 @@ def page(ranking: Ranking) -> str:
     """The page as text: the picture on top, sortable tables below."""
     score, runs = ranking.score, ranking.runs
     remarks = [html.paragraph(line, "note") for line in (*missing_words(ranking), _caution(ranking))]
-    top = html.together(
-        html.paragraph(summary(ranking)), picture(ranking), *remarks
-    )
+    top = html.together(html.paragraph(summary(ranking)), picture(ranking), *remarks)
     every = table_of(ranking, runs, sortable=True)
     sections = [
         html.section("Every run", html.table(every), html.paragraph(READING, "note"), unfolded=True),
