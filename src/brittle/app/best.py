@@ -72,15 +72,15 @@ def _filtered(found: Found) -> list[Candidate]:
             values.setdefault(str(name), {})[str(value)] = None
     differing = sorted(name for name, several in values.items() if len(several) > 1)
     left, right = st.columns(2)
-    name = left.selectbox(
+    chosen = left.selectbox(
         "Hyper-parameter", differing, index=None, key="parameter", bind="query-params", placeholder="any"
     )
-    if not name:
+    if not chosen:
         return list(found.models)
-    wanted = right.multiselect("Its values", list(values[name]), key="value", bind="query-params", placeholder="all")
+    wanted = right.multiselect("Its values", list(values[chosen]), key="value", bind="query-params", placeholder="all")
     return [
         model for model in found.models
-        if not model.is_unlearned or not wanted or str(found.settings.get(model.name, {}).get(name)) in wanted
+        if not model.is_unlearned or not wanted or str(found.settings.get(model.name, {}).get(chosen)) in wanted
     ]  # fmt: skip
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from brittle.percentages import percent
+
 DARKEST = 8.0
 """Nats from which the ground is as dark as it gets: a probability of 0.03 %."""
 COLOUR = "214, 104, 20"
@@ -25,7 +27,7 @@ def _one(token: Any) -> Markup:
     if math.isnan(token.log_probability):
         return escape(token.text)
     share = math.exp(token.log_probability)
-    told = f"{100 * share:.3g} % likely, surprise {token.surprise:.2f} nats"
+    told = f"{percent(share, 2)} likely, surprise {token.surprise:.2f} nats"
     return Markup('<span style="background: rgba({}, {:.2f})" title="{}">{}</span>').format(
         Markup(COLOUR), ground(token.surprise), told, token.text
     )

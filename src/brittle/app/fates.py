@@ -80,11 +80,11 @@ def _list(data: ReportData, found: Facts) -> None:
     st.dataframe(table.style.apply(lambda _: styles, axis=None), hide_index=True, height=shown.ROWS, key="facts")
     signs = ", ".join(f"{SIGNS[fate][0]} {fate}" for fate in Fate)
     shown.paragraph(f"{signs}. Then how many seeds answer right, and what most of them choose.", "note")
-    question = st.selectbox(
+    asked = st.selectbox(
         "Ask the models one of these questions", [row["question"] for row in rows], index=None, key="ask"
     )
-    if question:
-        _link(data, found, question)
+    if asked:
+        _link(data, found, asked)
 
 
 def _link(data: ReportData, found: Facts, question: str) -> None:

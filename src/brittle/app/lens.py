@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def page() -> None:
     for column, reference in zip(st.columns(len(references)), references):
         with column:
             shown.heading(reference)
-            shown.attempt(lambda reference=reference: _show(reference, asked))
+            shown.attempt(partial(_show, reference, asked))
     stop.empty()
     shown.paragraph(
         "Each row is a layer and adds up to 100 % over the choices. A model that never knew is near guessing in every row. "
@@ -116,7 +117,7 @@ def _show(reference: str, asked: Asked) -> None:
     try:
         held = models().get(reference)
         choosing.remember(reference)
-        with held.lock, progress.heard_by(lambda work: place.progress(_share(work), "working")):
+        with held.lock, progress.heard_by(partial(_tell, place)):
             shares = _shares(held, asked)
     finally:
         place.empty()
@@ -126,6 +127,10 @@ def _show(reference: str, asked: Asked) -> None:
         f"answer choices by layer in {reference}",
         key=f"lens {reference}",
     )
+
+
+def _tell(place: Any, work: progress.Work) -> None:
+    place.progress(_share(work), "working")
 
 
 def _share(work: progress.Work) -> float:

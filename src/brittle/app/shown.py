@@ -26,6 +26,8 @@ from brittle.views.words import NOT_MEASURED
 
 ROWS = 400
 """Height of a table at most, in pixels."""
+HUNDRED = 100
+"""A table that sorts holds shares as numbers of per cent; the sign is its own."""
 OWN_STYLE = """
 .report { font-size: 1rem; }
 .report .problem { border-left: 4px solid #b3261e; background: #fdecea; padding: .5rem .8rem; overflow-wrap: anywhere; }
@@ -184,7 +186,7 @@ def framed(shown: Table) -> tuple[pandas.DataFrame, dict[str, Any]]:
         decimals = max((cell.decimals for cell in column if isinstance(cell.content, float)), default=0)
         form = f"%.{decimals}f"
         if shares:
-            numbers = [None if number is None else 100 * number for number in numbers]
+            numbers = [None if number is None else number * HUNDRED for number in numbers]
             form = f"%.{max(each.decimals if isinstance(each, Share) else 0 for each in shares)}f %%"
         content[name] = numbers
         columns[name] = st.column_config.NumberColumn(format=form)

@@ -123,16 +123,24 @@ def _controls(outputs: Path, content: dict[str, Any], here: bool | None) -> None
     if here:
         words = "Stop at once" if content.get("stopping") else "Stop after the models at work"
         told = "as Ctrl-C does: what is finished is kept, and the sweep can be gone on with"
-        st.button(words, help=told, on_click=state.ask_to_stop, args=(content,))
+        st.button(words, help=told, on_click=_stop, args=(content,))
         return
     again, folder = content.get("again"), content.get("folder")
     left = sum(job["status"] not in ("done", "done before", "done by others") for job in content["jobs"])
     if here is False and left and _are_words(again) and isinstance(folder, str) and Path(folder).is_dir():
         words = f"Go on with {several(left, 'model')}"
-        st.button(words, type="primary", on_click=processes.start, args=(["sweep", *(again or [])], Path(folder), log))
+        st.button(words, type="primary", on_click=_go_on, args=(["sweep", *(again or [])], Path(folder), log))
     if said := processes.end_of(log):
         with st.expander("What its last process said"):
             st.code(said, language=None, wrap_lines=True)
+
+
+def _stop(content: dict[str, Any]) -> None:
+    state.ask_to_stop(content)
+
+
+def _go_on(words: list[str], folder: Path, log: Path) -> None:
+    processes.start(words, folder, log)
 
 
 def _are_words(noted: Any) -> bool:

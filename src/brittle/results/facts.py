@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pandas
 
-from brittle.results.outputs import ReportData, read_answers
+from brittle.results.attack_records import read_answers
+from brittle.results.outputs import ReportData
 from brittle.results.reader import Reader
 
 MOST = 0.5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from brittle.results import attack_kinds, forms, questions, trainings
 from brittle.results.at_matched_t import MatchedRecovery, matched, said_nothing
 from brittle.results.at_strongest import Strongest, WorstCase, strongest, worst_cases
 from brittle.results.attack_kinds import Reading, matched_attacks
+from brittle.results.attack_records import DIVERGED, TRAJECTORY, read_answers, read_points, recovery_table
 from brittle.results.damage import NOT_MEASURED, Damage, Health, damage
 from brittle.results.missing import not_measured
 from brittle.results.plan import plan
@@ -26,7 +26,6 @@ from brittle.results.record_files import read_records, read_summaries
 from brittle.results.recovery_speed import RecoveryNumbers, recovery_numbers
 from brittle.results.roles import ORDER, REFERENCES, Role
 from brittle.results.trainings import Told
-from brittle.results.unplanned import recovery_tables
 
 FIRST = "relearning"
 """The attack that the report tells of first, where it was carried out."""
@@ -177,8 +176,8 @@ def gather(outputs: Path, only: Collection[str] | None = None) -> ReportData:
     labels = {model.name: model.label for model in models}
     pairs = [pair for pair in pairs if {pair["a"], pair["b"]} <= labels.keys()]
     comparisons = tuple(_comparison(reader, entry) for entry in pairs)
-    recovery, answers = _points(reader), read_answers(reader, only)
-    trajectory, diverged = (_recovery_table(reader, *table) for table in (TRAJECTORY, DIVERGED))
+    recovery, answers = read_points(reader), read_answers(reader, only)
+    trajectory, diverged = (recovery_table(reader, *table) for table in (TRAJECTORY, DIVERGED))
     pairs_by_folder = {each.folder: f"{labels[each.a]} → {labels[each.b]}" for each in comparisons}
     roles = {model.role for model in models}
     missing = tuple(not_measured(outputs, roles, labels, pairs_by_folder, recovery, answers))
@@ -196,44 +195,6 @@ def gather(outputs: Path, only: Collection[str] | None = None) -> ReportData:
 def _ordered(models: Iterable[ModelResult]) -> list[ModelResult]:
     """References first, by their roles."""
     return sorted(models, key=lambda model: ORDER.index(model.role) if model.role in ORDER else len(ORDER))
-
-
-TRAJECTORY, DIVERGED = ("trajectory.csv", forms.TRAJECTORY), ("diverged.csv", forms.DIVERGED)
-
-
-def _recovery_table(reader: Reader, name: str, form: Form) -> pandas.DataFrame | None:
-    """A table of attacks: of the folder that has the points, or of its runs together."""
-    paths = recovery_tables(reader.outputs) or [reader.outputs / "recovery" / "recovery.csv"]
-    tables = [reader.table(path.with_name(name), form) for path in paths]
-    read = [table for table in tables if table is not None]
-    return pandas.concat(read, ignore_index=True) if read else None
-
-
-def _points(reader: Reader) -> pandas.DataFrame | None:
-    """The recovery table; columns that older runs did not write are empty."""
-    table = _recovery_table(reader, "recovery.csv", forms.RECOVERY)
-    if table is None:
-        return None
-    absent: dict[str, Any] = {
-        "strength": 0.0, "tokens_seen": math.nan, "examples_seen": math.nan, "compute": "fp32", "configuration": "",
-    }  # fmt: skip
-    return table.assign(**{name: value for name, value in absent.items() if name not in table})
-
-
-def read_answers(reader: Reader, only: Collection[str] | None = None) -> pandas.DataFrame | None:
-    """The answers under attack (:data:`brittle.results.forms.ANSWERS`), those that name choices which exist; of these models alone."""
-    path = reader.outputs / "recovery" / "recovery_answers.csv"
-    table = _recovery_table(reader, path.name, forms.ANSWERS)
-    if table is not None and only is not None:
-        table = table[table["model"].isin(only)].reset_index(drop=True)
-    if table is None or table.empty:
-        return None
-    if "choices" in table and not table["choices"].any():
-        table = table.drop(columns="choices")
-    fits = forms.askable(table)
-    if not fits.all():
-        reader.leave_out(path, f"{int((~fits).sum())} of {len(table)} rows: their choices are not among the options")
-    return table[fits].reset_index(drop=True) if fits.any() else None
 
 
 def _came_back(

@@ -125,7 +125,7 @@ def read(outputs: Path) -> dict[str, Any]:
         raise BadInput(f"{path} cannot be read ({reason}); the sweep's command writes it again") from None
     if not whole:
         raise BadInput(f"{path} has a job without title or status; the sweep's command writes it again")
-    return content | {"jobs": jobs}
+    return {**content, "jobs": jobs}
 
 
 def runs_here(content: Mapping[str, Any]) -> bool | None:
