@@ -147,7 +147,7 @@ def listed(outputs: Path) -> tuple[list[ModelResult], list[str]]:
     """
     reader = Reader(Path(outputs))
     entries, _ = plan(reader)
-    return _ordered(_named(entry, label) for entry, label in zip(entries, _labels(entries))), reader.left_out
+    return _ordered(map(_named, entries, _labels(entries))), reader.left_out
 
 
 def healths(outputs: Path) -> dict[str, Health]:
