@@ -145,15 +145,13 @@ def listed(outputs: Path) -> tuple[list[ModelResult], list[str]]:
     Raises:
         BadInput: as :func:`gather`.
     """
-    reader = Reader(Path(outputs))
-    entries, _ = plan(reader)
+    entries, _ = plan(reader := Reader(Path(outputs)))
     return _ordered(map(_named, entries, _labels(entries))), reader.left_out
 
 
 def healths(outputs: Path) -> dict[str, Health]:
     """Whether each model still works, by name; little is read for it."""
-    reader = Reader(Path(outputs))
-    entries, _ = plan(reader)
+    entries, _ = plan(reader := Reader(Path(outputs)))
     return {
         model.name: model.damage.health for model in _judged([_known(reader, _named(each, "")) for each in entries])
     }
