@@ -41,6 +41,7 @@ def setting(
     flag: str | None = None,
     aliases: Sequence[str] = (),
     may_be_empty: bool = False,
+    repeatable: bool = False,
 ) -> Any:
     """A dataclass field that carries everything there is to know about one option.
 
@@ -48,12 +49,13 @@ def setting(
     that documented names stay as documented and different runs still never share a folder. ``minimum`` and ``maximum``
     are inclusive, ``above`` and ``below`` exclusive bounds. ``default=dataclasses.MISSING`` makes the option required.
     A list with a default is not to be emptied unless ``may_be_empty``. ``flag`` is the spelling that help shows, where it
-    is not the field's name; ``aliases`` are further ones that go on working.
+    is not the field's name; ``aliases`` are further ones that go on working. One that is ``repeatable`` may stand on a line
+    several times, and is then a list with commas.
     """
     metadata = {
         "help": help, "environment": environment, "tag": tag, "tag_if_changed": tag_if_changed,
         "choices": choices, "minimum": minimum, "above": above, "below": below, "maximum": maximum,
-        "flag": flag, "aliases": tuple(aliases), "may_be_empty": may_be_empty,
+        "flag": flag, "aliases": tuple(aliases), "may_be_empty": may_be_empty, "repeatable": repeatable,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 

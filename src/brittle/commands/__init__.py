@@ -95,6 +95,12 @@ COMMANDS: dict[str, Command] = {
         _from("evaluate", "evaluate"), _from("evaluate", "evaluate_settings"), required=needs("model"),
         examples=("brittle evaluate --model MODEL --tasks mmlu,wikitext --limit 100",),
     ),
+    "infer": Command(
+        "let models go on with a prompt, side by side (infer/cli.py)",
+        _from("infer", "infer"), _from("infer", "infer_settings"), required=_from("infer", "lacking"),
+        examples=('brittle infer --model laboratory:base,laboratory:filtered --prompt "..."',
+                  "brittle infer --model MODEL --interactive --chat"),
+    ),
     "sweep": Command(
         "make, evaluate, diagnose and attack many models from one file (unlearn/sweep_unlearn.sh)",
         _from("sweep", "sweep"), _from("sweep_settings", "sweep_settings"), "file", "the sweep's YAML file (docs/sweeps.md)",

@@ -201,7 +201,8 @@ def _option(field: dataclasses.Field[Any], flag: str, number: int, words: str, g
         return Flag([name, switch], field.name, words, group, is_flag=True, default=None, hidden=number > 0)
     choices = field.metadata["choices"]
     metavar = "|".join(map(str, choices)) if choices else flag.removeprefix("--").replace("-", "_").upper()
-    made = Flag([name, flag], field.name, words, group, metavar=metavar, hidden=number > 0)
+    several = bool(field.metadata.get("repeatable"))
+    made = Flag([name, flag], field.name, words, group, metavar=metavar, hidden=number > 0, multiple=several)
     made.choices = tuple(map(str, choices or ()))
     return made
 
