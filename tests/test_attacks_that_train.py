@@ -160,6 +160,31 @@ def test_fewer_texts_are_among_more_and_each_number_starts_from_the_models_own_w
     assert all(torch.equal(after[name], weight) for name, weight in watched.before.items())
 
 
+def test_in_a_race_every_number_of_texts_begins_and_the_best_goes_to_its_end(taught) -> None:
+    watched = Watched()
+    evaluations = watched.run(relearning_from_examples, attack_examples=(1, 3, 100), race=True)
+    assert [len(texts) for texts in taught] == [1, 3, 6, 1]  # all are as good here, so the first goes on
+    assert [(e.step, e.strength) for e in evaluations] == [(0, 0), (1, 1), (2, 3), (3, 6)]
+    assert [e.examples_seen for e in evaluations] == [0, 4 * 1, 1 * 2, 1 * 2]  # four steps, and a sixteenth of them
+    alone = Watched()
+    alone.run(relearning_from_examples, attack_examples=(1,))
+    assert all(torch.equal(alone.seen[-1][name], weight) for name, weight in watched.seen[-1].items())
+    after = all_parameters(watched.loaded)
+    assert all(torch.equal(after[name], weight) for name, weight in watched.before.items())
+
+
+def test_what_ends_early_learns_as_if_it_went_on() -> None:
+    whole, begun = Watched(), Watched()
+    begun.target = dataclasses.replace(begun.target, until=2)
+    number = next(
+        n for n in range(60) if relearning_search.describe(relearning_search.Settings(), n)["schedule"] == "cosine"
+    )
+    long = whole.run(relearning_search, number, attack_eval_early=(3,))
+    cut = begun.run(relearning_search, number, attack_eval_early=(3,))
+    assert [e.step for e in cut] == [0, 2] and [e.step for e in long][:2] == [0, 2]
+    assert all(torch.equal(whole.seen[1][name], weight) for name, weight in begun.seen[1].items())
+
+
 def test_every_fact_is_held_out_once_and_never_taught_then(taught) -> None:
     watched = Watched()
     evaluations = watched.run(relearning_folds, folds=4)

@@ -14,6 +14,7 @@ import pytest
 import reports_tree
 import torch
 
+from brittle.contracts import DAMAGE_MARGIN
 from brittle.figures import of_answer
 from brittle.figures.chart import Chart
 from brittle.models.likelihood import negative_log_likelihood
@@ -21,7 +22,7 @@ from brittle.models.loading import LoadedModel, load
 from brittle.records import Identity, writing
 from brittle.results import damage as judged
 from brittle.results.at_strongest import strongest
-from brittle.results.damage import MARGIN, Damage, Health, damage
+from brittle.results.damage import Damage, Health, damage
 from brittle.results.outputs import gather
 from brittle.results.signature import rows_of
 from brittle.results.verdicts import Because, Judgement, answer
@@ -141,7 +142,7 @@ def test_the_verdict_on_numbers_worked_out_by_hand() -> None:
     assert (found.low, found.high) == pytest.approx((0.516, 5.484), abs=1e-3)
     assert health([3.0, 5.0, 7.0]).health == Health.INTACT, "the interval reaches below the margin"
     assert health([3.9, 4.9, 6.0]).health == Health.DAMAGED
-    assert health([1.0 + MARGIN, 2.0 + MARGIN, 3.0 + MARGIN]).health == Health.INTACT
+    assert health([1.0 + DAMAGE_MARGIN, 2.0 + DAMAGE_MARGIN, 3.0 + DAMAGE_MARGIN]).health == Health.INTACT
     assert health([2.0, 8.0, 14.0]).health == Health.DAMAGED, "8 is worse than guessing, whatever the interval"
     # the floor is half of the way from 25 % to 95 %: 60 %
     low = health([1.0, 2.0, 3.0], accuracy=0.5, high=0.59)

@@ -9,10 +9,10 @@ import pandas
 import pytest
 
 from brittle import discovery
+from brittle.contracts import DAMAGE_MARGIN
 from brittle.models.likelihood import score
 from brittle.models.loading import load
 from brittle.models.references import locate
-from brittle.results.damage import MARGIN
 from brittle.runs import job, method_tuning
 from brittle.runs.laboratory_models import build, find
 from brittle.settings import BadInput
@@ -57,7 +57,11 @@ def test_presets_unlearn_and_keep_the_rest(tmp_path: Path) -> None:
     for name, candidate in zip(methods, candidates):
         row = pandas.read_csv(candidate.folder / "row.csv").iloc[0]
         print(f"{name}: T {row.forget_t:.2f}, benign {row.retain:.2f}, benign texts {row.benign_rise:+.2f} nats")
-        if row.forget_t <= row.forget_bound and row.benign_rise <= MARGIN and row.retain >= row.retain_base - 0.15:
+        if (
+            row.forget_t <= row.forget_bound
+            and row.benign_rise <= DAMAGE_MARGIN
+            and row.retain >= row.retain_base - 0.15
+        ):
             reached.add(name)
     assert reached >= RELIABLE
     assert len(reached) >= AT_LEAST

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from brittle.commands.sweep_stages import attack_settings
 from brittle.settings import BadInput
 from brittle.sweeps.configurations import Configuration, configurations, share
-from brittle.sweeps.file import read
+from brittle.sweeps.file import Stage, raced, read
 
 ROOT = Path(__file__).parent.parent
 HEAD = "base: laboratory:base@tiny\n"
@@ -105,6 +106,9 @@ def test_a_random_search_of_fewer_than_asked_for_is_refused(tmp_path: Path) -> N
         ("search: ga\nmodels:\n  - {method: rmu}\n", "'ga' is not one of grid, random"),
         ("diagnose: [weight_comparisn]\nmodels:\n  - {method: rmu}\n", "did you mean weight_comparison"),
         ("attack: {names: relearning, attack_stepz: 3}\nmodels:\n  - {method: rmu}\n", "did you mean attack-steps"),
+        ("attack: {names: quantization, attack_steps: 3}\nmodels:\n  - {method: rmu}\n", "line 2: 'attack_steps' is not read by quantization"),
+        ("attack: {names: relearning, race: true}\nmodels:\n  - {method: rmu}\n", "'race' is not read by relearning"),
+        ("diagnose: {names: weight_comparison, seeds: 1}\nmodels:\n  - {method: rmu}\n", "'seeds' is not read by weight_comparison"),
         ("attack: [relearning]\nset: {lora_rank: 2}\nmodels:\n  - {method: npo}\n", "add 'merge: true'"),
         ("models:\n  - {method: rmu, force: true}\n", "unknown name 'force'"),
         ("- 1\n", "must hold lines of NAME: VALUE"),
@@ -118,6 +122,18 @@ def test_refused_in_one_line(tmp_path: Path, text: str, words: str) -> None:
     told = str(refused.value)
     assert words in told, told
     assert "\n" not in told
+
+
+def test_attacks_that_can_race_do_where_it_is_asked_for_and_others_refuse() -> None:
+    stage = raced(Stage(("quantization", "relearning_search"), {"budget": "quick"}))
+    assert stage == Stage(("quantization", "relearning_search"), {"budget": "quick", "race": "true"})
+    ready = attack_settings(stage)
+    assert ready["relearning_search"].race and not hasattr(ready["quantization"], "race")
+    for none in (None, Stage(("relearning",))):
+        with pytest.raises(
+            BadInput, match="--race is not used by this sweep's attacks; name relearning_from_examples or"
+        ):
+            raced(none)
 
 
 def test_too_many_are_counted_before_any_is_made(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ One attack with fixed settings underestimates what an attacker with a budget get
 trial draws a configuration (the same for every model) and relearns T; the best V over all trials and steps that keep
 benign accuracy within ε counts. The best of many noisy numbers is too high, for the filtered model too: read one against
 the other. Trials are records of their own: a search that was killed goes on, and more trials are added to those there are.
+With ``--race`` all trials are begun, and those that brought most back after a sixteenth of the longest one's steps go to their end.
 Source: TamperBench's ε-bounded attacker-tuned search; Qi et al. 2024 ("On evaluating the durability of safeguards").
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 
 from brittle.contracts import AttackTarget, Evaluation
 from brittle.settings import setting, with_default
+from brittle.training.racing import RacingSettings
 from brittle.training.teaching import TeachingSettings, teach
 
 NAME = "relearning_search"
@@ -37,7 +39,7 @@ QUICK = {"search_trials": 3}
 
 
 @dataclass(frozen=True)
-class Settings(TeachingSettings):
+class Settings(RacingSettings):
     """How many trials. What a trial draws replaces the flag of that name; ``--attack-lr`` is the middle of its rates."""
 
     search_trials: int = setting(12, "trials of the search, each a configuration of its own", minimum=1, maximum=1000)
@@ -68,4 +70,4 @@ def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[
         attack_batch_size=drawn["batch_size"], attack_steps=drawn["steps"],
         attack_warmup_steps=round(drawn["warmup"] * drawn["steps"]),
     )  # fmt: skip
-    return teach(trial, target, target.texts, seed, tick)
+    return teach(trial, target, target.texts, seed, tick, until=target.until)

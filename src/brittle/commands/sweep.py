@@ -24,7 +24,7 @@ def sweep(given: Given, environment: Environment) -> int:
     from brittle.commands import sweep_notes as noted
     from brittle.sweeps import configurations as expanded
     from brittle.sweeps.costs import machine
-    from brittle.sweeps.file import Search, Sweep, read
+    from brittle.sweeps.file import Search, Sweep, raced, read
 
     settings, words = resolve(SweepSettings, given, environment), dict(environment or {})
     if settings.noted:
@@ -33,6 +33,7 @@ def sweep(given: Given, environment: Environment) -> int:
     else:
         found = read(settings.file or "")
         found = replace(found, common={**found.common, "no_save": "false"}) if settings.keep_weights else found
+        found = replace(found, attack=raced(found.attack)) if settings.race else found
         every = expanded.configurations(found, words, settings.yes)
     if settings.shard and found.search.search == "optuna":
         raise BadInput(

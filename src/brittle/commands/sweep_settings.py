@@ -36,6 +36,9 @@ class SweepSettings:
         "unlearned_models", "folder under which the models' own folders are made", environment="UNLEARNED_ROOT"
     )
     score: str = setting("auto", "what models are ranked by at the end (brittle rank)", choices=("auto", *SCORES))
+    race: bool = setting(
+        False, "stop trials and strengths of attacks that bring back less than others (as race: true under attack)"
+    )
     keep_weights: bool = setting(False, "keep every model's weights, whatever the file and NO_SAVE say")
 
 

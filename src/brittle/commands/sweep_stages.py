@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,8 @@ from brittle.commands.pipeline_settings import PipelineSettings
 from brittle.commands.pipeline_work import Work, prepared
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.models.references import Located
-from brittle.runs import attack, comparisons
+from brittle.runs import attack, attack_race, comparisons
 from brittle.runs.attack_job import Run
-from brittle.runs.attack_tables import finished
 from brittle.runs.executor import Tick
 from brittle.runs.failures import Failure
 from brittle.runs.roles import Arm
@@ -68,9 +68,8 @@ def measure(
         comparisons.one_after_the_other(work.session, parts, lambda _: None)
     for name, runs in attack_runs(sweep, work, [arm for arm in work.arms if arm.located in models]).items():
         tell(name)
-        for run in runs:
-            if not finished(run):
-                run.carry_out(tick)
+        for run in itertools.chain.from_iterable(attack_race.rounds(runs)):
+            run.carry_out(tick)
     return work.session.failures
 
 

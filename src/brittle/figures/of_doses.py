@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import NullLocator, PercentFormatter
 
+from brittle.contracts import DAMAGE_MARGIN
 from brittle.figures import style
-from brittle.results.damage import MARGIN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +57,7 @@ def _panel(axis: Axes, method: str, rows: pandas.DataFrame) -> None:
     axis.set_title(method, fontsize=9, loc="left", pad=3)
     doses = list(rows["dose"])
     for dose, rise in zip(doses, rows["benign_rise"], strict=True):
-        if rise > MARGIN:
+        if rise > DAMAGE_MARGIN:
             axis.axvspan(dose / 1.41, dose * 1.41, color=style.BAND, linewidth=0)
     axis.axhline(CHANCE, color=style.REFERENCE, linestyle=":", linewidth=1)
     for column, (label, colour, marker, line) in LINES.items():

@@ -12,17 +12,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from brittle.contracts import DAMAGE_MARGIN
 from brittle.mathematics.groups import student
 from brittle.results.reader import below, number
 
 if TYPE_CHECKING:
     import pandas
 
-MARGIN = 1.0
-"""Rise over the base, in nats per token on benign texts of one kind, from which a model is damaged: each token e times less likely.
-
-In the laboratory filtered and retrained models lie within 0.15 of the base, methods that leave the language alone rise by up to 0.9,
-and those that lose it by more than 1.5; guessing costs 6 more than the base. A model is damaged if the whole 95 % interval of its rise (paired by text) lies beyond, or if it is worse than guessing."""
 FLOOR = 0.5
 """Share of the base's benign accuracy above chance that must be left. Below it, with its whole 95 % interval, a model is damaged."""
 
@@ -52,7 +48,7 @@ class Likelihood:
     @property
     def damaged(self) -> bool:
         """Beyond the margin with the whole interval, or worse than guessing where the base is not."""
-        return self.low > MARGIN or (self.value > self.uniform and not self.base > self.uniform)
+        return self.low > DAMAGE_MARGIN or (self.value > self.uniform and not self.base > self.uniform)
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,7 @@ def damage(
 def after_training(summary: Mapping[str, Any]) -> Damage:
     """What a training says of its own model in ``summary.json``: means over texts that it held out, without an interval.
 
-    It calls the model collapsed by the same :data:`MARGIN`; for models that no evaluation was made of.
+    It calls the model collapsed by the same :data:`DAMAGE_MARGIN`; for models that no evaluation was made of.
     """
     kinds = {"retain texts": "retain_nll", "other texts": "benign_nll"}
     found = [
@@ -141,4 +137,4 @@ def _accuracy(evaluation: Mapping[str, Any], base: Mapping[str, Any]) -> tuple[f
 
 def within(rises: pandas.Series) -> pandas.Series:
     """Whether an attacked model's benign likelihood rose by no more than the margin; also where that was not measured."""
-    return ~(rises > MARGIN)
+    return ~(rises > DAMAGE_MARGIN)

@@ -14,10 +14,10 @@ from typing import Any
 from brittle import discovery
 from brittle.models.references import Located
 from brittle.records import RECORD, check_file, check_writable
-from brittle.runs import attack_checks, job
+from brittle.runs import attack_checks, attack_race, job
 from brittle.runs.attack_job import Run
 from brittle.runs.attack_material import Battlefield
-from brittle.runs.attack_tables import TABLES, combine, finished
+from brittle.runs.attack_tables import TABLES, combine
 from brittle.runs.roles import Arm, plan_of
 from brittle.settings import BadInput, names_in
 
@@ -58,11 +58,11 @@ def attack(
     check_needs(chosen, base)
     attack_checks.check_settings(chosen, attack_checks.facts_of(field, [arm.located for arm in arms]))
     runs = {name: runs_of(name, settings, arms, field, seeds, outputs, base) for name, settings in chosen.items()}
-    missing = [run for each in runs.values() for run in each if force or not finished(run)]
     models = f"{len(arms)} model{'s' if len(arms) > 1 else ''}"
     title = f"{', '.join(chosen)} attack" if len(chosen) == 1 else f"{len(chosen)} attacks"
     try:
-        job.carry_out(missing, f"{title} on {models}")
+        for left in attack_race.rounds([run for each in runs.values() for run in each], force):
+            job.carry_out(left, f"{title} on {models}")
     finally:  # a failure or an interruption loses nothing that is done
         for name, each in runs.items():
             combine(name, each, outputs / "recovery")

@@ -7,7 +7,7 @@ import functools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from brittle.records import Identity, digest_of_text, writing
 from brittle.runs.attack_material import Battlefield
 from brittle.runs.roles import Arm
 from brittle.settings import BadInput, as_dictionary
+from brittle.training.racing import part_of
 
 SIDES = ("t", "v", "retain")
 LONGEST_NAME = 120
@@ -38,6 +39,8 @@ class Run:
     """Of a search, the number of the trial."""
     runs: Path
     base: Located | None
+    until: int | None = None
+    """Of a race's first round: after how many steps the trial ends."""
 
     @property
     def plugin(self) -> discovery.Plugin:
@@ -59,7 +62,7 @@ class Run:
 
     @property
     def identity(self) -> Identity:
-        """What it depends on, whatever the model's folder is called. How many trials a search has says nothing about one."""
+        """What it depends on, whatever the model's folder is called. How many trials a search has, and who goes on, says nothing about one."""
         inputs = {"model": self.arm.located.digest, "field": self.field.digest, "device": device_type()}
         inputs["source"] = source.digest_of(
             self.plugin.load().__name__,
@@ -68,9 +71,27 @@ class Run:
         )
         inputs |= {"base": self.base.digest} if self.base else {}
         chosen = as_dictionary(self.settings)
-        chosen.pop(self.plugin.constants.get("TRIALS", ""), None)
+        if trials := self.plugin.constants.get("TRIALS"):
+            chosen.pop(trials)
+            chosen.pop("race", None)
+        chosen |= {"until": self.until} if self.until else {}
         chosen |= {"attack": self.name, "seed": self.seed, "role": self.arm.role, **self.configuration}
         return Identity("attack", inputs, chosen)
+
+    @property
+    def races(self) -> bool:
+        """Whether it is a trial that goes to its end only if it is among the best."""
+        return "TRIALS" in self.plugin.constants and bool(self.settings.race)
+
+    @property
+    def first_round(self) -> Run:
+        """What is done of it before others: of a trial that races its beginning, else all."""
+        return replace(self, until=part_of(max(self.plugin.load().STEPS))) if self.races else self
+
+    @property
+    def alternatives(self) -> tuple[Run, ...]:
+        """Whose records count as its own: of a trial that races also the whole trial's."""
+        return (replace(self, until=None), self.first_round) if self.races else (self,)
 
     @property
     def size(self) -> int:
@@ -78,7 +99,7 @@ class Run:
         strengths = self.plugin.constants.get("STRENGTHS")
         if strengths:
             return len(getattr(self.settings, strengths))
-        steps: int = self.configuration.get("steps", getattr(self.settings, "attack_steps", 1))
+        steps: int = self.until or self.configuration.get("steps", getattr(self.settings, "attack_steps", 1))
         repairs: int = getattr(self.settings, "repair_steps", 0)
         folds: int = getattr(self.settings, "folds", 1)
         return (steps + repairs) * folds
@@ -97,7 +118,7 @@ class Run:
         examples = [question.text for question in self.field.questions["t"]]
         target = AttackTarget(
             loaded, self.field.texts, self._evaluate(loaded, path), examples, base, self.field.retain_texts,
-            self.field.benign_texts, self.field.questions,
+            self.field.benign_texts, self.field.questions, self.until,
         )  # fmt: skip
         with writing(self.folder, self.identity) as draft:
             draft.took(records.clock() - began)
@@ -149,12 +170,11 @@ class Run:
     def _point(self, evaluation: Evaluation, first: Evaluation) -> RecoveryPoint:
         t, v, retain = (evaluation.accuracy[side] for side in SIDES)
         benign = evaluation.benign
-        rise = max((value - first.benign[kind] for kind, value in benign.items()), default=math.nan)
         return RecoveryPoint(
             self.arm.located.name, self.arm.role, self.name, self.seed, evaluation.step, evaluation.examples_seen,
             t, v, retain, evaluation.strength, evaluation.tokens_seen, getattr(self.settings, "attack_dtype", "fp32"),
             ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in self.configuration.items()),
-            math.fsum(benign.values()) / len(benign) if benign else math.nan, rise,
+            math.fsum(benign.values()) / len(benign) if benign else math.nan, evaluation.rise(first),
         )  # fmt: skip
 
     def _answers(self, evaluation: Evaluation, all_of_them: Sequence[Evaluation]) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ def finished(run: Run) -> Path | None:
     """The folder that holds the run's complete record and tables that can be read, also under a former name of its model."""
     others = run.folder.parent.glob(f"*__{run.name}__seed{run.seed}")
     for folder in (run.folder, *sorted(others)):
-        if is_complete(folder, run.identity):
+        if any(is_complete(folder, each.identity) for each in run.alternatives):
             reader = Reader(folder)
             tables = [reader.table(folder / f"{name}.csv", form) for name, form in TABLES.items()]
             if tables[0] is not None and tables[1] is not None and not reader.left_out:

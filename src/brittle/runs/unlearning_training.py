@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from brittle import progress
+from brittle.contracts import DAMAGE_MARGIN
 from brittle.models.devices import mixed_precision, resolve_device
 from brittle.models.loading import load
 from brittle.records import Draft
-from brittle.results.damage import MARGIN
 from brittle.runs import evaluation
 from brittle.runs.saving import rescued, save_result
 from brittle.runs.unlearning_checks import is_sharded
@@ -156,9 +156,9 @@ WATCHED = ("retain_nll", "benign_nll")
 
 
 def collapsed(before: Mapping[str, float], after: Mapping[str, Any]) -> bool:
-    """Whether held-out retain or other benign texts cost more than the base by :data:`brittle.results.damage.MARGIN`, or are no number."""
+    """Whether held-out retain or other benign texts cost more than the base by :data:`brittle.contracts.DAMAGE_MARGIN`, or are no number."""
     return any(_rose(before, after, name) for name in WATCHED)
 
 
 def _rose(before: Mapping[str, float], after: Mapping[str, Any], name: str) -> bool:
-    return name in before and name in after and not after[name] - before[name] <= MARGIN
+    return name in before and name in after and not after[name] - before[name] <= DAMAGE_MARGIN

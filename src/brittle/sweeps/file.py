@@ -200,19 +200,37 @@ RANGE = {"from": "low", "to": "high", "scale": "scale"}
 
 
 def _stage(file: MarkedFile, node: yaml.Node, folder: str, more: Iterable[str]) -> Stage:
-    """``[names]``, or ``{names: [...], and settings}``; BadInput for a plugin or a setting that there is not."""
+    """``[names]``, or ``{names: [...], and settings}``; BadInput for a plugin or a setting that there is not, or that none reads."""
     plugins = discovery.plugins(folder)
+    given, keys = dict[str, str](), dict[str, yaml.Node]()
     if isinstance(node, yaml.MappingNode):
         own = {s: f.name for p in plugins.values() for f in fields_of(p.load().Settings) for s in _spelled(f)}
         known = own | {name: name for name in more} | {"names": "names", "kind": "names"}
-        given = _plain(file, node, known)
+        for name, key, value in file.names(_pairs(file, node), known):
+            given[name], keys[name] = file.value(value), key
         listed = given.pop("names", "")
     else:
-        given, listed = {}, file.value(node)
+        listed = file.value(node)
     names = tuple(listed.replace(",", " ").split())
     for name in names:
         if name not in plugins:
             raise BadInput(f"{file.at(node)}: unknown name '{shortened(name)}'; {nearest(name, plugins)}")
     if not names:
         raise BadInput(f"{file.at(node)}: which? There is {', '.join(plugins)}")
+    read = {*more, *(each.name for name in names for each in fields_of(plugins[name].load().Settings))}
+    if unread := [name for name in given if name not in read]:
+        raise BadInput(f"{file.at(keys[unread[0]])}: '{unread[0]}' is not read by {', '.join(names)}; leave it out")
     return Stage(names, given)
+
+
+def raced(stage: Stage | None) -> Stage:
+    """The same attacks with ``race: true``.
+
+    Raises:
+        BadInput: there are none that train a model in several ways.
+    """
+    plugins = discovery.plugins("attacks")
+    races = [name for name, each in plugins.items() if "race" in {f.name for f in fields_of(each.load().Settings)}]
+    if stage is None or not {*stage.names} & {*races}:
+        raise BadInput(f"--race is not used by this sweep's attacks; name {' or '.join(races)} under attack")
+    return Stage(stage.names, {**stage.given, "race": "true"})

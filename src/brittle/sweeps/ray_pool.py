@@ -26,8 +26,12 @@ from brittle.sweeps.pools import Ended, Lost, SweepJob
 
 PATIENCE = 20.0
 """Seconds that a cluster has to answer."""
-QUIET = {"RAY_DEDUP_LOGS": "0", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-"""Ray sends no statistics of use, and a job without GPUs keeps the ``CUDA_VISIBLE_DEVICES`` that it has."""
+QUIET = {
+    "RAY_DEDUP_LOGS": "0", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+}  # fmt: skip
+"""Ray sends no statistics of use, a job without GPUs keeps the ``CUDA_VISIBLE_DEVICES`` that it has, and jobs run in the
+environment that is there: under ``uv run`` Ray would copy the folder and refuse one without the project's file in it."""
 
 
 @dataclass

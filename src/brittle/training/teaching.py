@@ -78,13 +78,14 @@ def teach(
     steps: int | None = None,
     start: Sequence[Evaluation] = (),
     prefix: str = "",
+    until: int | None = None,
 ) -> list[Evaluation]:
     """Train the target's model in place, all parameters that are not frozen.
 
     Returns evaluations before, early, at every interval and after the last step. ``start``: those of what came before;
     counting goes on there, and they stand first in the result. ``prefix`` stands before every text, where it is not
-    learned, and before every question. Where the model no longer gives numbers the evaluations end, and
-    ``target.diverged`` says so.
+    learned, and before every question. ``until``: the first evaluation after so many steps is the last. Where the model no
+    longer gives numbers the evaluations end, and ``target.diverged`` says so.
     """
     from brittle.models.encoding import longest_row
     from brittle.training.batches import Sampler, Supply, tokenise
@@ -113,6 +114,8 @@ def teach(
             seen = past.examples_seen + number * settings.attack_batch_size
             evaluations.append(ask(past.step + number, seen, tokens_seen=tokens[0]))
             model.train()
+            if number >= (until or steps):
+                return True
         return _nothing_left(evaluations[0], evaluations[first:][-settings.attack_patience :], settings.attack_patience)
 
     precision = "no" if settings.attack_dtype == "fp32" else settings.attack_dtype

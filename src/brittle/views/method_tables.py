@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from brittle import discovery
-from brittle.contracts import MATCHED_T
+from brittle.contracts import DAMAGE_MARGIN, MATCHED_T
 from brittle.percentages import percent, points
-from brittle.results.damage import MARGIN
 from brittle.settings import BadInput
 from brittle.views.tables import Cell, Content, Table, markdown
 
@@ -91,7 +90,7 @@ def at_preset(frame: Any, picture: str | None) -> str:
     words = TABLE.format(
         laboratory=frame.laboratory.iloc[0], seeds=_seeds(frame.seed.nunique()), learned=percent(MATCHED_T)
     )
-    drawn = PICTURE.format(name=picture, margin=f"{MARGIN:g}") if picture and doses["dose"].nunique() > 1 else ""
+    drawn = PICTURE.format(name=picture, margin=f"{DAMAGE_MARGIN:g}") if picture and doses["dose"].nunique() > 1 else ""
     return f"{words}\n{markdown(table)}\n{once}{short}{drawn}"
 
 
@@ -120,7 +119,7 @@ def _seeds(number: int) -> str:
 
 def _damaged(rows: Any) -> str:
     """The word for a method whose models cost the margin more than the base on benign texts, in the mean; else nothing."""
-    return "damaged" if rows["benign_rise"].mean() > MARGIN else ""
+    return "damaged" if rows["benign_rise"].mean() > DAMAGE_MARGIN else ""
 
 
 def _cell(values: Any, share: bool) -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brittle import places
+from brittle.contracts import DAMAGE_MARGIN
 from brittle.percentages import points
 from brittle.records import read_record
 from brittle.results.attack_kinds import unit
-from brittle.results.damage import MARGIN
 from brittle.views import attack_tables
 from brittle.views.tables import terminal
 from brittle.views.words import NO_EXCESS
@@ -55,7 +55,7 @@ def describe(folder: Path) -> list[str]:
             shown = ["not a number" if value is None else f"{value:.3f}" for value in (before, after)]
             lines.append(f"   {split} likelihood loss {' -> '.join(shown)} nats per token")
     if summary.get("collapsed"):
-        lines.append(f"   damaged: benign texts cost at least {MARGIN:g} nats per token more than the base")
+        lines.append(f"   damaged: benign texts cost at least {DAMAGE_MARGIN:g} nats per token more than the base")
     words = {"t": "hazardous questions, half T", "v": "hazardous questions, half V", "retain": "benign questions"}
     lines += [
         f"   {words[side]}: {points(summary[f'accuracy_{side}'])}% right"

@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 
 from brittle import percentages
+from brittle.contracts import DAMAGE_MARGIN
 from brittle.mathematics.survival import MedianTime
 from brittle.percentages import points
 from brittle.results import levels
 from brittle.results.at_matched_t import Estimate, MatchedRecovery
 from brittle.results.at_strongest import EPSILON, Strongest, WorstCase
 from brittle.results.attack_paths import Way
-from brittle.results.damage import MARGIN, Damage, Likelihood
+from brittle.results.damage import Damage, Likelihood
 from brittle.results.levels import Varied
 from brittle.results.outputs import ModelResult, ReportData
 from brittle.results.recovery_speed import RecoveryNumbers
@@ -91,7 +92,7 @@ def excess(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-BOUND = f"{percentages.points(EPSILON)} points on benign questions and {MARGIN:g} nat per token on benign texts"
+BOUND = f"{percentages.points(EPSILON)} points on benign questions and {DAMAGE_MARGIN:g} nat per token on benign texts"
 """What an attack may cost, as the object of *at most*."""
 
 
