@@ -136,7 +136,7 @@ def test_notes_of_those_that_were_ended_go_and_those_of_others_at_work_stay(tmp_
     place = Place(tmp_path)
     place.notes.mkdir()
     for name in ("ended", "elsewhere"):
-        place.note(name).write_text("{}")
+        place.note(name).write_text('{"title": "another"}')
     place.record("elsewhere").parent.mkdir()
     with leases.held(place.record("elsewhere")):
         driven(tmp_path, Script({}), "a")
