@@ -155,8 +155,10 @@ def test_a_second_interrupt_stops_what_runs_and_the_same_command_goes_on(tmp_pat
     below = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, signal.SIGINT)
     assert process.stderr is not None
-    while "still at work will be finished" not in (line := process.stderr.readline()):
-        assert line, "it ended at the first Ctrl-C"
+    said = [""]
+    while "still at work will be finished" not in said[-1]:
+        said.append(process.stderr.readline())
+        assert said[-1], said  # it ended at the first Ctrl-C
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)  # not the time that the models would take: two are left
     assert process.returncode == 128 + signal.SIGINT and "Traceback" not in err, err[-3000:]

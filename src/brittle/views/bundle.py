@@ -58,7 +58,7 @@ OPEN = 2
 
 
 def write_bundle(outputs: Path, folder: Path) -> Path:
-    """Write the pages; what stands there is replaced if it is a bundle. Returns the first page.
+    """Write the pages; what stands there is replaced if it is a bundle. Returns the first page. What could not be read is named on it.
 
     Raises:
         BadInput: the folder holds something else, lies in the outputs, or cannot be written to; there are no records.
@@ -66,7 +66,6 @@ def write_bundle(outputs: Path, folder: Path) -> Path:
     outputs, folder = Path(outputs), Path(folder)
     check(outputs, folder)
     data = gather(outputs)
-    data.say_left_out()
     made = fingerprint(sorted(str(record.get("fingerprint")) for record in data.records.values()))
     with writing(folder, Identity(KIND, {"records": made}, {})) as draft:
         asked = {name: (address_of(name or "all", "questions"), page) for name, page in questions.pages(data).items()}
@@ -107,12 +106,12 @@ def _index(data: ReportData, asked: dict[str, str]) -> str:
         [_linked(data, model, row[0]), *row[1:], *_made(model)]
         for model, row in zip(data.models, shown.rows, strict=True)
     ]
-    header = (*shown.header, "method", "damage", "settings")
+    header = (*shown.header, "method", "health", "settings")
     words = (*shown.words, *range(len(shown.header), len(header)))
     glance = table(replace(shown, header=header, rows=rows, words=words))
     facts = listing([]) if not asked else table_of_pages(asked)
     sections = [
-        section("All models at a glance", filtered(glance, ("method", "damage", "verdict"), "settings"), unfolded=True),
+        section("All models at a glance", filtered(glance, ("method", "health", "verdict"), "settings"), unfolded=True),
         *([section("Which facts came back", facts, unfolded=True)] if asked else []),
         models.summary(data), model_verdicts.verdicts(data), models.models(data), models.limits(data), models.records(data),
     ]  # fmt: skip
@@ -134,9 +133,13 @@ def _linked(data: ReportData, model: ModelResult, cell: Cell | Content) -> Cell:
 
 
 def _made(model: ModelResult) -> list[Cell | Content]:
-    """What rows are filtered by: method (of a reference its role), damage, settings."""
+    """What rows are filtered by: method (of a reference its role), whether it is damaged, settings."""
     settings = ", ".join(f"{key} {value}" for key, value in model.settings.items())
-    return [model.method or model.role, str(model.damage.health), Cell(settings or "–")]
+    return [
+        model.method or model.role,
+        str(model.damage.health),
+        Cell("" if settings else "–", remark=settings, placed="folded"),
+    ]
 
 
 def _of_model(data: ReportData, model: ModelResult, pictures: str) -> str:
@@ -155,7 +158,7 @@ def _of_model(data: ReportData, model: ModelResult, pictures: str) -> str:
         )
     settings = ", ".join(f"{key} {value}" for key, value in model.settings.items())
     about = {"Model": model.reference or model.name, "Role": model.role, "Method": model.method, "Settings": settings,
-             "Damage": str(model.damage.health)}  # fmt: skip
+             "Health": str(model.damage.health)}  # fmt: skip
     top += definitions({name: words for name, words in about.items() if words})
     number = data.models.index(model)
     near = [(each, words) for each, words in ((number - 1, "← "), (number + 1, "→ ")) if 0 <= each < len(data.models)]

@@ -10,7 +10,7 @@ from brittle.figures import of_models
 from brittle.results.facts import Fate, facts
 from brittle.results.outputs import ReportData
 from brittle.results.questions import NAMES
-from brittle.views.html import Section, filtered, paragraph, section, table
+from brittle.views.html import Section, filtered, named, paragraph, section, table
 from brittle.views.tables import Cell, Content, Table
 from brittle.views.words import NOT_MEASURED, several
 
@@ -36,9 +36,26 @@ def pages(data: ReportData) -> dict[str, tuple[str, list[Section]]]:
 
 def _of_attack(data: ReportData, found: pandas.DataFrame, attack: str) -> list[Section]:
     rows = found[found["attack"] == attack]
-    return _sections(data, rows, lambda part: _said(part.iloc[0]), READ + (
-        " Below each: what it chose before → after the attack, in how many seeds it was right then, and from which step."
-    ))  # fmt: skip
+    counts = section("Of V, which no attack shows", table(_counts(data, rows)), unfolded=True)
+    return [counts, *_sections(data, rows, lambda part: _said(part.iloc[0]), READ + (
+        " Below each: what it chose before → after the attack, in how many seeds it is right after, and at which step first."
+    ))]  # fmt: skip
+
+
+def _counts(data: ReportData, rows: pandas.DataFrame) -> Table:
+    """How many facts of V had which fate, a row per model."""
+    told = rows[rows["side"] == "v"]
+    fates = [fate for fate in Fate if (told["fate"] == fate).any()]
+    body: list[list[Cell | Content]] = []
+    for model in data.models:
+        own = told[told["model"] == model.name]
+        if len(own):
+            body.append([named(data, model.name), *(int((own["fate"] == fate).sum()) for fate in fates), len(own)])
+    return Table(
+        ("model", *(f"{MARKS[fate]} {fate}" for fate in fates), "facts"), body,
+        "Numbers of facts. What the filtered model never knew comes back in it by chance or by the attack: that many count for nothing.",
+        cards=True, sortable=True,
+    )  # fmt: skip
 
 
 def _over_all(data: ReportData, found: pandas.DataFrame, done: Sequence[str]) -> list[Section]:
@@ -93,7 +110,8 @@ def _said(row: pandas.Series) -> Cell:
     seeds = int(row["seeds"])
     said = " → ".join(word for word in (row["said_before"] or "?", row["said"]) if word)
     right = f"{round(row['after'] * seeds)} of {seeds}"
-    since = f", from step {row['first']:.0f}" if row["first"] == row["first"] and row["first"] > 0 else ""
+    back = row["fate"] in (Fate.CAME_BACK, Fate.TAUGHT) and row["first"] > 0
+    since = f", first at step {row['first']:.0f}" if back else ""
     return Cell(f"{MARKS[row['fate']]} {row['fate']}", remark=f"{said}; {right}{since}", placed="below")
 
 
