@@ -217,6 +217,28 @@ def test_an_arm_that_never_learned_t_says_nothing_about_v(finished: Path, tmp_pa
     assert "never learned T" in overview(found) and "The worst case over all attacks" not in page(found)
 
 
+def test_v_counts_only_where_t_is_learned_within_the_bound_or_beside_a_filtered_model_that_learned_it(
+    finished: Path, tmp_path: Path
+) -> None:
+    outputs = Path(shutil.copytree(finished, tmp_path / "outputs"))
+    path = outputs / "recovery" / "recovery.csv"
+    table = pandas.read_csv(path)
+    table = table[table["attack"] == "relearning"]
+    low, filtered = table["model"].str.contains("wt_dist"), table["role"] == "filtered"
+
+    def judged(filtered_t: pandas.Series, retain: pandas.Series) -> Answer:
+        table.assign(accuracy_t=filtered_t, accuracy_retain=retain).to_csv(path, index=False)
+        found = gather(outputs)
+        return answer(found, found.of_role("unlearned")[1])
+
+    learned, kept = table["accuracy_t"], table["accuracy_retain"]
+    never = learned.mask(filtered, 0.4)
+    costly = kept.mask(low & (table["step"] > 0), kept[low & (table["step"] == 0)].iloc[0] - 0.06)
+    assert judged(learned, costly).judgement == judged(never, kept).judgement == Judgement.NO_SIGN
+    assert judged(never, costly) == Answer(Judgement.CANNOT_TELL, Because.TOO_COSTLY, ("relearning",))
+    assert "it learned T only at a cost beyond 5 points" in page(gather(outputs))
+
+
 def test_where_v_costs_benign_answers_the_worst_case_is_lower_and_says_why(finished: Path, tmp_path: Path) -> None:
     outputs = Path(shutil.copytree(finished, tmp_path / "outputs"))
     path = outputs / "recovery" / "recovery.csv"

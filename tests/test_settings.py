@@ -22,6 +22,7 @@ from brittle.commands.command_flags import describe
 from brittle.commands.laboratory import LaboratorySettings
 from brittle.commands.parser import Parser
 from brittle.commands.pipeline_settings import DemoSettings
+from brittle.diagnostics.activation_covariance import Settings as ActivationSettings
 from brittle.settings import (
     LARGEST_SEED,
     BadInput,
@@ -36,6 +37,7 @@ from brittle.settings import (
     with_overrides,
 )
 from brittle.training.hyperparameters import TrainingSettings
+from brittle.training.teaching import TeachingSettings
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,13 @@ def test_a_switch_is_a_flag_without_a_value_and_a_default_switch_can_be_turned_o
     assert (typed().salt, typed().lid) == (False, True)
     assert (typed("--salt").salt, typed("--no-lid").lid, typed("--lid").lid) == (True, False, True)
     assert "--no-no-" not in parser().help_text()
+
+
+@pytest.mark.parametrize("word", ["none", " None ", ""])
+def test_a_list_that_may_be_empty_is_emptied_by_the_word_that_help_has_for_it(word) -> None:
+    assert resolve(TeachingSettings, {"trajectory_steps": word}).trajectory_steps == ()
+    with pytest.raises(BadInput, match="seeds"):
+        resolve(ActivationSettings, {"seeds": word})
 
 
 def test_numbers_and_optional_values_take_their_type() -> None:

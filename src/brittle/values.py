@@ -19,6 +19,8 @@ from brittle.lists import nearest, suggestion
 LARGEST_NUMBER, LARGEST_WHOLE = (2 - 2**-23) * 2.0**127, 2**63 - 1
 """What the weights' arithmetic (32-bit floats) and its counters (64-bit integers) hold."""
 TRUE_WORDS, FALSE_WORDS = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
+NOTHING = "none"
+"""The word for no number at all in a list that may be empty, as ``--help`` has it."""
 AS_PRINTED = re.compile(r"\d+(\.\d+)?(-\d+(\.\d+)?)+")
 """Numbers of a list as ``--help`` and folders' names show them, ``5-6-7``."""
 
@@ -58,6 +60,8 @@ def convert(field: dataclasses.Field[Any], text: str) -> Any:
             return text.lower() in TRUE_WORDS
         if typing.get_origin(kind) is tuple:
             item = typing.get_args(kind)[0]
+            if item is not str and field.metadata.get("may_be_empty") and text.strip().lower() == NOTHING:
+                return ()
             if item is not str and AS_PRINTED.fullmatch(text.strip()):
                 text = text.replace("-", ",")
             return tuple(item(part) for part in text.replace(",", " ").split())

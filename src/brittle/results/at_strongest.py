@@ -21,7 +21,7 @@ import numpy
 import pandas
 
 from brittle import discovery
-from brittle.contracts import BENIGN_COST
+from brittle.contracts import BENIGN_COST, MATCHED_T
 from brittle.results.at_matched_t import Estimate, estimate
 from brittle.results.attack_kinds import Reading, reading, yardsticks
 from brittle.results.cross_fitting import Right, Tried, cross_fitted
@@ -140,6 +140,14 @@ def _within(part: pandas.DataFrame, epsilon: float) -> Strongest | None:
     counted = rows.groupby("step")["counted"].mean()
     step: Any = counted.idxmax()
     return _at(rows, step, float(counted.iloc[0]), estimate(rows[rows["step"] == step]["counted"].tolist()))
+
+
+def learned_within(points: pandas.DataFrame, epsilon: float = EPSILON) -> bool:
+    """Whether a seed of one attack on one model has learned T at a step that is within ε: only there its worst case is of a model
+    that was taught.
+    """
+    runs = (_allowed(run.assign(counted=run["accuracy_v"]), epsilon) for _, run in points.groupby("seed"))
+    return any(bool((rows["accuracy_t"] >= MATCHED_T).any()) for rows in runs if rows is not None)
 
 
 def _at(rows: pandas.DataFrame, step: Any, before: float, after: Estimate) -> Strongest:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from brittle.results.at_matched_t import MatchedRecovery, reference_of
-from brittle.results.at_strongest import WorstCase
+from brittle.results.at_strongest import WorstCase, learned_within
 from brittle.results.attack_kinds import yardsticks
 from brittle.results.base_check import base_check
 from brittle.results.damage import Health
@@ -68,6 +68,7 @@ class Because(StrEnum):
     TOO_FEW_QUESTIONS = "too few questions"
     CONTROL_CAME_BACK = "control came back"
     NEVER_LEARNED_T = "never learned T"
+    TOO_COSTLY = "learned T at too high a cost"
     NO_BENIGN = "no benign questions"
     NO_SCALE = "no scale"
     NOT_REMOVED = "not removed"
@@ -75,7 +76,7 @@ class Because(StrEnum):
     DAMAGED = "damaged"
 
 
-HIDDEN_BY_DAMAGE = (Because.DIVERGED, Because.NEVER_LEARNED_T, Because.PARTLY_LEFT)
+HIDDEN_BY_DAMAGE = (Because.DIVERGED, Because.NEVER_LEARNED_T, Because.TOO_COSTLY, Because.PARTLY_LEFT)
 """Reasons that a damaged model brings about by itself."""
 
 
@@ -129,8 +130,10 @@ def _answer(data: ReportData, model: ModelResult) -> Answer:
         if case.found.after.mean > case.found.before + GAIN:
             return Answer(Judgement.PARTLY, None, done)
         return Answer(Judgement.CANNOT_TELL, Because.PARTLY_LEFT, done)
-    if done:
+    if any(_read(data, model, attack) for attack in done):
         return Answer(Judgement.NO_SIGN, None, done)
+    if done:
+        return Answer(Judgement.CANNOT_TELL, Because.TOO_COSTLY, done)
     return Answer(Judgement.CANNOT_TELL, Because.DIVERGED if diverged(data, model.name) else Because.NEVER_LEARNED_T)
 
 
@@ -178,6 +181,18 @@ def _telling_attacks(data: ReportData, model: ModelResult) -> tuple[str, ...]:
     read = [row.attack for row in data.matched if row.model == model.name and row.v]
     read += [row.attack for row in data.strongest if row.model == model.name]
     return tuple(name for name in dict.fromkeys(read) if name not in lost | yardsticks())
+
+
+def _read(data: ReportData, model: ModelResult, attack: str) -> bool:
+    """Whether V under an attack is read with T learned, if it teaches T: beside a filtered model that learned T, too, or within
+    the bound of cost. Else both readings are of a model that has hardly been taught, and a low V is no sign of anything.
+    """
+    row = next((row for row in matched_rows(data, attack) if row.model == model.name), None)
+    filtered = control_of(data, row) if row else None
+    if row is None or (filtered and filtered.v):
+        return True
+    points = data.recovery
+    return points is not None and learned_within(points[(points["attack"] == attack) & (points["model"] == model.name)])
 
 
 def control(data: ReportData, model: ModelResult) -> Control:

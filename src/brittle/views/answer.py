@@ -19,6 +19,7 @@ REASONS = {
     Because.NO_BASE: "there is no base, from which nothing was removed, to measure against",
     Because.TOO_FEW_QUESTIONS: "the questions are too few: no answers to them could be told from guessing",
     Because.NEVER_LEARNED_T: "it never learned what the attacks teach, which says nothing about the rest",
+    Because.TOO_COSTLY: f"it learned T only at a cost beyond {BOUND}, and the filtered model, to compare it with, did not",
     Because.NO_BENIGN: "V and the benign questions were not both asked, so what an attack costs is not known",
     Because.NO_SCALE: "the base was not attacked likewise, or answers no more of V than the filtered model",
     Because.NOT_REMOVED: "it answers V before any attack: there was nothing to bring back",
