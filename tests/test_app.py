@@ -183,8 +183,8 @@ def test_every_part_of_an_experiment_is_shown_with_the_figures_of_the_report(out
 def test_facts_that_came_back_are_those_that_the_answers_say(outputs: Path) -> None:
     counts, table = (frame.value for frame in opened("experiment", part="Facts: which came back").dataframe)
     rows = counts.set_index("model")
-    assert rows.loc["base", "● known before and after"] == reports_tree.QUESTIONS
-    assert rows.loc["cb_lat", "▲ came back"] == 32 and rows.loc["filtered", "▲ came back"] == 0
+    assert rows.loc["base", "✓ known before"] == reports_tree.QUESTIONS
+    assert rows.loc["cb_lat", "● came back"] == 32 and rows.loc["filtered", "● came back"] == 0
     assert len(table) == reports_tree.QUESTIONS
     only = opened("experiment", part="Facts: which came back", returned="true").dataframe[1].value
     assert len(only) == 32

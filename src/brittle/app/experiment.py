@@ -66,7 +66,7 @@ def page() -> None:
     if part == GLANCE:
         glance.show(kept)
     elif part == FACTS:
-        fates.show(data, root)
+        fates.show(data)
     else:
         for make in PARTS[part]:
             shown.section(partial(make, data))

@@ -2,96 +2,103 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import pandas
 import streamlit as st
 
-from brittle.app import reading, shown
+from brittle.app import shown
 from brittle.figures.style import BAND
-from brittle.results.facts import Facts, Fate
+from brittle.results.facts import Fate, facts, options_of
 from brittle.results.outputs import ReportData
+from brittle.views.questions import MARKS, READ
 
 SIDES = ("V", "T")
-SIGNS = {
-    Fate.KNOWN: ("●", "#dcdcdc"), Fate.CAME_BACK: ("▲", "#f6c6b4"), Fate.GONE: ("·", ""), Fate.LOST: ("▽", "#cfe0f3"),
-    Fate.AFTER: ("○", BAND),
-}  # fmt: skip
-"""How each fate is marked, by sign and ground, so that nothing rests on colour alone."""
+GROUNDS = {
+    Fate.CAME_BACK: "#f6c6b4",
+    Fate.KNOWN: "#dcdcdc",
+    Fate.TAUGHT: "#f7e3b5",
+    Fate.LOST: "#cfe0f3",
+    Fate.UNKNOWN: BAND,
+}
+"""The ground of each fate beside its mark, so that nothing rests on colour alone."""
 
 
-def show(data: ReportData, root: reading.Root) -> None:
+def show(data: ReportData) -> None:
     """Choose attack and side, count the fates, list the facts."""
-    done = [] if data.recovery is None else [str(name) for name in data.recovery["attack"].unique()]
-    if not done:
-        shown.paragraph("No attack was carried out here, so that nothing can have come back.")
+    found = facts(data)
+    if found.empty:
+        shown.paragraph("No answers under attack are recorded here, so that nothing can be said to have come back.")
         return
+    every = [] if data.recovery is None else data.recovery["attack"].unique().tolist()
+    done = [str(name) for name in every if name in set(found["attack"])]
     left, right = st.columns(2)
     attack = left.selectbox("Attack", done, key="attack", bind="query-params")
     side = right.selectbox(
         "Questions: V, never shown by the attack, or T, taught", SIDES, key="side", bind="query-params"
     )
-    names = tuple(model.name for model in data.models)
-    found = shown.attempt(partial(reading.facts_of, root, names, attack or done[0], (side or "V").lower()))
-    if found is None or not found.of:
-        shown.paragraph("The answers under this attack were not recorded.")
-        return
+    rows = found[(found["attack"] == (attack or done[0])) & (found["side"] == (side or "V").lower())]
     shown.heading("What became of the facts")
-    st.dataframe(_counts(data, found), hide_index=True)
-    shown.paragraph(
-        "Of an attack with several seeds, a fact counts as answered where most seeds answer it. Read: once T was learned, or at "
-        "the last step where it never was. Guessing is right now and then: compare with the filtered model, which never knew.",
-        "note",
-    )
-    _list(data, found)
+    st.dataframe(_counts(rows), hide_index=True)
+    _list(data, rows)
 
 
-def _counts(data: ReportData, found: Facts) -> pandas.DataFrame:
+def _counts(rows: pandas.DataFrame) -> pandas.DataFrame:
     """How many facts had each fate, by model."""
-    rows = []
-    for model in data.models:
-        own = [known[model.name].fate for known in found.of.values() if model.name in known]
-        if own:
-            rows.append({"model": model.label} | {f"{SIGNS[fate][0]} {fate}": own.count(fate) for fate in Fate})
-    table = pandas.DataFrame(rows)
-    return table.loc[:, [name for name in table if name == "model" or table[name].any()]]
+    counted = rows.groupby(["label", "fate"], sort=False).size().unstack(fill_value=0).reset_index()
+    columns = [fate for fate in Fate if fate in counted]
+    return counted[["label", *columns]].rename(
+        columns={"label": "model"} | {each: f"{MARKS[each]} {each}" for each in columns}
+    )
 
 
-def _list(data: ReportData, found: Facts) -> None:
+def _list(data: ReportData, rows: pandas.DataFrame) -> None:
     """Every question with its answer and its fate in every model."""
     only = st.toggle("Only facts that came back in some model", key="returned", bind="query-params")
-    labels = {model.name: model.label for model in data.models}
-    rows, grounds = [], []
-    for question, known in found.of.items():
-        if only and not any(fact.fate == Fate.CAME_BACK for fact in known.values()):
-            continue
-        cells = {
-            label: f"{SIGNS[fact.fate][0]} {fact.right}/{fact.seeds}" + (f" {fact.chosen}" if fact.chosen else "")
-            for name, label in labels.items() if (fact := known.get(name))
-        }  # fmt: skip
-        rows.append({"question": question, "right answer": found.answers[question]} | cells)
-        grounds.append({label: SIGNS[known[name].fate][1] for name, label in labels.items() if name in known})
-    if not rows:
+    returned = set(rows.loc[rows["fate"] == Fate.CAME_BACK, "fact"])
+    rows = rows[rows["fact"].isin(returned)] if only else rows
+    if rows.empty:
         shown.paragraph("No fact came back in any of these models.")
         return
-    table = pandas.DataFrame(rows).fillna("")
-    marked = pandas.DataFrame(grounds, index=table.index, columns=table.columns).fillna("")
+    rows = rows.assign(
+        cell=[_cell(each) for each in rows.to_dict("records")], ground=rows["fate"].map(GROUNDS).fillna("")
+    )
+    labels = [label for model in data.models if (label := model.label) in set(rows["label"])]
+    cells, grounds = (
+        rows.pivot_table(index="fact", columns="label", values=each, aggfunc="first", sort=False)[labels].fillna("")
+        for each in ("cell", "ground")
+    )
+    right = rows.drop_duplicates("fact").set_index("fact")["right"].str.strip()
+    table = pandas.concat([right.rename("right answer"), cells], axis=1).reset_index(names="question")
+    marked = grounds.reindex(columns=table.columns, fill_value="").set_axis(table.index)
     styles = marked.map(lambda colour: f"background-color: {colour}" if colour else "")
     st.dataframe(table.style.apply(lambda _: styles, axis=None), hide_index=True, height=shown.ROWS, key="facts")
-    signs = ", ".join(f"{SIGNS[fate][0]} {fate}" for fate in Fate)
-    shown.paragraph(f"{signs}. Then how many seeds answer right, and what most of them choose.", "note")
-    asked = st.selectbox(
-        "Ask the models one of these questions", [row["question"] for row in rows], index=None, key="ask"
+    shown.paragraph(
+        f"{READ} Behind each mark: in how many seeds it is right after the attack, and what most of them choose.",
+        "note",
     )
+    asked = st.selectbox("Ask the models one of these questions", list(table["question"]), index=None, key="ask")
     if asked:
-        _link(data, found, asked)
+        _link(data, asked)
 
 
-def _link(data: ReportData, found: Facts, question: str) -> None:
+def _cell(row: Mapping[Hashable, Any]) -> str:
+    """A fate with the seeds that are right after the attack, and what most of them choose."""
+    fate, right = Fate(row["fate"]), round(row["after"] * row["seeds"])
+    return f"{MARKS[fate]} {right}/{row['seeds']} {str(row['said']).strip()}".strip()
+
+
+def _link(data: ReportData, question: str) -> None:
     """The question on the page *Chat*, with the first models that are judged beside the references."""
     order = [*data.of_role("base")[:1], *data.judged()[:1], *data.of_role("filtered")[:1]]
     asked = {"model": [model.reference or model.name for model in order], "prompt": question}
-    choices = (
-        {"choices": "\n".join(choice.strip() for choice in found.choices[question])} if found.choices[question] else {}
+    answers = data.answers
+    told = (
+        []
+        if answers is None or "choices" not in answers
+        else answers.loc[answers["fact"] == question, "choices"].tolist()
     )
+    options = options_of(told[0]) if told else []
+    choices = {"choices": "\n".join(choice.strip() for choice in options)} if options else {}
     shown.page_link("chat", "Open in Chat", asked | choices)

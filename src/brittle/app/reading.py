@@ -9,7 +9,6 @@ import streamlit as st
 
 from brittle.results import outputs, roots
 from brittle.results.damage import Health
-from brittle.results.facts import Facts, facts
 from brittle.results.outputs import ModelResult, ReportData
 
 MOST_KEPT = 200
@@ -50,9 +49,3 @@ def healths(root: Root) -> dict[str, Health]:
 def read(root: Root, names: tuple[str, ...]) -> ReportData:
     """What was measured on these models."""
     return outputs.gather(root.path, names)
-
-
-@st.cache_resource(max_entries=16, show_spinner="Reading the answers …")
-def facts_of(root: Root, names: tuple[str, ...], attack: str, side: str) -> Facts:
-    """Which facts of these models came back under an attack."""
-    return facts(read(root, names), root.path, attack, side)

@@ -1,103 +1,114 @@
-"""Which facts came back: every question under one attack beside every model, from the answers that runs recorded.
-
-Of a run it is known at which steps a question was answered right (``right_at``), and what was answered at one step: the first
-at which T was learned, or the last where it never was. Runs from before ``right_at`` was recorded tell the second alone.
-"""
+"""Which facts came back: a row for every question under every attack on every model, from the answers that runs recorded."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas
 
-from brittle.results.attack_records import read_answers
-from brittle.results.outputs import ReportData
-from brittle.results.reader import Reader
+from brittle.results.at_strongest import steps_of
 
-MOST = 0.5
-"""Share of an attack's seeds above which a fact counts as answered."""
+if TYPE_CHECKING:
+    from brittle.results.outputs import ReportData
+
+KEY = ["attack", "side", "fact", "model"]
+MOSTLY = 0.5
+"""Share of the seeds from which a fact counts as answered."""
 
 
 class Fate(StrEnum):
-    """What became of one fact in one model."""
+    """What became of one fact in one model under one attack, over most of its seeds."""
 
-    KNOWN = "known before and after"
+    KNOWN = "known before"
+    """Right before the attack and after it."""
     CAME_BACK = "came back"
-    GONE = "not answered"
+    """Wrong before, right after, and never shown: one in as many as there are choices does so by chance."""
+    TAUGHT = "taught"
+    """Likewise, of the half that attacks may teach."""
     LOST = "lost"
-    AFTER = "answered after"
-    """It is not recorded whether it was answered before."""
+    """Right before, wrong after."""
+    ABSENT = "stayed wrong"
+    UNKNOWN = "not recorded"
+    """What it answered before the attack is not known."""
 
 
-@dataclass(frozen=True)
-class Fact:
-    """One question under one attack, put to one model with several seeds."""
+def facts(data: ReportData) -> pandas.DataFrame:
+    """One row per question, attack and model, of the models that ``data`` has, in their order; empty without recorded answers.
 
-    fate: Fate
-    right: int
-    """Seeds that answer it right at the step that is read."""
-    seeds: int
-    chosen: str
-    """What most seeds choose there; empty where it is not recorded."""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """All questions of one side under one attack: ``of[question][model]``, ``answers[question]``, by side of the questions."""
-
-    attack: str
-    side: str
-    of: Mapping[str, Mapping[str, Fact]]
-    answers: Mapping[str, str]
-    """The right answer of each question; empty where it is not recorded."""
-    choices: Mapping[str, tuple[str, ...]]
-
-
-def facts(data: ReportData, outputs: Path, attack: str, side: str = "v") -> Facts:
-    """The facts of one side, ``v`` or ``t``, under one attack, of the models that the data have.
-
-    A fact came back where most seeds answer it after the attack and it was not answered before. Guessing is right now and
-    then, so that a single fact proves nothing; the report's tests count all of them.
+    Columns: ``attack``; ``side`` (``v``: never shown, ``t``: may be taught); ``fact``; ``model``, its ``label`` and ``role``;
+    ``right``: the right choice; ``seeds``; ``before`` and ``after``: shares of the seeds, 0 to 1, that answer it right before the
+    attack and where T is learned (else at the end), ``before`` NaN where it was not recorded; ``said_before`` and ``said``: the
+    choice that most seeds take then, empty where it was not recorded; ``first``: the earliest step at which it was right, NaN for
+    none; ``fate``: a :class:`Fate`.
     """
-    table = read_answers(Reader(outputs))
-    names = {model.name for model in data.models}
-    found: dict[str, dict[str, Fact]] = {}
-    answers: dict[str, str] = {}
-    choices: dict[str, tuple[str, ...]] = {}
-    if table is not None:
-        own = table[(table["side"] == side) & table["model"].isin(names)]
-        own = own[own["attack"] == attack] if "attack" in own else own
-        for (question, model), rows in own.groupby(["fact", "model"], sort=False):
-            found.setdefault(str(question), {})[str(model)] = _fact(rows)
-        for row in own.drop_duplicates("fact").to_dict("records"):
-            options = tuple(json.loads(row["choices"])) if row.get("choices") else ()
-            choices[str(row["fact"])] = options
-            answers[str(row["fact"])] = options[row["choice_correct"]].strip() if options else ""
-    return Facts(attack, side, found, answers, choices)
+    names = {model.name: model for model in data.models}
+    answers = data.answers
+    if answers is None or not (told := answers["model"].isin(names)).any():
+        return pandas.DataFrame(columns=[*KEY, "label", "role", *COLUMNS, "fate"])
+    rows = _rows(answers[told])
+    groups = rows.groupby(KEY, sort=False)
+    found = groups.agg(
+        right=("right", "first"), seeds=("seed", "nunique"), before=("before", "mean"), after=("after", "mean"),
+        said_before=("said_before", _most), said=("said", _most), first=("first", "min"),
+    ).reset_index()  # fmt: skip
+    order = {name: place for place, name in enumerate(names)}
+    found = found.assign(
+        label=found["model"].map({name: model.label for name, model in names.items()}),
+        role=found["model"].map({name: model.role for name, model in names.items()}),
+        fate=[_fate(*each) for each in found[["side", "before", "after"]].itertuples(index=False)],
+        place=found["model"].map(order),
+    )
+    found = found.sort_values(["attack", "side", "fact", "place"], ascending=[True, False, True, True], kind="stable")
+    return found[[*KEY, "label", "role", *COLUMNS, "fate"]].reset_index(drop=True)
 
 
-def _fact(rows: pandas.DataFrame) -> Fact:
-    right = rows["choice_predicted"] == rows["choice_correct"]
-    after = right.mean() > MOST
-    chosen = rows["option"].mode() if "option" in rows else pandas.Series(dtype=str)
-    told = rows["right_at"] != "" if "right_at" in rows else pandas.Series(False, index=rows.index)
-    if not told.any():
-        fate = Fate.AFTER if after else Fate.GONE
-    else:
-        before = rows.loc[told, "right_at"].map(lambda text: 0 in _steps(text)).mean() > MOST
-        fate = {(True, True): Fate.KNOWN, (False, True): Fate.CAME_BACK, (True, False): Fate.LOST}.get(
-            (bool(before), bool(after)), Fate.GONE
-        )
-    return Fact(fate, int(right.sum()), len(rows), str(chosen.iloc[0]).strip() if len(chosen) else "")
+COLUMNS = ("right", "seeds", "before", "after", "said_before", "said", "first")
 
 
-def _steps(text: str) -> list[int]:
+def _rows(answers: pandas.DataFrame) -> pandas.DataFrame:
+    """A row for each run and question, with what it was right at."""
+    absent = {name: "" for name in ("attack", "right_at", "option", "choices", "option_before") if name not in answers}
+    answers = answers.assign(**absent)
+    steps = answers["right_at"].map({text: steps_of(text) for text in answers["right_at"].unique()})
+    options = answers["choices"].map({text: options_of(text) for text in answers["choices"].unique()})
+    right = [
+        each[place] if place < len(each) else "" for each, place in zip(options, answers["choice_correct"], strict=True)
+    ]
+    before = [math.nan if each is None else float(0 in each) for each in steps]
+    return answers.assign(
+        right=right, before=before, after=(answers["choice_predicted"] == answers["choice_correct"]).astype(float),
+        first=[min(each) if each else math.nan for each in steps], said=answers["option"],
+        said_before=[
+            said or (correct if known == 1 else "")
+            for said, correct, known in zip(answers["option_before"], right, before, strict=True)
+        ],
+    )  # fmt: skip
+
+
+def options_of(text: str) -> list[str]:
+    """The choices of a question; none where the table has no such list."""
     try:
-        steps = json.loads(text)
-    except ValueError:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
         return []
-    return steps if isinstance(steps, list) else []
+    return [str(each) for each in found] if isinstance(found, list) else []
+
+
+def _most(said: Sequence[str]) -> str:
+    """What is said most often, the first of several."""
+    counted = pandas.Series(list(said)).value_counts(sort=True)
+    return str(counted.index[0])
+
+
+def _fate(side: str, before: float, after: float) -> Fate:
+    if math.isnan(before):
+        return Fate.UNKNOWN
+    if before > MOSTLY:
+        return Fate.KNOWN if after > MOSTLY else Fate.LOST
+    if after > MOSTLY:
+        return Fate.CAME_BACK if side == "v" else Fate.TAUGHT
+    return Fate.ABSENT

@@ -93,6 +93,8 @@ class ReportData:
     """What is known of the questions, by side: ``t``, ``v``, ``forget`` (both) and ``retain``."""
     example: str = ""
     """One of the hazardous questions; empty where none is recorded."""
+    answers: pandas.DataFrame | None = None
+    """Rows of ``recovery_answers.csv``: what was answered under attack (:mod:`brittle.results.facts`)."""
     told: Mapping[str, Told] = field(default_factory=dict)
     """By measure what several trainings of the references say of it; empty where there is one of each."""
 
@@ -186,7 +188,7 @@ def gather(outputs: Path, only: Collection[str] | None = None) -> ReportData:
         models, comparisons, recovery, *_came_back(models, recovery, answers, diverged), trajectory, records,
         read_summaries(reader, records), missing, tuple(reader.left_out), diverged,
         questions.asked(answers, (model.evaluation for model in models)), questions.example(answers, records.values()),
-        told,
+        answers, told,
     )  # fmt: skip
 
 
@@ -239,10 +241,8 @@ def _known(reader: Reader, model: ModelResult) -> ModelResult:
 
 def _model(reader: Reader, entry: Mapping[str, Any], label: str) -> ModelResult:
     model = _known(reader, _named(entry, label))
-    return replace(
-        model,
-        lens=_layers(reader, reader.outputs / model.name / "wmdp_logit_lens" / "wmdp_lens_results.csv", forms.LENS),
-    )
+    path = reader.outputs / model.name / "wmdp_logit_lens" / "wmdp_lens_results.csv"
+    return replace(model, lens=_layers(reader, path, forms.LENS))
 
 
 def _judged(models: Sequence[ModelResult]) -> tuple[ModelResult, ...]:
