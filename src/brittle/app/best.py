@@ -12,6 +12,7 @@ from typing import Any
 import streamlit as st
 
 from brittle.app import imports, shown
+from brittle.app.started import started
 from brittle.results.ranking import Candidate, Ranking, ranked
 from brittle.results.ranking_records import Models
 from brittle.results.roots import changed, output_roots
@@ -58,8 +59,9 @@ def _found(outputs: str, stamp: tuple[int, int]) -> Found:
 
     del stamp
     noted = state.read(Path(outputs)).get("outdir")
+    folder = Path(noted if isinstance(noted, str) else started().models)  # a sweep of an earlier version does not say
     models = Models(digest_if_there)
-    models.read([Path(noted)] if isinstance(noted, str) and Path(noted).is_dir() else [], [Path(outputs)])
+    models.read([folder] if folder.is_dir() else [], [Path(outputs)])
     settings = {model.name: model.settings for model in models.unlearned.values()}
     return Found(tuple(models.judged()), settings, tuple(models.reader.left_out))
 
