@@ -132,6 +132,17 @@ def test_an_exception_ends_the_pool_and_leaves_what_ran_queued(tmp_path: Path) -
     assert {job["status"] for job in json.loads((tmp_path / "sweep.json").read_text())["jobs"]} == {"queued"}
 
 
+def test_notes_of_those_that_were_ended_go_and_those_of_others_at_work_stay(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.notes.mkdir()
+    for name in ("ended", "elsewhere"):
+        place.note(name).write_text('{"title": "another"}')
+    place.record("elsewhere").parent.mkdir()
+    with leases.held(place.record("elsewhere")):
+        driven(tmp_path, Script({}), "a")
+        assert [path.stem for path in place.notes.iterdir()] == ["elsewhere"]
+
+
 def test_no_job_begins_whose_checkpoint_would_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free = [250]
     monkeypatch.setattr(drivers.shutil, "disk_usage", lambda _path: drivers.shutil._ntuple_diskusage(1000, 0, free[0]))

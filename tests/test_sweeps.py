@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -17,9 +18,13 @@ import pandas
 import psutil
 import pytest
 
+from brittle.commands.sweep_run import Run
+from brittle.commands.sweep_settings import SweepSettings
 from brittle.records import read_record
-from brittle.runs import laboratory_models
+from brittle.runs import laboratory_models, once
 from brittle.suites.laboratory import SIZES, Laboratory, define
+from brittle.sweeps.configurations import configurations
+from brittle.sweeps.file import read
 
 pytestmark = pytest.mark.end_to_end
 TEXT = """
@@ -31,6 +36,7 @@ models:
 diagnose: [weight_comparison]
 attack: {names: [quantization], budget: quick}
 """
+ENDED = re.compile(r"\d+ done").fullmatch
 START = [sys.executable, "-c", "from brittle.command_line import main; main()", "sweep", "sweep.yaml"]
 
 
@@ -51,8 +57,8 @@ def sweep(folder: Path, *flags: str, text: str = TEXT, **environment: str) -> su
     )  # fmt: skip
 
 
-def finished(process: subprocess.Popen[str]) -> str:
-    out, err = process.communicate(timeout=300)
+def finished(process: subprocess.Popen[str], seconds: float = 900) -> str:
+    out, err = process.communicate(timeout=seconds)
     assert process.returncode == 0, err[-3000:]
     return out
 
@@ -128,6 +134,74 @@ def test_a_first_interrupt_finishes_what_runs(tmp_path: Path) -> None:
     assert "still at work will be finished" in err, err[-2000:]
     assert "queued" in out and "1 done" in out or "done" in out
     assert leftovers(tmp_path / "stopped") == []
+
+
+LONG = """
+base: laboratory:base@swept
+set: {preset: laboratory, max_steps: 300, batch_size: 4}
+models:
+  - {method: [grad_diff, npo]}
+"""
+"""Trainings that are still at work when a second Ctrl-C comes."""
+
+
+def test_a_second_interrupt_stops_what_runs_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    finished(sweep(tmp_path / "whole", "--local", text=LONG))
+    process = sweep(tmp_path / "stopped", "--local", text=LONG)
+    outputs = tmp_path / "stopped" / "outputs" / "sweeps" / "sweep"
+    end = time.monotonic() + 300
+    while time.monotonic() < end and not list(outputs.glob("at_work/*grad_diff*.json")):
+        time.sleep(0.1)
+    below = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.stderr is not None
+    said = [""]
+    while "still at work will be finished" not in said[-1]:
+        said.append(process.stderr.readline())
+        assert said[-1], said  # it ended at the first Ctrl-C
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)  # not the time that the models would take: two are left
+    assert process.returncode == 128 + signal.SIGINT and "Traceback" not in err, err[-3000:]
+    assert psutil.wait_procs(below, timeout=10)[1] == []
+    assert leftovers(tmp_path / "stopped") == []
+    jobs = {job["title"]: job["status"] for job in json.loads((outputs / "sweep.json").read_text())["jobs"]}
+    assert [status for title, status in jobs.items() if "reference" not in title] == ["queued", "queued"]
+    assert not list((tmp_path / "stopped").glob("unlearned_models/*/record.json"))
+    finished(sweep(tmp_path / "stopped", "--local", text=LONG))
+    assert numbers(tmp_path / "stopped") == numbers(tmp_path / "whole")
+    assert leftovers(tmp_path / "stopped") == []
+
+
+@pytest.mark.slow
+def test_twenty_four_models_in_two_shells_at_once_are_trained_once_each(tmp_path: Path) -> None:
+    rates = ", ".join(f"{number}e-4" for number in range(1, 25))
+    text = (
+        "base: laboratory:base@swept\nset: {preset: laboratory, max_steps: 1, batch_size: 4}\n"
+        f"models:\n  - {{method: grad_diff, lr: [{rates}]}}\n"
+    )
+    both = [sweep(tmp_path / "two", "--local", text=text, NO_SAVE="1") for _ in range(2)]
+    told = [finished(process, 1800) for process in both]
+    made = [int(part.split()[0]) for text in told for part in ", ".join(text.splitlines()).split(", ") if ENDED(part)]
+    assert sum(made) == 24 + 2, told  # the reference is answered for in both
+    assert len(list((tmp_path / "two").glob("unlearned_models/*/training.csv"))) == 24
+    assert leftovers(tmp_path / "two") == []
+
+
+def test_what_is_the_same_for_all_models_is_asked_once_and_changes_no_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(TEXT)
+    found = read(str(path))
+    run = Run(SweepSettings(outroot=str(tmp_path), outdir=str(tmp_path)), found, configurations(found, {}), {})
+    one_by_one = [model.identity for model in map(run.model, run.own) if not model.finished()]
+    asked: list[str] = []
+    find = laboratory_models.find
+    monkeypatch.setattr(laboratory_models, "find", lambda text: (asked.append(text), find(text))[1])
+    with once.remembering():
+        together = [model.identity for model in map(run.model, run.own) if not model.finished()]
+    assert together == one_by_one and len(together) == 4
+    assert sorted(asked) == ["laboratory:base@swept", "laboratory:filtered@swept"]
 
 
 def test_a_search_makes_as_many_models_as_it_has_trials_and_goes_on(tmp_path: Path) -> None:

@@ -27,13 +27,22 @@ def digest_of(*modules: str, files: tuple[str, ...] = (), package: Path = PACKAG
         files: modules that count alone, without what they import.
         package: the folder of the package.
 
+    Of Brittle itself it is read once in a process, which goes on with the code that it began with.
+
     Raises:
         KeyError: there is no such module.
     """
+    return (_own_digest if package == PACKAGE else _digest)(modules, files, package)
+
+
+def _digest(modules: tuple[str, ...], files: tuple[str, ...], package: Path) -> str:
     code = hashlib.sha256()
     for name in sorted({*closure(modules, package), *files}):
         code.update(f"{name}\n".encode() + _file(name, package).read_bytes())
     return code.hexdigest()[:16]
+
+
+_own_digest = functools.cache(_digest)
 
 
 def closure(modules: tuple[str, ...], package: Path = PACKAGE) -> set[str]:

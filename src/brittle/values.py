@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import operator
 import re
@@ -36,11 +37,16 @@ def spellings_of(field: dataclasses.Field[Any]) -> tuple[str, ...]:
 
 def fields_of(settings_type: type) -> list[dataclasses.Field[Any]]:
     """The fields with annotations turned into types."""
+    return [*_fields_of(settings_type)]
+
+
+@functools.lru_cache(maxsize=512)
+def _fields_of(settings_type: type) -> tuple[dataclasses.Field[Any], ...]:
     hints = typing.get_type_hints(settings_type)
     fields = [field for field in dataclasses.fields(settings_type) if "help" in field.metadata]
     for field in fields:
         field.type = hints[field.name]
-    return fields
+    return tuple(fields)
 
 
 def convert(field: dataclasses.Field[Any], text: str) -> Any:

@@ -130,7 +130,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "report": Command(
         "write the report of an outputs folder again", _from("pages", "report"), _from("pages", "report_settings"), "outputs",
-        "folder with results (outputs)", examples=("brittle report outputs", "brittle report outputs --figures figures"),
+        "folder with results (outputs)", examples=("brittle report outputs", "brittle report outputs --figures figures", "brittle report outputs --bundle experiment_pages"),
     ),
     "signature": Command(
         "one row per unlearned model: every measure, its controls, what came back",

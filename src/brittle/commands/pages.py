@@ -20,6 +20,9 @@ class ReportSettings:
     """The report of an outputs folder."""
 
     figures: str | None = setting(None, "also write the main figures to this folder, as svg, png and csv")
+    bundle: str | None = setting(
+        None, "also write pages to this folder that show the whole experiment without a server: open its index.html"
+    )
 
 
 @dataclass(frozen=True)
@@ -153,10 +156,18 @@ def report(given: Given, _environment: Environment) -> int:
     outputs = Path(given.get("outputs") or "outputs")
     if settings.figures:
         check_file(Path(settings.figures) / "answer.svg")
+    if settings.bundle:
+        from brittle.views.bundle import check
+
+        check(outputs, Path(settings.bundle))
     path = write_report(outputs)
     print(path.resolve())
     for figure in export(gather(outputs), Path(settings.figures)) if settings.figures else ():
         print(f"-> {figure}")
+    if settings.bundle:
+        from brittle.views.bundle import write_bundle
+
+        print(f"-> {write_bundle(outputs, Path(settings.bundle))}")
     return 0
 
 

@@ -18,7 +18,7 @@ from brittle.commands.sweep_stages import attack_settings, measure, work_on
 from brittle.models.references import Located, locate
 from brittle.places import parents_of, read_summary
 from brittle.records import Identity, is_complete, writing
-from brittle.runs import laboratory_models, stages, unlearning, unlearning_plan
+from brittle.runs import laboratory_models, once, stages, unlearning, unlearning_plan
 from brittle.runs.executor import Tick
 from brittle.runs.failures import Failure
 from brittle.settings import BadInput, as_dictionary
@@ -67,10 +67,13 @@ class SweepModel:
         inputs = {
             "model": self.plan.identity.fingerprint,
             "source": source.digest_of(*modules, "brittle.models.likelihood", files=("brittle.runs.attack_job",)),
-            "references": [laboratory_models.find(text).digest for text in beside if text and text != "none"],
+            "references": [
+                once.asked(laboratory_models.find, text).digest for text in beside if text and text != "none"
+            ],
         }
         given = {folder: dict(stage.given) | {"names": stage.names} for folder, stage in named.items() if stage}
-        ready = {name: as_dictionary(each) for name, each in attack_settings(self.sweep.attack).items()}
+        attacks = once.asked(attack_settings, self.sweep.attack)
+        ready = {name: as_dictionary(each) for name, each in attacks.items()}
         return Identity(KIND, inputs, {"stages": given, "attacks": ready})
 
     @property

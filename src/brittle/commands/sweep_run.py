@@ -17,7 +17,7 @@ from brittle.commands.sweep_settings import SweepSettings
 from brittle.commands.sweep_shown import shown
 from brittle.commands.sweep_stages import asks, work_on
 from brittle.models.references import hub_name
-from brittle.runs import laboratory_models
+from brittle.runs import laboratory_models, once
 from brittle.suites import laboratory
 from brittle.sweeps import optuna_search
 from brittle.sweeps.configurations import Configuration, configuration
@@ -83,7 +83,8 @@ def carry_out(settings: SweepSettings, sweep: Sweep, own: Sequence[Configuration
 def _all(run: Run) -> tuple[list[SweepModel], int]:
     """Every configuration."""
     models = [run.model(each) for each in run.own]
-    left = [model for model in models if not model.finished()]
+    with once.remembering():
+        left = [model for model in models if not model.finished()]
     print(f"{len(models) - len(left)} of {progress.several(len(models), 'model')} finished before")
     if not left:
         return models, 0

@@ -217,14 +217,14 @@ def rights(answers: pandas.DataFrame | None) -> Rights:
     told = told.assign(unit=about[0].where(about[1] == "/", told["fact"]))
     found = {}
     for _, part in told.groupby(["attack", "model", "seed"], sort=False):
-        steps = [_steps(each) for each in part["right_at"]]
+        steps = [steps_of(each) for each in part["right_at"]]
         if None not in steps:
             run = (str(part["attack"].iloc[0]), str(part["model"].iloc[0]), int(part["seed"].iloc[0]))
             found[run] = tuple(part["unit"]), [each for each in steps if each is not None]
     return found
 
 
-def _steps(text: str) -> set[int] | None:
+def steps_of(text: str) -> set[int] | None:
     """A JSON list of steps; None where it is none, as in tables of older versions."""
     try:
         steps = json.loads(text)

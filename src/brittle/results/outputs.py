@@ -94,6 +94,8 @@ class ReportData:
     """What is known of the questions, by side: ``t``, ``v``, ``forget`` (both) and ``retain``."""
     example: str = ""
     """One of the hazardous questions; empty where none is recorded."""
+    answers: pandas.DataFrame | None = None
+    """Rows of ``recovery_answers.csv``: what was answered under attack (:mod:`brittle.results.facts`)."""
     told: Mapping[str, Told] = field(default_factory=dict)
     """By measure what several trainings of the references say of it; empty where there is one of each."""
 
@@ -164,7 +166,7 @@ def gather(outputs: Path) -> ReportData:
         models, comparisons, recovery, *_came_back(models, recovery, answers, diverged), trajectory, records,
         read_summaries(reader, records), missing, tuple(reader.left_out), diverged,
         questions.asked(answers, (model.evaluation for model in models)), questions.example(answers, records.values()),
-        told,
+        answers, told,
     )  # fmt: skip
 
 

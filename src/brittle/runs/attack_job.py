@@ -185,6 +185,7 @@ class Run:
                 "model": self.arm.located.name, "attack": self.name, "seed": self.seed, "step": evaluation.step,
                 "side": side, "fact": question.fact or question.question, "choice_predicted": predicted,
                 "choice_correct": question.answer, "option": question.choices[predicted],
+                "option_before": question.choices[all_of_them[0].predictions[side][place]],
                 "choices": json.dumps(question.choices),
                 "right_at": json.dumps([e.step for e in all_of_them if e.predictions[side][place] == question.answer]),
             }

@@ -7,6 +7,7 @@ stands in the folder's name: as a tag, or in a short hash where no tag could say
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -45,13 +46,18 @@ class Texts:
     splits: Mapping[str, Sequence[str]]
     named: tuple[str, ...] = ()
 
+    @functools.cached_property
+    def digests(self) -> dict[str, str]:
+        """The content hash of each split's texts; hundreds of runs may share the texts."""
+        return {split: fingerprint(texts) for split, texts in self.splits.items()}
+
 
 def identity_of(
     method: str, module: Any, base: Located, texts: Texts, own: TrainingSettings, chosen: Any, merge: bool, dtype: str
 ) -> Identity:
     """The identity of a run whose settings are resolved; ``dtype`` is the number type that computes."""
     inputs = {
-        "base": base.digest, "forget": fingerprint(texts.splits["forget"]), "retain": fingerprint(texts.splits["retain"]),
+        "base": base.digest, "forget": texts.digests["forget"], "retain": texts.digests["retain"],
         "source": source.digest_of(module.__name__, *TRAINING, files=CARRIED_OUT),
     }  # fmt: skip
     settings = as_dictionary(own) | as_dictionary(chosen)

@@ -18,7 +18,7 @@ from typing import Any
 from brittle import discovery
 from brittle.contracts import MethodNeeds
 from brittle.records import Identity
-from brittle.runs import laboratory_models, unlearning_checks
+from brittle.runs import laboratory_models, once, unlearning_checks
 from brittle.runs.unlearning_identity import Texts, folder_name, identity_of, processes
 from brittle.runs.unlearning_settings import MakeSettings
 from brittle.settings import BadInput, resolve
@@ -90,7 +90,7 @@ def plan(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     if training.weight_dtype == "bf16":
         dtype = usual = "bf16"
     early = read_texts(make) if make.model.startswith(laboratory.PREFIX) else None  # before a laboratory is built
-    base = laboratory_models.find(make.model)
+    base = once.asked(laboratory_models.find, make.model)
     unlearning_checks.check_model(base, module.NEEDS, training, method)
     training = unlearning_checks.within_context(base, training)
     texts = early or read_texts(make)
@@ -104,21 +104,25 @@ def plan(given: Mapping[str, Any], environment: Mapping[str, str] | None = None)
 
 def read_texts(make: MakeSettings) -> Texts:
     """Forget and retain texts: of the file that is named, else a laboratory model's own, else of the documented file."""
+    return once.asked(_read_texts, make.model, make.forget_data, make.retain_data, make.text_column)
+
+
+def _read_texts(model: str, forget_data: str | None, retain_data: str | None, text_column: str | None) -> Texts:
     from brittle.data.corpora import read_texts as read
     from brittle.data.files import DOCUMENTED_TEXTS
     from brittle.data.overlap import check_apart
 
-    own = laboratory.parse(make.model)[1].texts() if make.model.startswith(laboratory.PREFIX) else {}
+    own = laboratory.parse(model)[1].texts() if model.startswith(laboratory.PREFIX) else {}
     splits, named = {}, []
-    for split, path in {"forget": make.forget_data, "retain": make.retain_data}.items():
+    for split, path in {"forget": forget_data, "retain": retain_data}.items():
         usual = DOCUMENTED_TEXTS[split]
-        splits[split] = own[split] if own and not path else read(path or usual, make.text_column)
+        splits[split] = own[split] if own and not path else read(path or usual, text_column)
         if path and (own or Path(path).resolve() != Path(usual).resolve()):
             named.append(split)
-    if make.forget_data or make.retain_data or not own:
+    if forget_data or retain_data or not own:
         check_apart(
-            {str(make.forget_data or "the forget texts"): splits["forget"]},
-            {str(make.retain_data or "the retain texts"): splits["retain"]},
+            {str(forget_data or "the forget texts"): splits["forget"]},
+            {str(retain_data or "the retain texts"): splits["retain"]},
         )
     return Texts(splits, tuple(named))
 

@@ -18,7 +18,7 @@ from typing import Any
 from brittle import leases, progress
 from brittle.records import write_json
 from brittle.sweeps.pools import WAS_DONE, Ended, Lost, Pool, SweepJob
-from brittle.sweeps.state import Place, at_work
+from brittle.sweeps.state import Place, at_work, forget_ended
 
 TRIES = 3
 """Times that a job is begun before one whose process is lost each time counts as failed."""
@@ -93,6 +93,7 @@ class Driver:
             self.pool.close()
             for entry in self._running():
                 entry.status = Status.QUEUED
+            forget_ended(self.place)
             self.write()
 
     def stop(self) -> None:

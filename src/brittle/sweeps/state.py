@@ -93,6 +93,13 @@ class Reporter:
             write_json(self.path, self.content)
 
 
+def forget_ended(place: Place) -> None:
+    """Remove notes of models that nobody works at any more: their process had no time to do it."""
+    for path in place.notes.glob("*.json"):
+        if not leases.is_held(place.record(path.stem)):
+            path.unlink(missing_ok=True)
+
+
 def at_work(place: Place) -> Iterator[dict[str, Any]]:
     """The notes of models that are being worked at, here or on other machines; of killed processes none."""
     for path in sorted(place.notes.glob("*.json")):

@@ -125,14 +125,23 @@ def listing(lines: Sequence[str], numbered: bool = False) -> str:
     return piece("listing", lines, numbered)
 
 
+FILTERED = 'class="filtered"'
 INTERACTIVE = 'class="specification"'
 """Stands only where a page has a figure that answers a pointer; quotes within names are escaped."""
 
 
-def document(title: str, top: str, sections: Sequence[str]) -> str:
-    """A whole page, with nothing to fetch: what stands on top, the contents, the sections that are not empty."""
-    drawn = any(INTERACTIVE in part for part in (top, *sections))
-    return (
+SPECIFICATION = re.compile(f'<script type="application/json" {INTERACTIVE}>.*?</script>', re.DOTALL)
+
+
+def document(title: str, top: str, sections: Sequence[str], pages: Sequence[tuple[str, str]] = ()) -> str:
+    """A whole page, with nothing to fetch: what stands on top, the contents, the sections that are not empty.
+
+    ``pages`` are the other pages of a bundle: address (empty: this one) and words. There figures are pictures alone, so that what
+    draws them is not in every page.
+    """
+    drawn = not pages and any(INTERACTIVE in part for part in (top, *sections))
+    filtering = any(FILTERED in part for part in (top, *sections))
+    page = (
         environment()
         .get_template("page.html")
         .render(
@@ -143,8 +152,16 @@ def document(title: str, top: str, sections: Sequence[str]) -> str:
             charts=Markup((TEMPLATE / "charts.js").read_text(encoding="utf-8")),
             answer=top,
             sections=[each for each in sections if isinstance(each, Section)],
+            pages=pages,
+            filter=Markup((TEMPLATE / "filter.js").read_text(encoding="utf-8")) if filtering else "",
         )
     )
+    return SPECIFICATION.sub("", page) if pages else page
+
+
+def filtered(content: str, columns: Sequence[str], words: str) -> str:
+    """A table below lists that filter it by these columns' values, and a field for words of another; without scripts the table."""
+    return piece("filtered", columns, words, content)
 
 
 def definitions(lines: Mapping[str, str]) -> str:

@@ -42,6 +42,7 @@ class Cell:
         colour: of the swatch before a model's name, as HTML writes it.
         code: the content is typed as it stands, such as a flag.
         link: where the content leads, on the same page.
+        page: another page that it leads to, by its address.
         order: what a sortable table puts the cell by, if not the number that it begins with.
     """
 
@@ -53,6 +54,7 @@ class Cell:
     colour: str = ""
     code: bool = False
     link: str = ""
+    page: str = ""
     order: float | None = None
 
     @property
