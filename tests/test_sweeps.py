@@ -57,7 +57,7 @@ def sweep(folder: Path, *flags: str, text: str = TEXT, **environment: str) -> su
     )  # fmt: skip
 
 
-def finished(process: subprocess.Popen[str], seconds: float = 300) -> str:
+def finished(process: subprocess.Popen[str], seconds: float = 900) -> str:
     out, err = process.communicate(timeout=seconds)
     assert process.returncode == 0, err[-3000:]
     return out
