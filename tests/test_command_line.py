@@ -51,6 +51,7 @@ REFUSED_LATE: Mapping[str, dict] = {
     "unlearn": {"model": "no/such/model"}, "evaluate": {"model": "no/such/model", "tasks": "mmlu"},
     "check-data": {"file": "no/such/file"}, "attack": {"model": "no/such/model"}, "methods": {"measure": True, "only": "no_such_method"},
     "planted": {"kinds": "no_such_kind"}, "sweep": {"file": "no/such/file"}, "rank": {"root": "no/such/folder"},
+    "app": {"address": "192.0.2.1"},
     "diagnose": {"model": "no/such/model", "model_a": "no/such/a", "model_b": "no/such/b"},
 }  # fmt: skip
 """What each command refuses only after it has read its settings."""

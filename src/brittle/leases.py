@@ -79,9 +79,7 @@ def is_held(place: Path) -> bool:
 
 
 def _take(path: Path, place: Path, wait: bool) -> str:
-    own = json.dumps(
-        {"host": host(), "name": platform.node(), "process": os.getpid(), "started": _started(os.getpid())}
-    )
+    own = json.dumps({"host": host(), "name": platform.node(), "process": os.getpid(), "started": started(os.getpid())})
     told = False
     while True:
         try:
@@ -127,7 +125,7 @@ def _words(content: str) -> str:
 def _is_alive(path: Path, content: str) -> bool:
     holder = _holder(content)
     if holder.get("host") == host() and isinstance(holder.get("process"), int):
-        return _runs(holder["process"]) and _started(holder["process"]) == holder.get("started")
+        return runs(holder["process"]) and started(holder["process"]) == holder.get("started")
     return _is_fresh(path)
 
 
@@ -151,7 +149,8 @@ def _is_fresh(path: Path) -> bool:
         return False
 
 
-def _runs(process: int) -> bool:
+def runs(process: int) -> bool:
+    """Whether there is a process of that number on this machine."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
@@ -161,7 +160,7 @@ def _runs(process: int) -> bool:
     return True
 
 
-def _started(process: int) -> str | None:
+def started(process: int) -> str | None:
     """When a process started, in the system's own unit; it tells a process from a later one of the same number."""
     try:
         status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
@@ -201,7 +200,7 @@ def is_leftover(path: Path, name: str | None = None) -> bool:
     made = re.fullmatch(rf"\.{own}\.([0-9a-f]{{8}})-(\d+)-[0-9a-f]{{6}}\.(partial|old)", path.name)
     if not made:
         return False
-    return not (_runs(int(made[2])) if made[1] == host() else _is_fresh(path))
+    return not (runs(int(made[2])) if made[1] == host() else _is_fresh(path))
 
 
 def abandon() -> None:

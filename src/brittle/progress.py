@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -18,7 +19,7 @@ from brittle.progress_log import LogFile, hear_standard_streams, under
 from brittle.progress_voice import EVERY, WORTH_A_LINE, Voice, Work, duration, several
 
 __all__ = [
-    "EVERY", "HELP", "Work", "configure", "detail", "duration", "error", "finish", "in_worker", "on_terminal", "over", "relayed", "say",
+    "EVERY", "HELP", "Work", "configure", "detail", "duration", "error", "finish", "heard_by", "in_worker", "on_terminal", "over", "relayed", "say",
     "several", "step", "work",
 ]  # fmt: skip
 
@@ -29,6 +30,7 @@ HELP = """what is said, for every command:
 Item = TypeVar("Item")
 _voice = Voice()
 _listening: Voice | None = None
+_hearing: ContextVar[Callable[[Work], None] | None] = ContextVar("who hears of work in this thread", default=None)
 
 
 def _heard() -> Voice:
@@ -137,13 +139,23 @@ def error(line: str) -> None:
 
 
 @contextlib.contextmanager
+def heard_by(listener: Callable[[Work], None]) -> Iterator[None]:
+    """Within the block, and in this thread alone, every step of a work is told to the listener; what it raises ends the work."""
+    before = _hearing.set(listener)
+    try:
+        yield
+    finally:
+        _hearing.reset(before)
+
+
+@contextlib.contextmanager
 def work(title: str, total: int | None = None, unit: str = "step", done: int = 0) -> Iterator[Work]:
     """A piece of work: ``update`` what is given says how many units more are done. ``done`` were there before.
 
     ``unit`` is one of them, in the singular. Work inside other work is shown below it.
     """
     voice = _heard()
-    own = Work(title, total, unit, done, voice.clock)
+    own = Work(title, total, unit, done, voice.clock, heard=_hearing.get())
     if voice.bars:
         own.bar = tqdm(
             total=total, initial=done, desc=title, unit=unit, leave=False, dynamic_ncols=True, file=under(sys.stderr)

@@ -33,6 +33,8 @@ class Work:
     clock: Callable[[], float]
     bar: tqdm[Any] | None = None
     now: str = ""
+    heard: Callable[[Work], None] | None = None
+    """Told after every update; what it raises ends the work."""
 
     def __post_init__(self) -> None:
         self.started, self.before = self.clock(), self.done
@@ -42,6 +44,8 @@ class Work:
         self.done += count
         if self.bar is not None:
             self.bar.update(count)
+        if self.heard is not None:
+            self.heard(self)
 
     def tell(self, now: str) -> None:
         """What it is at, in a word or two."""

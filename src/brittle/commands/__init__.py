@@ -142,6 +142,11 @@ COMMANDS: dict[str, Command] = {
         _from("rank", "rank_models"), _from("rank", "rank_settings"),
         examples=("brittle rank", "brittle rank --score excess_recovery --outroot outputs --output ranking.md"),
     ),
+    "app": Command(
+        "talk to models and read results in a browser (infer/run.py)",
+        _from("app", "app"), _from("app", "app_settings"), goes_on="the same command starts it again",
+        examples=("brittle app", "brittle app --outroot outputs --port 8600"),
+    ),
     "methods": Command(
         "list, measure and document the unlearning methods",
         _from("pages", "methods"), _from("pages", "methods_settings"), goes_on=KEPT,

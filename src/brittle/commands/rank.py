@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,12 +80,13 @@ def rank(
     Raises:
         BadInput: there is no unlearned model, or a file that is not ours stands where one would be written.
     """
+    from brittle.models.whole import digest_if_there
     from brittle.results.ranking import ranked
     from brittle.results.ranking_records import Models
 
     for path in places(output) if output else ():
         _check(path)
-    models = Models(_digest_of)
+    models = Models(digest_if_there)
     models.read(roots, outroots)
     models.join(tracking.finished_runs(wandb_project) or ())
     for line in models.reader.left_out:
@@ -119,15 +119,6 @@ def _check(path: Path) -> None:
                 raise BadInput(
                     f"{path} is not a file that brittle rank wrote, and would be lost; name another --output"
                 )
-
-
-def _digest_of(folder: Path) -> str | None:
-    """The content hash by which results call a model that has its weights."""
-    from brittle.models.references import digest_of
-
-    with contextlib.suppress(BadInput, OSError):  # adapters alone, or weights that were deleted
-        return digest_of(folder) if any(folder.glob("*.safetensors")) else None
-    return None
 
 
 def rank_settings(_only: str | None = None) -> SettingsTypes:

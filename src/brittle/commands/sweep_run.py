@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from brittle.commands.sweep_end import finish
 from brittle.commands.sweep_groups import Groups, groups
 from brittle.commands.sweep_model import SweepModel, SweepReferences
 from brittle.commands.sweep_search import Search
-from brittle.commands.sweep_settings import SweepSettings
+from brittle.commands.sweep_settings import SweepSettings, again
 from brittle.commands.sweep_shown import shown
 from brittle.commands.sweep_stages import asks, work_on
 from brittle.models.references import hub_name
@@ -25,6 +26,7 @@ from brittle.sweeps.driver import Driver, Entry, Status, counts
 from brittle.sweeps.file import Sweep
 from brittle.sweeps.pools import Pool, Processes, SweepJob
 from brittle.sweeps.state import Place
+from brittle.sweeps.state import driver as driver_of_sweep
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,17 @@ def _drive(
     new = sum(isinstance(job, SweepModel) for phase in phases for job in phase)
     new += run.sweep.search.trials - len(before) if search else 0
     references = sum(isinstance(job, SweepReferences) for phase in phases for job in phase)
-    about = {"name": run.sweep.name, "file": str(run.sweep.path), "models": len(before) + new}
+    about = {
+        "name": run.sweep.name,
+        "file": str(run.sweep.path),
+        "models": len(before) + new,
+        "driver": driver_of_sweep(),
+    }
+    about |= {
+        "again": again(run.settings, run.outputs),
+        "folder": os.getcwd(),
+        "outdir": str(Path(run.settings.outdir).absolute()),
+    }
     driver = Driver(
         _pool(run), Place(run.outputs), [Entry(model, Status.BEFORE) for model in before], _largest(run),
         Path(run.settings.outdir), run.planned.gpus, max(run.planned.each.values(), default=0) if search else 0, about=about,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from brittle.commands.options import Given, SettingsTypes
 from brittle.results.scores import SCORES
-from brittle.settings import setting
+from brittle.settings import fields_of, flag_of, setting
 
 
 @dataclass(frozen=True)
@@ -49,3 +50,22 @@ def sweep_settings(_only: str | None = None) -> SettingsTypes:
 def lacking(given: Given) -> list[str]:
     """A file or notes."""
     return [] if given.get("file") or given.get("noted") else ["file"]
+
+
+def again(settings: SweepSettings, outputs: Path) -> list[str]:
+    """The arguments by which the same sweep goes on, from whatever folder."""
+    places = {"file": settings.file, "noted": settings.noted, "outdir": settings.outdir, "outroot": str(outputs)}
+    words = []
+    for field in fields_of(SweepSettings):
+        value = getattr(settings, field.name)
+        if field.name in places:
+            value = str(Path(places[field.name] or "").absolute()) if places[field.name] else None
+        elif value == field.default:
+            continue
+        if field.name == "file":
+            words += [value] if value else []
+        elif field.type is bool:
+            words.append(flag_of(field))
+        elif value is not None:
+            words += [flag_of(field), str(value)]
+    return words

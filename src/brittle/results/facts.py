@@ -74,7 +74,7 @@ def _rows(answers: pandas.DataFrame) -> pandas.DataFrame:
     absent = {name: "" for name in ("attack", "right_at", "option", "choices", "option_before") if name not in answers}
     answers = answers.assign(**absent)
     steps = answers["right_at"].map({text: steps_of(text) for text in answers["right_at"].unique()})
-    options = answers["choices"].map({text: _options(text) for text in answers["choices"].unique()})
+    options = answers["choices"].map({text: options_of(text) for text in answers["choices"].unique()})
     right = [
         each[place] if place < len(each) else "" for each, place in zip(options, answers["choice_correct"], strict=True)
     ]
@@ -89,7 +89,7 @@ def _rows(answers: pandas.DataFrame) -> pandas.DataFrame:
     )  # fmt: skip
 
 
-def _options(text: str) -> list[str]:
+def options_of(text: str) -> list[str]:
     """The choices of a question; none where the table has no such list."""
     try:
         found = json.loads(text)
@@ -112,6 +112,3 @@ def _fate(side: str, before: float, after: float) -> Fate:
     if after > MOSTLY:
         return Fate.CAME_BACK if side == "v" else Fate.TAUGHT
     return Fate.ABSENT
-
-
-__all__ = ["Fate", "facts"]

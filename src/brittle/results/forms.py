@@ -32,7 +32,7 @@ PER_LAYER = Form(
     ("layer", "group"), ("count_mats",),
     numbers=("dW_fro_layer", "W_fro_layer", "dW_fro_layer_rel", "mean_dW_stable_rank"), key=("layer", "group"),
 )  # fmt: skip
-PER_MATRIX = Form(numbers=("dW_fro", "W_fro", "dW_stable_rank"))
+PER_MATRIX = Form(("group",), numbers=("dW_fro", "W_fro", "dW_stable_rank"))
 ACTIVATIONS = Form(("layer", "split"), numbers=("model_a_norm_L2", "mean_dh_L2"), key=("layer", "split"))
 BENIGN_LIKELIHOOD = Form(("kind",), ("text",), numbers=("nats_per_token",), key=("kind", "text"))
 LENS = Form(("layer",), shares=("accuracy",), key=("layer",))

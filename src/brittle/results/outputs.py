@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +16,7 @@ from brittle.results import attack_kinds, forms, questions, trainings
 from brittle.results.at_matched_t import MatchedRecovery, matched, said_nothing
 from brittle.results.at_strongest import Strongest, WorstCase, strongest, worst_cases
 from brittle.results.attack_kinds import Reading, matched_attacks
+from brittle.results.attack_records import DIVERGED, TRAJECTORY, read_answers, read_points, recovery_table
 from brittle.results.damage import NOT_MEASURED, Damage, Health, damage
 from brittle.results.missing import not_measured
 from brittle.results.plan import plan
@@ -26,7 +26,6 @@ from brittle.results.record_files import read_records, read_summaries
 from brittle.results.recovery_speed import RecoveryNumbers, recovery_numbers
 from brittle.results.roles import ORDER, REFERENCES, Role
 from brittle.results.trainings import Told
-from brittle.results.unplanned import recovery_tables
 
 FIRST = "relearning"
 """The attack that the report tells of first, where it was carried out."""
@@ -142,8 +141,29 @@ class ReportData:
         return sorted(chosen, key=lambda comparison: order.get(comparison.b, len(order)))
 
 
-def gather(outputs: Path) -> ReportData:
+def listed(outputs: Path) -> tuple[list[ModelResult], list[str]]:
+    """The models that an outputs folder names, with roles, labels and settings but without anything measured; and what was left out.
+
+    Raises:
+        BadInput: as :func:`gather`.
+    """
+    entries, _ = plan(reader := Reader(Path(outputs)))
+    return _ordered(map(_named, entries, _labels(entries))), reader.left_out
+
+
+def healths(outputs: Path) -> dict[str, Health]:
+    """Whether each model still works, by name; little is read for it."""
+    entries, _ = plan(reader := Reader(Path(outputs)))
+    return {
+        model.name: model.damage.health for model in _judged([_known(reader, _named(each, "")) for each in entries])
+    }
+
+
+def gather(outputs: Path, only: Collection[str] | None = None) -> ReportData:
     """Read the tree of results below ``outputs``: whatever stands there, as long as there is one record.
+
+    Args:
+        only: the names of the models to read, of many; references should be among them, which others are judged by.
 
     Raises:
         BadInput: there is no record, or ``comparison.json`` names no model in a form that can be read.
@@ -151,16 +171,18 @@ def gather(outputs: Path) -> ReportData:
     outputs = Path(outputs)
     reader = Reader(outputs)
     entries, pairs = plan(reader)
-    models = _judged([_model(reader, entry, label) for entry, label in zip(entries, _labels(entries))])
-    models = tuple(sorted(models, key=lambda model: ORDER.index(model.role) if model.role in ORDER else len(ORDER)))
-    comparisons = tuple(_comparison(reader, entry) for entry in pairs)
-    recovery, answers = _points(reader), _answers(reader)
-    trajectory, diverged = (_recovery_table(reader, *table) for table in (TRAJECTORY, DIVERGED))
+    chosen = [(e, label) for e, label in zip(entries, _labels(entries)) if only is None or e["name"] in only]
+    models = tuple(_ordered(_judged([_model(reader, entry, label) for entry, label in chosen])))
     labels = {model.name: model.label for model in models}
+    pairs = [pair for pair in pairs if {pair["a"], pair["b"]} <= labels.keys()]
+    comparisons = tuple(_comparison(reader, entry) for entry in pairs)
+    recovery, answers = read_points(reader), read_answers(reader, only)
+    trajectory, diverged = (recovery_table(reader, *table) for table in (TRAJECTORY, DIVERGED))
     pairs_by_folder = {each.folder: f"{labels[each.a]} → {labels[each.b]}" for each in comparisons}
     roles = {model.role for model in models}
     missing = tuple(not_measured(outputs, roles, labels, pairs_by_folder, recovery, answers))
-    records = read_records(reader)
+    folders = None if only is None else {*labels, *pairs_by_folder}
+    records = read_records(reader, folders)
     told = trainings.told_apart(reader.table(outputs / trainings.TABLE, trainings.FORM))
     return ReportData(
         models, comparisons, recovery, *_came_back(models, recovery, answers, diverged), trajectory, records,
@@ -170,40 +192,9 @@ def gather(outputs: Path) -> ReportData:
     )  # fmt: skip
 
 
-TRAJECTORY, DIVERGED = ("trajectory.csv", forms.TRAJECTORY), ("diverged.csv", forms.DIVERGED)
-
-
-def _recovery_table(reader: Reader, name: str, form: Form) -> pandas.DataFrame | None:
-    """A table of attacks: of the folder that has the points, or of its runs together."""
-    paths = recovery_tables(reader.outputs) or [reader.outputs / "recovery" / "recovery.csv"]
-    tables = [reader.table(path.with_name(name), form) for path in paths]
-    read = [table for table in tables if table is not None]
-    return pandas.concat(read, ignore_index=True) if read else None
-
-
-def _points(reader: Reader) -> pandas.DataFrame | None:
-    """The recovery table; columns that older runs did not write are empty."""
-    table = _recovery_table(reader, "recovery.csv", forms.RECOVERY)
-    if table is None:
-        return None
-    absent: dict[str, Any] = {
-        "strength": 0.0, "tokens_seen": math.nan, "examples_seen": math.nan, "compute": "fp32", "configuration": "",
-    }  # fmt: skip
-    return table.assign(**{name: value for name, value in absent.items() if name not in table})
-
-
-def _answers(reader: Reader) -> pandas.DataFrame | None:
-    """The answers under attack, those that name choices which exist."""
-    path = reader.outputs / "recovery" / "recovery_answers.csv"
-    table = _recovery_table(reader, path.name, forms.ANSWERS)
-    if table is None:
-        return None
-    if "choices" in table and not table["choices"].any():
-        table = table.drop(columns="choices")
-    fits = forms.askable(table)
-    if not fits.all():
-        reader.leave_out(path, f"{int((~fits).sum())} of {len(table)} rows: their choices are not among the options")
-    return table[fits].reset_index(drop=True) if fits.any() else None
+def _ordered(models: Iterable[ModelResult]) -> list[ModelResult]:
+    """References first, by their roles."""
+    return sorted(models, key=lambda model: ORDER.index(model.role) if model.role in ORDER else len(ORDER))
 
 
 def _came_back(
@@ -231,14 +222,27 @@ def _came_back(
     return tuple(rows), tuple(numbers), tuple(by_attack), tuple(worst)
 
 
-def _model(reader: Reader, entry: Mapping[str, Any], label: str) -> ModelResult:
-    folder = reader.outputs / entry["name"]
+def _named(entry: Mapping[str, Any], label: str) -> ModelResult:
+    """A model as the plan names it."""
     return ModelResult(
         entry["name"], entry["role"], label, entry.get("reference") or "", entry.get("method") or "",
-        entry.get("settings") or {}, reader.object(folder / "evals" / "summary.json"),
-        _layers(reader, folder / "wmdp_logit_lens" / "wmdp_lens_results.csv", forms.LENS),
-        reader.table(folder / "evals" / "benign_likelihood.csv", forms.BENIGN_LIKELIHOOD),
+        entry.get("settings") or {},
     )  # fmt: skip
+
+
+def _known(reader: Reader, model: ModelResult) -> ModelResult:
+    """The same with what evaluations say of it."""
+    folder = reader.outputs / model.name / "evals"
+    return replace(
+        model, evaluation=reader.object(folder / "summary.json"),
+        benign=reader.table(folder / "benign_likelihood.csv", forms.BENIGN_LIKELIHOOD),
+    )  # fmt: skip
+
+
+def _model(reader: Reader, entry: Mapping[str, Any], label: str) -> ModelResult:
+    model = _known(reader, _named(entry, label))
+    path = reader.outputs / model.name / "wmdp_logit_lens" / "wmdp_lens_results.csv"
+    return replace(model, lens=_layers(reader, path, forms.LENS))
 
 
 def _judged(models: Sequence[ModelResult]) -> tuple[ModelResult, ...]:

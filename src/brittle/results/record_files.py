@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from brittle.records import RECORD
@@ -12,10 +13,15 @@ from brittle.results.reader import Reader, kind_of, number
 from brittle.results.unplanned import record_folders
 
 
-def read_records(reader: Reader) -> dict[str, Mapping[str, Any]]:
-    """Every record below the outputs, with what it says of itself in the form that it belongs."""
+def read_records(reader: Reader, within: Collection[str] | None = None) -> dict[str, Mapping[str, Any]]:
+    """Every record below the outputs, with what it says of itself in the form that it belongs.
+
+    ``within`` are the folders of models and pairs to read; other folders that hold attacks on single models count by their names.
+    """
     found: dict[str, Mapping[str, Any]] = {}
     for place in record_folders(reader.outputs):
+        if within is not None and not _is_within(place.relative_to(reader.outputs), within):
+            continue
         path = place / RECORD
         if not (record := reader.object(path)):
             continue
@@ -28,6 +34,11 @@ def read_records(reader: Reader) -> dict[str, Mapping[str, Any]]:
             key: value for key, value in record.items() if key not in wrong
         }
     return found
+
+
+def _is_within(place: Path, folders: Collection[str]) -> bool:
+    """Whether a record is about one of the models or pairs: its folder is theirs, or begins with a model's name, as runs of attacks do."""
+    return any(part in folders or part.partition("__seed")[0].rpartition("__")[0] in folders for part in place.parts)
 
 
 def read_summaries(reader: Reader, records: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -164,7 +164,11 @@ class Driver:
     def write(self) -> None:
         """``sweep.json``: every job with its status, and of running ones the stage, the steps and the time left."""
         notes = {note["title"]: note for note in at_work(self.place)}
-        content = self.about | {"updated": time.time(), "jobs": [_row(each, notes) for each in self.entries]}
+        content = self.about | {
+            "updated": time.time(),
+            "stopping": self.stopping,
+            "jobs": [_row(each, notes) for each in self.entries],
+        }
         write_json(self.place.summary, content)
         self.show(content)
 

@@ -6,8 +6,9 @@ import contextlib
 import json
 import os
 import platform
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from typing import Any
 from brittle import leases
 from brittle.records import write_json
 from brittle.runs.executor import Tick
+from brittle.settings import BadInput
 
 EVERY = 1.0
 """Seconds between two notes of one model's progress."""
@@ -106,3 +108,46 @@ def at_work(place: Place) -> Iterator[dict[str, Any]]:
         if leases.is_held(place.record(path.stem)):
             with contextlib.suppress(OSError, ValueError):
                 yield json.loads(path.read_text(encoding="utf-8")) | {"name": path.stem}
+
+
+def driver() -> dict[str, Any]:
+    """Which process drives a sweep, for ``sweep.json``: whoever reads it on this machine can tell whether it runs, and stop it."""
+    own = os.getpid()
+    return {"host": leases.host(), "name": platform.node(), "process": own, "started": leases.started(own)}
+
+
+def read(outputs: Path) -> dict[str, Any]:
+    """What ``sweep.json`` says: every job has a ``title``, a ``status`` and a ``reason``.
+
+    Raises:
+        BadInput: it is not there or cannot be read.
+    """
+    path = Place(outputs).summary
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        jobs = [{"reason": ""} | job for job in content["jobs"]]
+        whole = all(isinstance(job["title"], str) and isinstance(job["status"], str) for job in jobs)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as problem:
+        reason = getattr(problem, "strerror", None) or " ".join(str(problem).split())[:100] or type(problem).__name__
+        raise BadInput(f"{path} cannot be read ({reason}); the sweep's command writes it again") from None
+    if not whole:
+        raise BadInput(f"{path} has a job without title or status; the sweep's command writes it again")
+    return {**content, "jobs": jobs}
+
+
+def runs_here(content: Mapping[str, Any]) -> bool | None:
+    """Whether the process that drives a sweep runs on this machine; None where it was begun elsewhere, or nobody noted it."""
+    noted = content.get("driver")
+    if not isinstance(noted, dict) or noted.get("host") != leases.host() or not isinstance(noted.get("process"), int):
+        return None
+    return leases.runs(noted["process"]) and leases.started(noted["process"]) == noted.get("started")
+
+
+def ask_to_stop(content: Mapping[str, Any]) -> bool:
+    """What Ctrl-C asks the driving process for: to begin nothing new; a second time ends it. False where it does not run here."""
+    if not runs_here(content):
+        return False
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(content["driver"]["process"], signal.SIGINT)
+        return True
+    return False

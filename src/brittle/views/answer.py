@@ -33,7 +33,7 @@ UNKNOWN_HEALTH = (
 
 def answer_on_top(data: ReportData) -> str:
     """The sentences, the picture, and one question where the questions are the wrong ones."""
-    rows = [_row(data, model) for model in data.judged()]
+    rows = sentences(data)
     if not rows:
         words = "cannot tell, because no unlearned model stands in these results"
         rows = [{"name": "These results", "words": words, "rest": "."}]
@@ -43,6 +43,11 @@ def answer_on_top(data: ReportData) -> str:
         f"{BOUND} the one with the highest V, chosen on other questions than it is read on. Near the green rail: as if never known. Near the dark one: as if never removed.",
     )  # fmt: skip
     return piece("answer", rows, drawing, _note(data))
+
+
+def sentences(data: ReportData) -> list[dict[str, str]]:
+    """The verdict on each model in question: its name, the verdict in words, and the numbers that it rests on."""
+    return [_row(data, model) for model in data.judged()]
 
 
 def _row(data: ReportData, model: ModelResult) -> dict[str, str]:

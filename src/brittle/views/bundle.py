@@ -101,7 +101,7 @@ def _index(data: ReportData, asked: dict[str, str]) -> str:
     compared = several([model.label for model in data.judged()][:4]) or "no models"
     more = len(data.judged()) - 4
     pages = [("", OVERVIEW), *([(asked[""], _attack_words(""))] if asked else [])]
-    shown = overview.glance(data)
+    shown = overview.table_of(data)
     rows = [
         [_linked(data, model, row[0]), *row[1:], *_made(model)]
         for model, row in zip(data.models, shown.rows, strict=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,13 +24,39 @@ TEMPLATE = Path(__file__).parent / "template"
 
 
 class Section(str):
-    """A section of the page as HTML, with its title and the place that links lead to."""
+    """A section of the page as HTML, with its title, the place that links lead to, and what it is made of."""
 
     heading: str
     place: str
+    pieces: tuple[str, ...]
 
     def __html__(self) -> str:
         return str(self)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with its title and one sentence on how to read it."""
+
+    drawing: Chart
+    title: str
+    reading: str
+
+
+_apart: ContextVar[list[Figure] | None] = ContextVar("figures that are kept apart", default=None)
+APART = re.compile(r'<figure class="apart">(\d+)</figure>')
+"""What stands in the page for a figure that is kept apart: its place in the list."""
+
+
+@contextlib.contextmanager
+def figures_apart() -> Iterator[list[Figure]]:
+    """Within the block no figure is drawn: the list takes them, for whoever shows them in another way (:data:`APART`)."""
+    found: list[Figure] = []
+    before = _apart.set(found)
+    try:
+        yield found
+    finally:
+        _apart.reset(before)
 
 
 @cache
@@ -80,6 +109,9 @@ def figure(drawing: Chart | None, title: str, reading: str) -> str:
     """
     if drawing is None:
         return paragraph(f"{title}: {NOT_MEASURED}.", "note")
+    if (apart := _apart.get()) is not None:
+        apart.append(Figure(drawing, title, reading))
+        return Markup(f'<figure class="apart">{len(apart) - 1}</figure>')
     return piece("figure", drawing.address(), Markup(drawing.json()), title, reading)
 
 
@@ -95,8 +127,9 @@ def figures(data: ReportData, draw: Callable[[ReportData], Chart | None], title:
 def section(title: str, *pieces: str, unfolded: bool = False) -> Section:
     """A section of the page, folded unless ``unfolded``."""
     place = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    made = Section(piece("section", title, place, [each for each in pieces if each], unfolded))
-    made.heading, made.place = title, place
+    kept = tuple(each for each in pieces if each)
+    made = Section(piece("section", title, place, kept, unfolded))
+    made.heading, made.place, made.pieces = title, place, kept
     return made
 
 

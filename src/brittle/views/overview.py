@@ -20,22 +20,22 @@ HEADER = (
 
 def overview(data: ReportData) -> str:
     """A row per model; a click on a column's name sorts it where scripts run."""
-    return section("All models at a glance", table(glance(data)))
+    return section("All models at a glance", table(table_of(data)))
 
 
-def glance(data: ReportData) -> Table:
-    """The table of that section."""
+def table_of(data: ReportData) -> Table:
+    """Everything about a model in one row."""
     attack = next(iter(attacks(data)), None)
     words = attack.replace("_", " ") if attack else "an attack that teaches T"
     return Table(
-            HEADER, [_row(data, model, attack) for model in data.models],
-            "T is the half of the hazardous facts that attacks may teach, V the half that none ever shows. Forget and retain: "
-            f"accuracy before any attack. Matched T: V where {words} has brought T to {percent(MATCHED_T)}, interpolated between evaluations "
-            f"[{OVER_SEEDS}]. Excess "
-            "recovery: the same on the scale from the filtered model (0) to the base (1), – where T was not learned or one of them is missing. Steps to 90 % of that scale under "
-            f"{words}: {MEDIANS}. At worst: V under the worst of all attacks that cost at "
-            f"most {BOUND}, chosen on other questions than it is read on.",
-            words=(0, 8, 9), cards=True, sortable=True,
+        HEADER, [_row(data, model, attack) for model in data.models],
+        "T is the half of the hazardous facts that attacks may teach, V the half that none ever shows. Forget and retain: "
+        f"accuracy before any attack. Matched T: V where {words} has brought T to {percent(MATCHED_T)}, interpolated between evaluations "
+        f"[{OVER_SEEDS}]. Excess "
+        "recovery: the same on the scale from the filtered model (0) to the base (1), – where T was not learned or one of them is missing. Steps to 90 % of that scale under "
+        f"{words}: {MEDIANS}. At worst: V under the worst of all attacks that cost at "
+        f"most {BOUND}, chosen on other questions than it is read on.",
+        words=(0, 8, 9), cards=True, sortable=True,
     )  # fmt: skip
 
 

@@ -41,23 +41,26 @@ NOISE = "868 questions of WMDP (robust) tell two models apart that differ by 0.0
 def page(ranking: Ranking) -> str:
     """The page as text: the picture on top, sortable tables below."""
     score, runs = ranking.score, ranking.runs
-    drawing = of_ranking.scatter(ranking, HEADS[score.utility], HEADS[score.forgetting])
-    reading = "Each mark is a model: low and to the right is best. Ringed: the Pareto front. Hollow: damaged."
-    remarks = [html.paragraph(line, "note") for line in (*_missing_words(ranking), _caution(ranking))]
-    top = html.together(
-        html.paragraph(_summary(ranking)), html.figure(drawing, "Utility and what is still known", reading), *remarks
-    )
-    every = _table(ranking, runs, sortable=True)
+    remarks = [html.paragraph(line, "note") for line in (*missing_words(ranking), _caution(ranking))]
+    top = html.together(html.paragraph(summary(ranking)), picture(ranking), *remarks)
+    every = table_of(ranking, runs, sortable=True)
     sections = [
         html.section("Every run", html.table(every), html.paragraph(READING, "note"), unfolded=True),
-        html.section("Baselines", html.table(_table(ranking, ranking.baselines)), unfolded=True)
+        html.section("Baselines", html.table(table_of(ranking, ranking.baselines)), unfolded=True)
         if len(ranking.baselines) else "",
         html.section(f"The best {ranking.top} of each method", *(
-            part for name, best in ranking.best().items() for part in (html.heading(name or "unknown method"), html.table(_table(ranking, best)))
+            part for name, best in ranking.best().items() for part in (html.heading(name or "unknown method"), html.table(table_of(ranking, best)))
         )) if ranking.best() else "",
         html.section("Left out", html.listing([*_unranked(ranking), *ranking.left_out])) if _left_out(ranking) else "",
     ]  # fmt: skip
     return html.document(f"{TITLE}: {score.words}", top, sections)
+
+
+def picture(ranking: Ranking) -> str:
+    """The models between utility and what is still known."""
+    drawing = of_ranking.scatter(ranking, HEADS[ranking.score.utility], HEADS[ranking.score.forgetting])
+    reading = "Each mark is a model: low and to the right is best. Ringed: the Pareto front. Hollow: damaged."
+    return html.figure(drawing, "Utility and what is still known", reading)
 
 
 def page_in_markdown(ranking: Ranking) -> str:
@@ -65,7 +68,7 @@ def page_in_markdown(ranking: Ranking) -> str:
     lines = [
         "# Best unlearned models",
         "",
-        f"{MARK}. {_summary(ranking)}",
+        f"{MARK}. {summary(ranking)}",
         "",
         READING,
         "",
@@ -74,10 +77,10 @@ def page_in_markdown(ranking: Ranking) -> str:
         "## Baselines",
         "",
     ]
-    lines += [markdown(_table(ranking, ranking.baselines, whole=True)) or "None was measured.", ""]
-    lines += [part for line in _missing_words(ranking) for part in (line, "")]
+    lines += [markdown(table_of(ranking, ranking.baselines, whole=True)) or "None was measured.", ""]
+    lines += [part for line in missing_words(ranking) for part in (line, "")]
     for name, best in ranking.best().items():
-        lines += [f"## {in_markdown(name or 'unknown method')}", "", markdown(_table(ranking, best, whole=True)), ""]
+        lines += [f"## {in_markdown(name or 'unknown method')}", "", markdown(table_of(ranking, best, whole=True)), ""]
     if _left_out(ranking):
         lines += [
             "## Not ranked",
@@ -94,7 +97,7 @@ def lines(ranking: Ranking) -> list[str]:
     shown = [part for part in (ranking.baselines, *best) if len(part)]
     short = [*dict.fromkeys((ranking.score.utility, ranking.score.forgetting))]
     table = (
-        _table(ranking, pandas.concat(shown, ignore_index=True), short, "Baselines, then the best run of each method")
+        table_of(ranking, pandas.concat(shown, ignore_index=True), short, "Baselines, then the best run of each method")
         if shown
         else None
     )
@@ -103,7 +106,7 @@ def lines(ranking: Ranking) -> list[str]:
     counts = [f"{damaged} damaged (--with-damaged ranks them)"] if damaged else []
     counts += [f"{len(unranked) - damaged} without this score"] if len(unranked) > damaged else []
     told = [f"not ranked: {', '.join(counts)}"] if counts else []
-    return [_summary(ranking), *(terminal(table) if table else []), *told, *_missing_words(ranking)]
+    return [summary(ranking), *(terminal(table) if table else []), *told, *missing_words(ranking)]
 
 
 def csv(ranking: Ranking) -> str:
@@ -112,7 +115,8 @@ def csv(ranking: Ranking) -> str:
     return pandas.concat(parts, ignore_index=True).to_csv(index=False)
 
 
-def _summary(ranking: Ranking) -> str:
+def summary(ranking: Ranking) -> str:
+    """How many models are ranked, by what."""
     order = "more is better" if ranking.score.higher else "less is better"
     number = int(ranking.runs["rank"].notna().sum())
     bases = ranking.runs["base"].replace("", None).nunique()
@@ -124,7 +128,7 @@ def _caution(ranking: Ranking) -> str:
     return f"{CAUTION} {NOISE}" if ranking.score.forgetting == "wmdp_robust" else CAUTION
 
 
-def _missing_words(ranking: Ranking) -> list[str]:
+def missing_words(ranking: Ranking) -> list[str]:
     """Which baselines are missing, and the command that makes each."""
     found = []
     if ranking.score.kind == "forgetting" and ranking.runs["score"].isna().all():
@@ -145,7 +149,7 @@ def _missing_words(ranking: Ranking) -> list[str]:
     return found
 
 
-def _table(
+def table_of(
     ranking: Ranking, rows: pandas.DataFrame, only: Sequence[str] = (), caption: str = "", whole: bool = False, sortable: bool = False
 ) -> Table:  # fmt: skip
     """Name, score, and the metrics that any model has; ``whole`` keeps the documented ones of a documented score."""
