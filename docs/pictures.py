@@ -31,11 +31,11 @@ WIDTH = 1280
 
 @contextlib.contextmanager
 def app(outputs: Path, **environment: str) -> Iterator[str]:
-    """The address of the app on an outputs folder, started as documented."""
+    """The address of the app on an outputs folder, started as documented in the folder above it."""
     with socket.socket() as tried:
         tried.bind(("localhost", 0))
         port = tried.getsockname()[1]
-    words = ["--port", str(port), "--outroot", str(outputs), "--device", "cpu"]
+    words = ["--port", str(port), "--outroot", outputs.name, "--device", "cpu"]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "infer" / "run.py"), *words], stdout=log, stderr=log, cwd=outputs.parent,
@@ -120,7 +120,7 @@ def main() -> None:
         sys.exit("no chromium is installed: apt-get install chromium")
     question = Laboratory().questions()["forget"][0]
     asked = {
-        "model": MODELS, "prompt": question.text, "choices": "\n".join(each.strip() for each in question.choices), "tokens": 12
+        "model": MODELS, "prompt": question.question, "choices": "\n".join(each.strip() for each in question.choices), "tokens": 12
     }  # fmt: skip
     with app(outputs) as address, browser() as shown:
         chat = opened(shown, f"{address}/chat?" + urlencode(asked, doseq=True))
