@@ -1,4 +1,4 @@
-.PHONY: demo test lint bench campaign docs lowest
+.PHONY: demo test lint bench campaign docs pictures lowest
 
 demo:            ## the main job in the embedded laboratory
 	uv run brittle demo
@@ -19,6 +19,9 @@ campaign:        ## malformed inputs over all commands, and kills (make campaign
 
 docs:            ## the pages as a site, in site/
 	NO_MKDOCS_2_WARNING=1 uv run --group docs mkdocs build --strict
+
+pictures:        ## screenshots of the app on what `make demo` left, in docs/images
+	uv run docs/pictures.py
 
 lowest:          ## the tests with the lowest versions of dependencies that pyproject.toml allows (weekly, by hand)
 	uv run --isolated --resolution lowest-direct tests/run_tests.py --fast

@@ -212,7 +212,7 @@ def _layouts(sizes: dict[str, int]) -> str:
   speed: one GPU computes after the other, so that a group of n is n times as expensive. An attack on all weights of 7B ({attack / GIB:.0f} GiB) takes
   a group of {_group(attack)}. `lora_relearning` with `attack_batch_size: 8` ({small / GIB:.0f} GiB in bfloat16 arithmetic) takes {_group(small)}, and at 70B with its own batch it would hold {large / GIB:,.0f} GiB
   (group: {_group(large)}). `attack_dtype: bf16` was {faster:.1f} times as fast at 1B. The simulator's
-  groups hold making *and* attacking; a sweep plans making alone and doubles a group once, so name `--gpus-per-job` where the simulator says so; the models without the attack, and the attack afterwards (`brittle attack`), hold fewer GPUs.
+  groups hold making *and* attacking, as a sweep plans them; the models without the attack, and the attack afterwards (`brittle attack`), hold fewer GPUs.
 - **An FSDP2 group** (`accelerate launch` around one `brittle unlearn`), where all weights of one large model train: weights, gradients and optimizer are
   divided, and all GPUs compute. `gain` of the simulator says what that would give a sweep; a sweep itself does not start it. All weights of 70B
   ({largest / GIB:,.0f} GiB) fit no node of {Machine().gpus:.0f}.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,7 +49,18 @@ class Service:
         question = json.loads(body)
         self.requests.append((path, question))
         if "Runs(" not in question["query"]:
-            return {"data": {"viewer": {"id": "1", "entity": "tester", "username": "tester", "flags": "{}"}}}
+            who = {"id": "1", "entity": "tester", "username": "tester", "flags": "{}"}
+            more = {
+                "name": "tester",
+                "email": "",
+                "admin": False,
+                "deletedAt": None,
+                "teams": {"edges": []},
+            }  # what older clients ask
+            types = {
+                alias: {"fields": [], "inputFields": []} for alias in re.findall(r"(\w+): __type", question["query"])
+            }
+            return {"data": {"viewer": who | more, **types}}
         wanted = json.loads(question["variables"]["filters"])
         found = [run for run in self.runs if all(run.get(key) == value for key, value in wanted.items())]
         page = {"endCursor": None, "hasNextPage": False}

@@ -1,17 +1,11 @@
 """The app in a real browser: three texts stream to their ends, the pages open on a screen and on a phone, two sessions do not mix.
 
-Screenshots are kept in ``tests/screenshots``, which git ignores.
+Screenshots are kept in ``tests/screenshots``, which git ignores. ``docs/pictures.py`` starts the app and drives the browser.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,98 +14,41 @@ from urllib.parse import urlencode
 import pytest
 import reports_tree
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ROOT = Path(__file__).parent.parent
+sys.path.append(str(Path(__file__).parent.parent / "docs"))
+import pictures  # noqa: E402
+from pictures import opened, rested, send  # noqa: E402
+
 PICTURES = Path(__file__).parent / "screenshots"
 MODELS = [f"laboratory:{name}@tiny-0" for name in ("base", "filtered", "retrained")]
 WIDTHS = (1280, 390)
-PATIENCE = 180_000
-"""Milliseconds for what takes seconds on a machine that has nothing else to do."""
 
 pytestmark = [
     pytest.mark.end_to_end,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed: apt-get install chromium"),
+    pytest.mark.skipif(pictures.CHROMIUM is None, reason="no chromium is installed: apt-get install chromium"),
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as tried:
-        tried.bind(("localhost", 0))
-        return int(tried.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, brittle_home: Path) -> Iterator[str]:
-    """The app on the tiny laboratory and a synthetic output folder, started as documented."""
+    """The app on the tiny laboratory and a synthetic output folder."""
     from brittle.runs.laboratory_models import build
     from brittle.suites.laboratory import Laboratory
 
     build(Laboratory("tiny", 0))
     outputs = reports_tree.build(tmp_path_factory.mktemp("browser") / "outputs")
     reports_tree.more_attacks(outputs / "recovery")
-    port = free_port()
-    environment = os.environ | {"BRITTLE_HOME": str(brittle_home), "OMP_NUM_THREADS": "1"}
-    words = [
-        sys.executable,
-        str(ROOT / "infer" / "run.py"),
-        "--port",
-        str(port),
-        "--outroot",
-        str(outputs),
-        "--device",
-        "cpu",
-    ]
-    with open(outputs.parent / "app.log", "wb") as log:
-        app = subprocess.Popen(words, stdout=log, stderr=log, env=environment, cwd=outputs.parent)
-    try:
-        found = f"http://localhost:{port}"
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{found}/_stcore/health", timeout=5)
-                break
-            except OSError:
-                assert app.poll() is None, (outputs.parent / "app.log").read_text()
-                time.sleep(0.2)
+    with pictures.app(outputs, BRITTLE_HOME=str(brittle_home)) as found:
         yield found
-    finally:
-        app.terminate()
-        app.wait(30)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        shown = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with pictures.browser() as shown:
         yield shown
-        shown.close()
-
-
-def opened(browser: Any, url: str, width: int = 1280) -> Any:
-    """A page in a session of its own, at its first rest."""
-    page = browser.new_context(viewport={"width": width, "height": 900}).new_page()
-    page.set_default_timeout(PATIENCE)
-    page.goto(url)
-    page.wait_for_selector("h1")
-    rested(page)
-    return page
-
-
-def rested(page: Any) -> None:
-    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
-    page.wait_for_timeout(500)
 
 
 def picture(page: Any, name: str, width: int) -> None:
-    """Keep a screenshot of the whole page; nothing of it may stand beyond the screen's edge."""
-    main = "document.querySelector('[data-testid=stMain]')"
-    assert page.evaluate(f"{main}.scrollWidth") <= page.evaluate(f"{main}.clientWidth")
-    height = page.evaluate(f"{main}.scrollHeight")
-    page.set_viewport_size({"width": width, "height": min(height + 60, 6000)})
-    page.wait_for_timeout(500)
-    PICTURES.mkdir(exist_ok=True)
-    page.screenshot(path=str(PICTURES / f"{name}_{width}.png"))
+    pictures.picture(page, PICTURES / f"{name}_{width}.png", width)
 
 
 def asked(prompt: str, tokens: int = 12) -> str:
@@ -121,11 +58,7 @@ def asked(prompt: str, tokens: int = 12) -> str:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_three_texts_stream_to_their_ends(address: str, browser: Any, width: int) -> None:
     page = opened(browser, address + asked("<script>document.title = 'broken'</script> **The** source of"), width)
-    page.get_by_role("button", name="Send", exact=True).click()
-    page.wait_for_function(
-        "document.querySelectorAll('[data-testid=stMain] details').length >= 4"
-    )  # settings, three prompts
-    rested(page)
+    send(page, 3)
     ends = page.get_by_text("the text ended").count() + page.get_by_text("as many tokens as asked for").count()
     assert ends == 3
     assert page.locator(".said span").count() > 3
@@ -143,6 +76,7 @@ def test_experiment_and_sweep_open(address: str, browser: Any, width: int) -> No
     page.context.close()
     facts = opened(browser, f"{address}/experiment?" + urlencode({"part": "Facts: which came back"}), width)
     facts.get_by_text("What became of the facts").wait_for()
+    facts.locator("[data-testid=stVegaLiteChart] svg").first.wait_for()
     picture(facts, "facts", width)
     facts.context.close()
     sweep = opened(browser, f"{address}/sweep", width)

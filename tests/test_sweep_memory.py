@@ -15,12 +15,16 @@ from hypothesis import strategies as st
 from tiny_models import tiny_model, tiny_model_folder
 
 from brittle import discovery
+from brittle.attacks import relearning_search
+from brittle.commands.sweep_groups import attacked, groups, planned
 from brittle.models import references
 from brittle.models.anatomy import anatomy_of
 from brittle.runs.unlearning_plan import resolved
 from brittle.runs.unlearning_preparation import choose_what_trains
 from brittle.settings import BadInput
 from brittle.sweeps import memory as sweep_memory
+from brittle.sweeps.configurations import Configuration, configurations
+from brittle.sweeps.file import Stage, read
 from brittle.sweeps.memory import CONTEXT, GIB, PROCESS, Estimate, estimate, gpus, group, grouped
 from brittle.training import memory
 from brittle.training.rehearsal import rehearse
@@ -255,3 +259,40 @@ def test_plans_are_near_the_peaks_that_were_measured_and_are_still_what_is_plann
     for row, case in zip(rows, cases):
         if (case.size, case.method) == ("160M", "rmu"):
             assert on_cpu.planned(case, tmp_path).total / 2**20 == pytest.approx(row["planned_mib"], rel=0.02)
+
+
+def swept(configuration: Path, text: str) -> tuple[list[Configuration], Stage | None]:
+    path = configuration.parent / "sweep.yaml"
+    path.write_text(f"base: {configuration}\nset: {{merge: true, device: cpu, max_length: 16, batch_size: 2}}\n{text}")
+    found = read(str(path))
+    return configurations(found, {}), found.attack
+
+
+def test_an_attack_that_holds_more_than_making_decides(configuration: Path) -> None:
+    adapters = "models:\n  - {method: npo, lora_rank: 2}\n"
+    texts = "attack_batch_size: 8, attack_max_length: 16"
+    own, attack = swept(configuration, f"{adapters}attack: {{names: 'relearning,quantization', {texts}}}\n")
+    name, plan = attacked(own[0], attack)
+    assert name == "relearning" and plan is not None
+    step = estimate(of("ga_simple", batch_size=8, max_length=16), configuration, half=False)
+    assert plan.parts == {**step.parts, "the base beside it": step.parts["weights"]}  # a trajectory compares with it
+    _, alone = swept(configuration, f"{adapters}attack: {{names: relearning, trajectory_steps: none, {texts}}}\n")
+    assert attacked(own[0], alone)[1].parts["the base beside it"] == 0
+    made = planned(own[0])
+    assert made.total < plan.total
+    found = groups(own, attack=attack)
+    assert found.largest == plan.total and found.lines[0].startswith("relearning on npo: memory plan")
+    for nothing in (None, swept(configuration, f"{adapters}attack: [quantization]\n")[1]):
+        assert attacked(own[0], nothing) == ("", None)
+        assert groups(own, attack=nothing).largest == made.total
+
+
+def test_a_search_is_planned_with_the_largest_batch_that_it_draws(configuration: Path) -> None:
+    own, attack = swept(
+        configuration,
+        "models: [{method: npo, lora_rank: 2}]\nattack: {names: relearning_search, attack_max_length: 16}\n",
+    )
+    drawn = [relearning_search.describe(relearning_search.Settings(), number)["batch_size"] for number in range(12)]
+    step = estimate(of("ga_simple", batch_size=max(drawn), max_length=16), configuration, half=False)
+    plan = attacked(own[0], attack)[1]
+    assert plan.total == step.total and max(drawn) == 32

@@ -144,7 +144,7 @@ def test_work_by_hand() -> None:
     assert hungry.bytes(parameters) == pytest.approx(16 * parameters + 2 * (scaled - 16 * parameters))
     assert attacked.gpus == 4, "194 GiB: of 148 at the measured step, 102 stand and 46 grow with its tokens"
     whole = Work("b", parameters, 2 * parameters, work.made, attacks=[Attack("relearning", 3, hungry)])
-    assert (whole.group(Machine()), whole.group(Machine(), made_alone=True), whole.group(Machine(), 8)) == (4, 1, 8)
+    assert (whole.group(Machine()), whole.group(Machine(), 8)) == (4, 8)
     assert [part.stage for part in attacked.parts].count("attack") == 6
     with pytest.raises(BadInput, match="the largest group"):
         Work("c", 70e9, 140e9, hungry).job(Machine())
@@ -203,4 +203,4 @@ def test_without_a_configuration_the_size_is_asked_for(tmp_path: Path, capsys: p
         sweep(given | {"simulate": "nodes=2"}, {})
     assert sweep(given | {"simulate": "nodes=2,parameters=25e9,memory=288"}, {}) == 0
     told = capsys.readouterr().out
-    assert "scaled by their parameters, not measured" in told and "a sweep plans: --gpus-per-job 4" in told
+    assert "scaled by their parameters, not measured" in told and "GPUs a model: 4 (" in told

@@ -46,7 +46,7 @@ def sweep(given: Given, environment: Environment) -> int:
     if settings.dry_run:
         from brittle.commands.sweep_groups import groups
 
-        print("\n".join(groups(own, settings.gpus_per_job).lines))
+        print("\n".join(groups(own, settings.gpus_per_job, found.attack).lines))
         return 0
     if imagined:
         from brittle.commands.sweep_simulation import simulated

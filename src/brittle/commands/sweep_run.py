@@ -52,7 +52,7 @@ class Run:
     @cached_property
     def planned(self) -> Groups:
         """GPUs of every configuration."""
-        return groups(self.own, self.settings.gpus_per_job)
+        return groups(self.own, self.settings.gpus_per_job, self.sweep.attack)
 
     def model(self, each: Configuration) -> SweepModel:
         """A configuration with its stages."""

@@ -144,16 +144,11 @@ def _assumed(works: Sequence[Work], machine: Machine, gpus_per_job: int | None) 
     }
     named = "; ".join(sorted(kind.words for kind in kinds))
     beyond = [f"note: scaled by their parameters, not measured at this size: {named}"] if kinds else []
-    attacked = any(
-        work.group(machine, gpus_per_job, made_alone=True) < work.group(machine, gpus_per_job) for work in works
-    )
-    larger = [f"note: attacks need more than making, which alone a sweep plans: --gpus-per-job {groups[-1]}"] * attacked
     return [
         f"imagined: {progress.several(int(machine.nodes), 'node')} of {machine.gpus:.0f} GPUs with {machine.memory:g} GiB; disk {machine.disk:g} GB/s, "
         f"network {machine.network:g} GB/s a node; {size / 1e6:,.1f} million parameters",
         f"GPUs a model: {', '.join(map(str, groups))} (the hungriest training needs {hungriest.needed / GIB:,.1f} GiB)",
         *beyond,
-        *larger,
     ]
 
 

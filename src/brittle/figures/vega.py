@@ -29,6 +29,8 @@ SHAPES = {
     "h": "M0,-1.1L0.95,-0.55L0.95,0.55L0,1.1L-0.95,0.55L-0.95,-0.55Z",
 }  # fmt: skip
 """Marks of :mod:`brittle.figures.style` as Vega draws them."""
+PADDING = {"left": 16, "right": 16, "top": 4, "bottom": 4}
+"""Pixels around a figure. Widths of labels are measured with a narrower font than some browsers have; none may be cut at the sides."""
 THEME: dict[str, Any] = {
     "font": FONT, "lineBreak": "\n", "aria": False, "view": {"stroke": None}, "background": "white",
     "axis": {
@@ -72,7 +74,7 @@ def row(
 
 def chart(**parts: Any) -> dict[str, Any]:
     """A specification in the house theme."""
-    return {"config": THEME, "padding": 4, **parts}
+    return {"config": THEME, "padding": PADDING, **parts}
 
 
 def lines(

@@ -76,14 +76,13 @@ class Work:
         """Bytes that its hungriest training holds; without one, two models in half precision."""
         return max((each.bytes(self.parameters) for each in self.trainings), default=4 * self.parameters)
 
-    def group(self, machine: Machine, gpus_per_job: int | None = None, made_alone: bool = False) -> int:
-        """The smallest group of GPUs that holds making and attacking it, or making alone, as a sweep itself plans it.
+    def group(self, machine: Machine, gpus_per_job: int | None = None) -> int:
+        """The smallest group of GPUs that holds making and attacking it.
 
         Raises:
             BadInput: no group of a node does.
         """
-        needed = self.made.bytes(self.parameters) if made_alone and self.made else self.needed
-        return memory.group(needed, machine.gpu_bytes, int(machine.gpus), gpus_per_job)
+        return memory.group(self.needed, machine.gpu_bytes, int(machine.gpus), gpus_per_job)
 
     def job(self, machine: Machine, gpus_per_job: int | None = None) -> Job:
         """As parts, on its group of GPUs; BadInput where no group of a node holds it."""
