@@ -116,9 +116,9 @@ from pathlib import Path
 from brittle import stopping
 from brittle.records import Identity, writing
 with stopping.heeded("start again"), writing(Path({str(tmp_path / "out")!r}), Identity("k", {{}}, {{}})):
-    print("began", flush=True)
     while True:
         try:
+            print("began", flush=True)  # in here nothing lets the signal in
             time.sleep(60)
         except KeyboardInterrupt:
             pass
