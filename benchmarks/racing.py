@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pandas
 
+from brittle.attacks.relearning_search import STEPS
 from brittle.results.at_strongest import strongest
-from brittle.training.racing import best, part_of, standing
+from brittle.runs.attack_race import row_at, standing_at
+from brittle.training.racing import best, part_of
 
 CURVES = Path(__file__).parent / "results" / "search_curves.csv"
 KEPT = [
@@ -53,8 +55,8 @@ class Replayed:
 
 def one_cut(trials: Trials) -> dict[int, tuple[int, int]]:
     """The project's own: all begin, the best quarter is trained again from its beginning to its end."""
-    first = {number: _at(rows, part_of(160)) for number, rows in trials.items()}
-    go_on = best({number: _standing(trials[number], row) for number, row in first.items()})
+    first = {number: row_at(rows, part_of(max(STEPS))) for number, rows in trials.items()}
+    go_on = best({number: standing_at(trials[number], row) for number, row in first.items()})
     last = {number: int(rows["step"].max()) for number, rows in trials.items()}
     return {
         number: (int(row["step"]) + last[number], last[number]) if number in go_on else (int(row["step"]),) * 2
@@ -74,7 +76,7 @@ def asynchronous(factor: int) -> Rule:
         for number, rows in trials.items():
             trial, last = study.ask(), 0
             for _, row in rows.iloc[1:].iterrows():
-                within, reached = _standing(rows, row)
+                within, reached = standing_at(rows, row)
                 last = int(row["step"])
                 trial.report(reached - 2 * (not within), last)
                 if trial.should_prune():
@@ -106,16 +108,6 @@ def replay(curves: pandas.DataFrame, rule: Rule, trials: int, seed: int | None =
         share = sum(steps for steps, _ in ends.values()) / sum(rows["step"].max() for rows in drawn.values())
         found.append(Replayed(str(model), len(drawn), float(share), whole, raced))
     return found
-
-
-def _at(rows: pandas.DataFrame, step: int) -> pandas.Series:
-    later = rows[rows["step"] >= step]
-    return (later if len(later) else rows.tail(1)).iloc[0]
-
-
-def _standing(rows: pandas.DataFrame, row: pandas.Series) -> tuple[bool, float]:
-    cost = rows.iloc[0]["accuracy_retain"] - row["accuracy_retain"]
-    return standing(row["accuracy_v"], row["accuracy_t"], cost, row["benign_rise"])
 
 
 def main() -> None:

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from brittle import progress
 from brittle.runs.attack_job import Run
 from brittle.runs.attack_tables import finished
 from brittle.training.racing import Standing, best, standing
+
+if TYPE_CHECKING:
+    import pandas
 
 
 def rounds(runs: Sequence[Run], force: bool = False) -> Iterator[list[Run]]:
@@ -48,9 +52,18 @@ def _standing(folder: Path, until: int) -> Standing:
     import pandas
 
     rows = pandas.read_csv(folder / "recovery.csv")
+    return standing_at(rows, row_at(rows, until))
+
+
+def row_at(rows: pandas.DataFrame, until: int) -> pandas.Series[Any]:
+    """The first evaluation of a trial after so many steps, or its last."""
     later = rows[rows["step"] >= until]
-    start, row = rows.iloc[0], (later if len(later) else rows.tail(1)).iloc[0]
-    cost = start["accuracy_retain"] - row["accuracy_retain"]
+    return (later if len(later) else rows.tail(1)).iloc[0]
+
+
+def standing_at(rows: pandas.DataFrame, row: pandas.Series[Any]) -> Standing:
+    """Where a trial stands at one of its evaluations; the first of ``rows`` is before the attack."""
+    cost = rows.iloc[0]["accuracy_retain"] - row["accuracy_retain"]
     return standing(row["accuracy_v"], row["accuracy_t"], cost, row["benign_rise"])
 
 
