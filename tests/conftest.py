@@ -46,6 +46,14 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def wandb_reads_the_environment_anew() -> Iterator[None]:
+    """wandb keeps the address and the mode that it read first for as long as the process lives: it forgets them here."""
+    yield
+    if (wandb := sys.modules.get("wandb")) is not None:
+        wandb.teardown()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def brittle_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """``BRITTLE_HOME`` for the session: a temporary folder, or ``BRITTLE_TEST_HOME`` if set (keeps laboratories)."""
