@@ -85,6 +85,22 @@ def test_experiment_and_sweep_open(address: str, browser: Any, width: int) -> No
     sweep.context.close()
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_lens_has_rows_as_high_as_their_numbers(address: str, browser: Any, width: int) -> None:
+    page = opened(browser, address + "/lens?" + urlencode({"model": MODELS}, doseq=True), width)
+    page.get_by_role("button", name="Read", exact=True).click()
+    page.wait_for_function("document.querySelectorAll('[data-testid=stVegaLiteChart] svg').length >= 3")
+    rested(page)
+    for chart in page.locator("[data-testid=stVegaLiteChart] svg").all():
+        number = chart.locator(".mark-text text").first.bounding_box()
+        assert chart.locator(".mark-rect path").first.bounding_box()["height"] >= number["height"] >= 6
+        title = chart.get_by_text("layer (top").bounding_box()
+        whole = chart.bounding_box()
+        assert title["y"] >= whole["y"] and title["y"] + title["height"] <= whole["y"] + whole["height"]
+    picture(page, "lens", width)
+    page.context.close()
+
+
 def test_two_sessions_do_not_mix(address: str, browser: Any) -> None:
     first, second = opened(browser, address + asked("The source of")), opened(browser, address + asked("A river"))
     for page in (first, second):

@@ -107,6 +107,7 @@ def chart(drawing: Chart, title: str, key: str | None = None) -> None:
     around = drawing.spec.get("padding", 0)
     spec = drawing.spec | {
         "padding": dict.fromkeys(("left", "top", "right", "bottom"), around),  # Streamlit takes no single number
+        "autosize": "pad",  # else Streamlit presses axes and titles into the height of the plot itself
         "usermeta": {"embedOptions": {"renderer": "svg", "actions": False}},
     }
     st.vega_lite_chart(spec=spec, theme=None, width="content", alt=title, key=key)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pandas
 
-from brittle.figures import naming, style, vega
+from brittle.figures import naming, vega
 from brittle.figures.chart import Chart
 from brittle.percentages import percent
 
 ROW = 22
-DARK = "#0B5394"
+DARK, INK = "#0B5394", "#222222"
 SIGHTED = 0.55
 """Share from which the words of a cell stand white on its dark ground."""
 
@@ -42,10 +42,10 @@ def heat_map(choices: Sequence[str], right: int | None, shares: Sequence[Sequenc
     ground = {
         "field": "share",
         "type": "quantitative",
-        "scale": {"domain": [0, 1], "range": ["#FFFFFF", DARK]},
+        "scale": {"domain": [0, 1], "range": ["#FFFFFF", DARK], "interpolate": "rgb"},
         "legend": None,
     }
-    ink = {"condition": {"test": f"datum.share > {SIGHTED}", "value": "white"}, "value": style.REFERENCE}
+    ink = {"condition": {"test": f"datum.share > {SIGHTED}", "value": "white"}, "value": INK}
     told = {"tooltip": vega.told({"choice": "choice", "depth": "layer", "shown": "share"})}
     values = {"data": {"values": table.to_dict("records")}}
     layers = [
