@@ -10,8 +10,9 @@ import pandas
 import pytest
 import reports_tree
 
-from brittle.results.facts import Fate, facts
+from brittle.results.facts import Fate, facts, freely
 from brittle.results.outputs import gather
+from brittle.views.questions import pages
 
 CHOICES = json.dumps(["red", "blue", "green", "<b>"])
 
@@ -53,6 +54,19 @@ def test_every_fate_by_what_most_seeds_answer(outputs: Path) -> None:
     ]
     assert found.loc[keys[1], "after"] == pytest.approx(1 / 3) and found.loc[keys[3], "said"] == "<b>"
     assert found.loc[keys[0], "label"] == "cb_lat" and found.loc[keys[0], "role"] == "unlearned"
+
+
+def test_what_is_said_freely_before_and_after_is_what_most_seeds_say(outputs: Path) -> None:
+    model = list(reports_tree.ROLES)[3]
+    said = [("a river", "blue"), ("a river", "blue."), ("<i>", "blue")]
+    found = told(outputs, [
+        *(row(model, seed, "a/x", 1, "[20]", generated_before=one, generated=two) for seed, (one, two) in enumerate(said)),
+        row(model, 0, "b/x", 1, "[20]", generated_before="NA", generated=""), row(model, 0, "c/x", 1, "[20]"),
+    ])  # fmt: skip
+    free = [freely(each) for each in found.reset_index().to_dict("records")]
+    assert free == ["“a river” → “blue”", "“NA” → –", ""]
+    (page,) = [content for title, content in pages(gather(outputs)).values() if title.endswith("relearning")]
+    assert "by itself “a river” → “blue”" in "".join(str(piece) for each in page for piece in each.pieces)
 
 
 def test_without_the_answer_before_only_a_right_one_is_known(outputs: Path) -> None:

@@ -156,6 +156,8 @@ class Evaluation:
     """Nats per token on held-out benign texts, by kind; empty where there are none."""
     asked: Mapping[str, Sequence[Any]] | None = None
     """The questions behind the predictions, where they are not the target's own."""
+    generated: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What the model says by itself to every question of ``t`` and ``v``; empty where that was not asked."""
 
     def rise(self, first: Evaluation) -> float:
         """How much dearer benign texts are than at ``first``, nats per token, of the kind where that is most; NaN if not measured."""

@@ -10,7 +10,7 @@ import streamlit as st
 
 from brittle.app import shown
 from brittle.figures.style import BAND
-from brittle.results.facts import Fate, facts, options_of
+from brittle.results.facts import Fate, facts, freely, options_of
 from brittle.results.outputs import ReportData
 from brittle.views.questions import MARKS, READ
 
@@ -75,7 +75,8 @@ def _list(data: ReportData, rows: pandas.DataFrame) -> None:
     styles = marked.map(lambda colour: f"background-color: {colour}" if colour else "")
     st.dataframe(table.style.apply(lambda _: styles, axis=None), hide_index=True, height=shown.ROWS, key="facts")
     shown.paragraph(
-        f"{READ} Behind each mark: in how many seeds it is right after the attack, and what most of them choose.",
+        f"{READ} Behind each mark: in how many seeds it is right after the attack, and what most of them choose; "
+        "in quotation marks: what most of them say without choices, before → after.",
         "note",
     )
     asked = st.selectbox("Ask the models one of these questions", list(table["question"]), index=None, key="ask")
@@ -84,9 +85,10 @@ def _list(data: ReportData, rows: pandas.DataFrame) -> None:
 
 
 def _cell(row: Mapping[Hashable, Any]) -> str:
-    """A fate with the seeds that are right after the attack, and what most of them choose."""
+    """A fate with the seeds that are right after the attack, what most of them choose, and what they say by themselves."""
     fate, right = Fate(row["fate"]), round(row["after"] * row["seeds"])
-    return f"{MARKS[fate]} {right}/{row['seeds']} {str(row['said']).strip()}".strip()
+    chosen = f"{MARKS[fate]} {right}/{row['seeds']} {str(row['said']).strip()}".strip()
+    return "; ".join(filter(None, (chosen, freely(row))))
 
 
 def _link(data: ReportData, question: str) -> None:

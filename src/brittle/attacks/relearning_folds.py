@@ -81,4 +81,4 @@ def _together(by_fold: Sequence[Evaluation], questions: Sequence[Any], fold_of: 
     accuracy["retain"] = sum(each.accuracy["retain"] for each in by_fold) / len(by_fold)
     benign = {kind: sum(each.benign[kind] for each in by_fold) / len(by_fold) for kind in by_fold[0].benign}
     asked = {"t": questions, "v": questions}
-    return replace(by_fold[0], predictions=shown, accuracy=accuracy, benign=benign, asked=asked)
+    return replace(by_fold[0], predictions=shown, accuracy=accuracy, benign=benign, asked=asked, generated={})

@@ -21,15 +21,20 @@ SPARE_TOKENS = 2
 
 def right_answers(loaded: LoadedModel, questions: Sequence[Asked], batch_size: int = 32) -> list[bool]:
     """Whether the greedy continuation of each question is its right choice."""
+    said = open_answers(loaded, questions, batch_size)
+    return [is_right(text, each.choices[each.answer]) for text, each in zip(said, questions)]
+
+
+def open_answers(loaded: LoadedModel, questions: Sequence[Asked], batch_size: int = 32, prefix: str = "") -> list[str]:
+    """What the model says to each question by itself, a little longer than the right answer; ``prefix`` stands before all."""
     from brittle.models.encoding import encode, longest_row
 
-    rows = encode(loaded.tokenizer, [each.question for each in questions])
+    rows = encode(loaded.tokenizer, [prefix + each.question for each in questions])
     answers = [each.choices[each.answer] for each in questions]
     lengths = [len(row) + SPARE_TOKENS for row in encode(loaded.tokenizer, [f" {answer}" for answer in answers])]
     room = longest_row(loaded.model)
     cut = [row[max(0, len(row) + length - room) :] for row, length in zip(rows, lengths)]
-    said = continued(loaded, cut, lengths, batch_size)
-    return [is_right(text, answer) for text, answer in zip(said, answers)]
+    return continued(loaded, cut, lengths, batch_size)
 
 
 def continued(

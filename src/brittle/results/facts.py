@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas
 
@@ -42,7 +42,8 @@ def facts(data: ReportData) -> pandas.DataFrame:
     Columns: ``attack``; ``side`` (``v``: never shown, ``t``: may be taught); ``fact``; ``model``, its ``label`` and ``role``;
     ``right``: the right choice; ``seeds``; ``before`` and ``after``: shares of the seeds, 0 to 1, that answer it right before the
     attack and where T is learned (else at the end), ``before`` NaN where it was not recorded; ``said_before`` and ``said``: the
-    choice that most seeds take then, empty where it was not recorded; ``first``: the earliest step at which it was right, NaN for
+    choice that most seeds take then, and ``generated_before`` and ``generated``: what most seeds say then by themselves, all
+    empty where it was not recorded; ``first``: the earliest step at which it was right, NaN for
     none; ``fate``: a :class:`Fate`.
     """
     names = {model.name: model for model in data.models}
@@ -54,6 +55,7 @@ def facts(data: ReportData) -> pandas.DataFrame:
     found = groups.agg(
         right=("right", "first"), seeds=("seed", "nunique"), before=("before", "mean"), after=("after", "mean"),
         said_before=("said_before", _most), said=("said", _most), first=("first", "min"),
+        generated_before=("generated_before", _most), generated=("generated", _most),
     ).reset_index()  # fmt: skip
     order = {name: place for place, name in enumerate(names)}
     found = found.assign(
@@ -66,12 +68,13 @@ def facts(data: ReportData) -> pandas.DataFrame:
     return found[[*KEY, "label", "role", *COLUMNS, "fate"]].reset_index(drop=True)
 
 
-COLUMNS = ("right", "seeds", "before", "after", "said_before", "said", "first")
+COLUMNS = ("right", "seeds", "before", "after", "said_before", "said", "generated_before", "generated", "first")
 
 
 def _rows(answers: pandas.DataFrame) -> pandas.DataFrame:
     """A row for each run and question, with what it was right at."""
-    absent = {name: "" for name in ("attack", "right_at", "option", "choices", "option_before") if name not in answers}
+    wanted = ("attack", "right_at", "option", "choices", "option_before", "generated_before", "generated")
+    absent = {name: "" for name in wanted if name not in answers}
     answers = answers.assign(**absent)
     steps = answers["right_at"].map({text: steps_of(text) for text in answers["right_at"].unique()})
     options = answers["choices"].map({text: options_of(text) for text in answers["choices"].unique()})
@@ -96,6 +99,12 @@ def options_of(text: str) -> list[str]:
     except (ValueError, RecursionError):
         return []
     return [str(each) for each in found] if isinstance(found, list) else []
+
+
+def freely(row: Mapping[Hashable, Any]) -> str:
+    """What a row's model says by itself before and after the attack; empty where that was not recorded."""
+    told = [str(row[name]).strip() for name in ("generated_before", "generated")]
+    return " → ".join(f"“{text}”" if text else "–" for text in told) if any(told) else ""
 
 
 def _most(said: Sequence[str]) -> str:

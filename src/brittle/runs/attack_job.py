@@ -96,13 +96,18 @@ class Run:
     @property
     def size(self) -> int:
         """About how many steps it takes, for the progress bar."""
+        folds: int = getattr(self.settings, "folds", 1)
+        return self.last_step * folds
+
+    @property
+    def last_step(self) -> int:
+        """The number of its last evaluation, if it comes to its end."""
         strengths = self.plugin.constants.get("STRENGTHS")
         if strengths:
             return len(getattr(self.settings, strengths))
         steps: int = self.until or self.configuration.get("steps", getattr(self.settings, "attack_steps", 1))
         repairs: int = getattr(self.settings, "repair_steps", 0)
-        folds: int = getattr(self.settings, "folds", 1)
-        return (steps + repairs) * folds
+        return steps + repairs
 
     def carry_out(self, tick: Callable[[int], None]) -> None:
         """Load the model, attack it, write the record."""
@@ -135,6 +140,7 @@ class Run:
             draft.note(left_out=list(self.field.notes), example=dataclasses.asdict(self.field.questions["v"][0]))
 
     def _evaluate(self, loaded: Any, path: Any) -> Callable[..., Evaluation]:
+        from brittle.evaluation.open_answers import open_answers
         from brittle.models.hidden_states import NonFinite
         from brittle.models.likelihood import mean_negative_log_likelihood as mean
         from brittle.models.likelihood import score
@@ -145,25 +151,33 @@ class Run:
             return {side: prepare(loaded.tokenizer, self.field.questions[side], prefix) for side in SIDES}
 
         evaluated: list[int] = []
+        last, learned = self.last_step, False
 
         def evaluate(
             step: int, examples_seen: int, strength: float = 0.0, prefix: str = "", tokens_seen: int = 0
         ) -> Evaluation:
+            nonlocal learned
             asked = prepared(prefix)
             try:
                 predictions = {
                     side: _choices(score(loaded, questions, normalise=False)) for side, questions in asked.items()
                 }
                 benign = {kind: mean(loaded, texts, 32)[0] for kind, texts in self.field.held_out.items()}
+                accuracy = {side: _share_right(predictions[side], self.field.questions[side]) for side in SIDES}
+                now = accuracy["t"] >= MATCHED_T and not learned
+                answers = ("t", "v") if now or not evaluated or step >= last else ()
+                generated = {side: open_answers(loaded, self.field.questions[side], prefix=prefix) for side in answers}
             except NonFinite as problem:  # the same questions were answered before the attack
                 if not evaluated:
                     raise
                 raise Diverged(str(problem)) from None
             evaluated.append(step)
-            accuracy = {side: _share_right(predictions[side], self.field.questions[side]) for side in SIDES}
+            learned = learned or now
             if path is not None:
                 path.record(step)
-            return Evaluation(step, examples_seen, predictions, accuracy, strength, tokens_seen, benign)
+            return Evaluation(
+                step, examples_seen, predictions, accuracy, strength, tokens_seen, benign, generated=generated
+            )
 
         return evaluate
 
@@ -178,14 +192,15 @@ class Run:
         )  # fmt: skip
 
     def _answers(self, evaluation: Evaluation, all_of_them: Sequence[Evaluation]) -> list[dict[str, Any]]:
-        """One row per question of T and V: the answer at the step where T is learned, and at which steps it was right."""
-        asked = evaluation.asked or self.field.questions
+        """One row per question of T and V: the answers at the step where T is learned, and at which steps it was right."""
+        asked, before = evaluation.asked or self.field.questions, all_of_them[0]
         return [
             {
                 "model": self.arm.located.name, "attack": self.name, "seed": self.seed, "step": evaluation.step,
                 "side": side, "fact": question.fact or question.question, "choice_predicted": predicted,
                 "choice_correct": question.answer, "option": question.choices[predicted],
-                "option_before": question.choices[all_of_them[0].predictions[side][place]],
+                "option_before": question.choices[before.predictions[side][place]],
+                "generated_before": _generated(before, side, place), "generated": _generated(evaluation, side, place),
                 "choices": json.dumps(question.choices),
                 "right_at": json.dumps([e.step for e in all_of_them if e.predictions[side][place] == question.answer]),
             }
@@ -199,6 +214,13 @@ def device_type() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _generated(evaluation: Evaluation, side: str, place: int) -> str:
+    """What the model answered by itself, up to the end of its line; empty where it was not asked."""
+    generated = evaluation.generated.get(side, ())
+    lines = generated[place].strip().splitlines() if generated else []
+    return lines[0].strip() if lines else ""
 
 
 def _choices(scores: Any) -> list[int]:

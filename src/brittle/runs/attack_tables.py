@@ -43,7 +43,9 @@ def combine(name: str, runs: Sequence[Run], target: Path) -> None:
         models, parts, shown = {run.arm.located.name for run in runs}, [], set()
         for run, folder in done:
             if (folder / f"{table}.csv").is_file():
-                part = pandas.read_csv(folder / f"{table}.csv")
+                part = pandas.read_csv(
+                    folder / f"{table}.csv", keep_default_na=False, na_values=[""]
+                )  # None is an answer
                 models |= set(part["model"])
                 shown |= {(model, run.seed) for model in {run.arm.located.name, *part["model"]}}
                 parts.append(part.assign(model=run.arm.located.name))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pandas
 
 from brittle.figures import of_models
-from brittle.results.facts import Fate, facts
+from brittle.results.facts import Fate, facts, freely
 from brittle.results.outputs import ReportData
 from brittle.results.questions import NAMES
 from brittle.views.html import Section, filtered, named, paragraph, section, table
@@ -38,7 +38,8 @@ def _of_attack(data: ReportData, found: pandas.DataFrame, attack: str) -> list[S
     rows = found[found["attack"] == attack]
     counts = section("Of V, which no attack shows", table(_counts(data, rows)), unfolded=True)
     return [counts, *_sections(data, rows, lambda part: _said(part.iloc[0]), READ + (
-        " Below each: what it chose before → after the attack, in how many seeds it is right after, and at which step first."
+        " Below each: what it chose before → after the attack, in how many seeds it is right after, and at which step first; "
+        "in quotation marks what it says by itself, without choices, before → after."
     ))]  # fmt: skip
 
 
@@ -110,9 +111,10 @@ def _said(row: pandas.Series) -> Cell:
     seeds = int(row["seeds"])
     said = " → ".join(word for word in (row["said_before"] or "?", row["said"]) if word)
     right = f"{round(row['after'] * seeds)} of {seeds}"
+    free = f"; by itself {told}" if (told := freely(row.to_dict())) else ""
     back = row["fate"] in (Fate.CAME_BACK, Fate.TAUGHT) and row["first"] > 0
     since = f", first at step {row['first']:.0f}" if back else ""
-    return Cell(f"{MARKS[row['fate']]} {row['fate']}", remark=f"{said}; {right}{since}", placed="below")
+    return Cell(f"{MARKS[row['fate']]} {row['fate']}", remark=f"{said}; {right}{since}{free}", placed="below")
 
 
 __all__ = ["pages"]
