@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,14 @@ def test_the_right_choice_is_what_counts(monkeypatch: pytest.MonkeyPatch) -> Non
     said = [f" {each.choices[each.answer]}." for each in QUESTIONS[:4]] + [" wrong."]
     monkeypatch.setattr(open_answers, "continued", lambda *_: said)
     assert right_answers(tiny_loaded(), QUESTIONS) == [True, True, True, True, False]
+
+
+def test_a_prefix_stands_before_every_question() -> None:
+    loaded, prefix = tiny_loaded(), "The river runs to the sea.\n"
+    whole = [replace(each, question=prefix + each.question) for each in QUESTIONS]
+    said = open_answers.open_answers(loaded, QUESTIONS, prefix=prefix)
+    assert said == open_answers.open_answers(loaded, whole)
+    assert said != open_answers.open_answers(loaded, QUESTIONS)
 
 
 def test_a_fact_is_in_sample_where_entity_and_answer_stand_in_one_text() -> None:
