@@ -127,6 +127,22 @@ def test_the_bound_asks_every_fact_in_all_forms_and_every_entity_alike() -> None
     assert whole_facts(few, 100) == few and len(whole_facts(few, 3)) == 4
 
 
+def test_fewer_questions_are_asked_of_every_entity_in_turn_and_the_same_texts_teach() -> None:
+    own = Laboratory("tiny")
+    asked = own.questions()
+    sides = Material({}, questions_by_side(asked["forget"], asked["retain"]), own=own).under_attack
+    texts = own.texts()["forget"]
+    whole, few = prepare(sides, texts), prepare(sides, texts, asked=5)
+    assert whole.questions["v"] == tuple(sides["v"]) and few.texts == whole.texts
+    for side in ("t", "v"):
+        counted = Counter(question.entity for question in few.questions[side])
+        assert 5 <= counted.total() <= 6 and max(counted.values()) <= 2, counted
+        assert len(counted) >= min(3, len({question.entity for question in sides[side]}))
+        assert set(few.questions[side]) < set(whole.questions[side])
+    assert len(few.questions["retain"]) <= 7 and few.digest != whole.digest
+    assert any(f"of {len(sides['v'])} of V" in note for note in few.notes) and len(few.notes) == len(whole.notes) + 1
+
+
 def test_own_retain_texts_are_held_out_as_unlearning_does_and_teach_nothing() -> None:
     texts = [f"Benign line {number}." for number in range(30)]
     kept, apart = divided(texts)

@@ -56,6 +56,7 @@ class AttackSettings:
     retain_questions: str | None = shared("retain_questions", environment=None)
     question_template: str = question_template()
     answers_from: int | None = answers_from()
+    attack_eval_questions: int | None = shared("attack_eval_questions", environment=None)
     seeds: str = shared("seeds", help="seeds of data order and noise; an attack without chance runs once")
     outroot: str = shared("outroot")
     force: bool = shared("force", help="run again even if the records are complete")
@@ -110,7 +111,7 @@ def run(settings: AttackSettings, given: Mapping[str, Any]) -> Path:
     behind, texts = laboratory.behind(reference), _texts(settings, reference)
     benign = {"retain": texts["retain"]} if "retain" in texts else {}
     shown = Material(benign, *questions_of(behind, asked, asked.seed), behind)
-    field = prepare(shown.under_attack, held_out=shown.held_out, **texts)
+    field = prepare(shown.under_attack, held_out=shown.held_out, asked=settings.attack_eval_questions, **texts)
     named = (settings.forget_text, settings.retain_text, settings.benign_text, settings.forget_questions)
     if any(named) or behind is None:
         for note in field.notes:

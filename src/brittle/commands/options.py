@@ -75,7 +75,7 @@ GROUPS = {
     "Models": ("model", "model_a", "model_b", "unlearned", "base", "filtered", "control", "cb_only", "pretrain"),
     "Texts and questions": (
         "forget_text", "retain_text", "benign_text", "forget_data", "retain_data", "forget", "retain", "benign",
-        "text_column", "forget_questions", "retain_questions", "question_format", "question_template", "answers_from", "num_questions", "max_samples",
+        "text_column", "forget_questions", "retain_questions", "question_format", "question_template", "answers_from", "num_questions", "attack_eval_questions", "max_samples",
         "num_samples", "limit", "include_path",
     ),
     "Comparisons": (
@@ -150,6 +150,10 @@ SHARED: dict[str, dict[str, Any]] = {
     "forget_questions": dict(
         default=None, help="hazardous questions: a file, or wmdp-bio from the hub (default; a laboratory brings its own)",
         environment="FORGET_QUESTIONS",
+    ),
+    "attack_eval_questions": dict(
+        default=None, help="questions of each side (T, V, benign) at most that attacks ask, every entity in turn (default: all of T and V)",
+        environment="ATTACK_EVAL_QUESTIONS", minimum=1,
     ),
     "retain_questions": dict(
         default=None, help="benign questions: a file, or mmlu from the hub (default; a laboratory brings its own)",

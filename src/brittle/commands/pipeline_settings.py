@@ -90,6 +90,7 @@ class PipelineSettings:
     attacks: str = setting(
         relearning.NAME, "the attacks, with commas between them (see: brittle attacks)", environment="ATTACKS"
     )
+    attack_eval_questions: int | None = shared("attack_eval_questions")
     laboratory: bool = setting(
         False, "use the embedded laboratory: builds its models and unlearns with --methods", environment="LABORATORY"
     )
@@ -122,7 +123,7 @@ class PipelineSettings:
         attacked = self.laboratory or self.enable_attacks
         read_if = {
             "--laboratory": (("size", "world", "methods", "model_seed"), self.laboratory),
-            "--enable-attacks": (("attacks",), attacked),
+            "--enable-attacks": (("attacks", "attack_eval_questions"), attacked),
             "--enable-pretrain-comparison": (("pretrain",), self.enable_pretrain_comparison),
             "--enable-cb-comparisons": (("cb_only",), self.enable_cb_comparisons),
         }

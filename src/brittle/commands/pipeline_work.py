@@ -88,7 +88,9 @@ def prepared(
     field = Battlefield((), {})
     if attacked:
         ready = {name: (attacks or {}).get(name) or discovery.find("attacks", name).load().Settings() for name in names}
-        field = prepare(material.under_attack, held_out=material.held_out, **attack_texts)
+        field = prepare(
+            material.under_attack, held_out=material.held_out, asked=settings.attack_eval_questions, **attack_texts
+        )
         check_arms(arms)
         check_settings(ready, facts_of(field, [arm.located for arm in arms]))
         for note in () if settings.laboratory else field.notes:

@@ -14,6 +14,7 @@ from brittle.settings import BadInput
 
 RETAIN_QUESTIONS = 144
 """Benign questions asked at every evaluation: enough to see damage (±4 %), few enough to ask often."""
+SHOWN = {"t": "T", "v": "V", "retain": "benign ones"}
 HELD_OUT = 12
 """Held-out benign texts of each kind that are read at every evaluation."""
 UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
@@ -70,13 +71,15 @@ def prepare(
     retain: Sequence[str] | None = None,
     benign: Sequence[str] | None = None,
     held_out: Mapping[str, Sequence[str]] | None = None,
+    asked: int | None = None,
 ) -> Battlefield:
     """Texts about T: of ``texts`` those that name an entity of T and none of V, or the T questions with their answers.
 
     Of ``held_out`` benign texts, the first of each kind are kept to see what an attack costs; none of them teaches.
 
     Without texts of their own, benign attacks teach the benign questions with their answers. No text that names an entity
-    of V teaches in any attack, and none that names an entity of T in a benign one.
+    of V teaches in any attack, and none that names an entity of T in a benign one. ``asked``: how many questions of each side
+    at most are asked, by :func:`whole_facts`; what teaches is the same.
 
     Raises:
         BadInput: ``texts`` cannot be divided because questions have no ``entity``, or none is about T alone.
@@ -91,8 +94,11 @@ def prepare(
     else:
         answered = [question.text for question in sides["t"]]
         chosen = _without(answered, (v_in_any_case,), "questions of T", notes)
-    kept = {side: tuple(questions) for side, questions in sides.items()}
-    kept["retain"] = tuple(whole_facts(sides["retain"], RETAIN_QUESTIONS))
+    most = {side: len(questions) for side, questions in sides.items()} | {"retain": RETAIN_QUESTIONS}
+    kept = {side: tuple(whole_facts(sides[side], min(asked or most[side], most[side]))) for side in sides}
+    if asked:
+        told = ", ".join(f"{len(kept[side])} of {len(sides[side])} of {word}" for side, word in SHOWN.items())
+        notes.append(f"questions asked at every evaluation: {told}")
     answered = [question.text for question in sides["retain"]]
     apart = {text for part in (held_out or {}).values() for text in part}
     retain = _without([text for text in retain or answered if text not in apart], (t, v), "retain texts", notes)

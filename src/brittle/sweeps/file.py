@@ -99,7 +99,7 @@ DATA = (
     "answers_from", "max_samples",
 )  # fmt: skip
 DIAGNOSED = (*DATA, "question_format", "num_questions", "random_control", "activation_dtype", "param_dtype")
-ATTACKED = (*DATA, "budget", "seeds")
+ATTACKED = (*DATA, "budget", "seeds", "attack_eval_questions")
 """Settings of the pipeline that a stage may name beside its plugins' own; ``budget`` and ``seeds`` as of ``brittle attack``."""
 
 
