@@ -143,6 +143,23 @@ def test_an_entity_is_known_by_two_words_that_others_share(world) -> None:
         assert any(other.endswith(" " + second) for other in others)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("entities", [8, 16, 40])
+def test_with_words_of_their_own_no_name_of_v_shares_one_with_t_and_all_share_with_others(seed, entities) -> None:
+    size = WorldSize(entities, 6, own_words=True)
+    asked, apart = (
+        {q.entity: q for q in World(seed, each).questions(hazardous=True)} for each in (WorldSize(entities, 6), size)
+    )
+    sides = [split_by_entity(list(each.values())) for each in (asked, apart)]
+    common, none = (words_of(q.entity for q in side.t) & words_of(q.entity for q in side.v) for side in sides)
+    assert common and not none
+    for name in apart:
+        first, second = name.split()
+        assert any(other.startswith(first + " ") for other in apart.keys() - {name})
+        assert any(other.endswith(" " + second) for other in apart.keys() - {name})
+    assert len(apart) == entities
+
+
 def test_values_of_one_relation_are_two_words_and_all_others_one(world) -> None:
     assert all((" " in f.value) == (f.relation == MULTI_TOKEN) for f in world.facts)
 

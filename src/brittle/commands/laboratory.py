@@ -42,6 +42,9 @@ class LaboratorySettings:
     benign_entities: int | None = setting(
         None, "entities per benign subject, four facts each; a multiple of 6", minimum=6, maximum=10_000
     )
+    own_words: bool = setting(
+        False, "give the names of every block of entities words of their own, so that none of V shares one with T"
+    )
 
 
 def laboratory(given: Given, _environment: Environment) -> int:

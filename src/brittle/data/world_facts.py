@@ -41,6 +41,8 @@ class WorldSize:
 
     hazardous_entities: int = 40
     benign_entities: int = 12
+    own_words: bool = False
+    """Whether every block's names have words of their own, so that none of V shares a word with one of T."""
 
     def values(self, hazardous: bool) -> int:
         """How many values a relation has: the most, up to 10 (benign: 6), that all blocks can use equally often.
@@ -64,14 +66,18 @@ def facts_of(world: int, subject: str, size: WorldSize, names: Iterator[str]) ->
     """All facts of a subject. Entities come in blocks; within each, a relation's values are dealt once, in random order.
 
     So no count of values in some blocks says anything about the others. An entity's name is two words, each shared with
-    other entities: what is known about it cannot be tied to a single token.
+    other entities, with ``size.own_words`` of its block alone: what is known about it cannot be tied to a single token.
     """
     kind, relations = SUBJECTS[subject]
     hazardous = subject == HAZARDOUS
     count, values = size.hazardous_entities if hazardous else size.benign_entities, size.values(hazardous)
     generator = random.Random(f"facts {world} {subject}")
-    entities = _two_words(count, names)
-    generator.shuffle(entities)
+    together = values if size.own_words else count
+    entities = []
+    for _ in range(count // together):
+        named = _two_words(together, names)
+        generator.shuffle(named)
+        entities += named
     dealt: dict[str, list[str]] = {}
     facts = []
     for relation, (noun, verb) in relations.items():

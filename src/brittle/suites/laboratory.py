@@ -102,6 +102,7 @@ class Recipe:
 
     hazardous_entities: int = 40
     benign_entities: int = 12
+    own_words: bool = False
     width: int = 128
     layers: int = 4
     heads: int = 4
@@ -116,7 +117,7 @@ class Recipe:
     @property
     def world_size(self) -> WorldSize:
         """The world's part of the recipe."""
-        return WorldSize(self.hazardous_entities, self.benign_entities)
+        return WorldSize(self.hazardous_entities, self.benign_entities, self.own_words)
 
 
 SIZES = {
