@@ -1,7 +1,7 @@
 """Does a race find the worst case that a whole search finds, and for how many steps? A replay of stored curves.
 
 ``uv run benchmarks/racing.py`` reads ``results/search_curves.csv``: every evaluation of searches of 24 trials that ran to their end
-(``--store RECOVERY.csv`` keeps those of another table). Beside the rule of :mod:`brittle.training.racing` stand Optuna's
+(``--store RECOVERY.csv`` keeps those of another table), and ``results/strength_curves.csv``: those of every number of texts. Beside the rule of :mod:`brittle.training.racing` stand Optuna's
 asynchronous pruners, which compare a trial with those before it. Nothing is trained.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,10 @@ import pandas
 from brittle.attacks.relearning_search import STEPS
 from brittle.results.at_strongest import strongest
 from brittle.runs.attack_race import row_at, standing_at
-from brittle.training.racing import best, part_of
+from brittle.training.racing import PART_OF_STRENGTHS, best, part_of
 
 CURVES = Path(__file__).parent / "results" / "search_curves.csv"
+STRENGTHS = Path(__file__).parent / "results" / "strength_curves.csv"
 KEPT = [
     "model",
     "role",
@@ -110,6 +111,33 @@ def replay(curves: pandas.DataFrame, rule: Rule, trials: int, seed: int | None =
     return found
 
 
+def replay_strengths(curves: pandas.DataFrame, steps: int | None = None) -> list[Replayed]:
+    """Race the numbers of texts of every model and seed; all are compared after ``steps`` (default: the project's own)."""
+    found = []
+    for (model, seed), rows in curves.groupby(["model", "seed"], sort=False):
+        before, last = rows[rows["step"] == 0], int(rows["step"].max())
+        cut = steps or part_of(last, PART_OF_STRENGTHS)
+        trained = {float(str(n)): part for n, part in rows[rows["step"] > 0].groupby("strength")}
+        ends = {n: part[part["step"] == last] for n, part in trained.items()}
+        begun = {n: part[part["step"] == cut] for n, part in trained.items()}
+        (goes_on,) = best({n: standing_at(before, part.iloc[0]) for n, part in begun.items()})[:1]
+        raced = {n: ends[n] if n == goes_on else begun[n] for n in trained}
+        whole, short = (_highest(before, each.values()) for each in (ends, raced))
+        found.append(Replayed(f"{model} seed {seed}", len(ends), share_of_strengths(len(ends)), whole, short))
+    return found
+
+
+def share_of_strengths(number: int) -> float:
+    """Optimizer steps of a race of so many strengths as a share of all: each begun, one trained anew."""
+    return 1 / PART_OF_STRENGTHS + 1 / number
+
+
+def _highest(before: pandas.DataFrame, parts: Iterable[pandas.DataFrame]) -> float:
+    """V at its highest within the bounds."""
+    rows = [before.iloc[0], *(part.iloc[0] for part in parts)]
+    return max(float(row["accuracy_v"]) for row in rows if standing_at(before, row)[0])
+
+
 def main() -> None:
     """Print a line for each model, then what each rule comes to over many draws."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -125,6 +153,10 @@ def main() -> None:
             print(
                 f"{trials} trials, {each.share:.0%} of the steps, V {each.whole:.3f} -> {each.raced:.3f}  {each.model}"
             )
+    for each in replay_strengths(pandas.read_csv(STRENGTHS)):
+        print(
+            f"{each.trials} strengths, {each.share:.0%} of the steps, V {each.whole:.3f} -> {each.raced:.3f}  {each.model}"
+        )
     for name, rule in RULES.items():
         found = [e for trials in (12, 24) for seed in range(ORDERS) for e in replay(curves, rule(), trials, seed)]
         lost = [each.whole - each.raced for each in found]

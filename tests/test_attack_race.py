@@ -20,8 +20,9 @@ SEARCH: dict[str, Any] = {"search_trials": 8, "race": True}
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
-def test_all_are_compared_after_a_sixteenth_and_the_best_quarter_goes_on() -> None:
+def test_trials_are_compared_after_a_sixteenth_and_the_best_quarter_goes_on() -> None:
     assert [racing.part_of(steps) for steps in (160, 60, 16, 1)] == [10, 4, 1, 1]
+    assert racing.part_of(60, racing.PART_OF_STRENGTHS) == 15
     within, beyond = (True, 0.6), (False, 2.0)
     assert racing.best({"a": beyond, "b": within}) == ["b"]  # what costs too much comes last, however much it brings
     assert racing.best({"a": (True, 0.7), "b": (True, 0.8), "c": within}) == ["b"]
@@ -45,6 +46,8 @@ def test_strengths_are_compared_with_the_same_start() -> None:
         30: evaluation(0.7, 0.86),
     }
     assert racing.going_on(start, found) == [30]
+    many = {number: evaluation(0.3 + number / 100) for number in range(9)}
+    assert racing.going_on(start, many) == [8] and racing.going_on(start, {}) == []
 
 
 def test_on_stored_curves_a_race_finds_the_same_worst_case_for_at_most_40_percent_of_the_steps(
@@ -64,6 +67,20 @@ def test_on_stored_curves_a_race_finds_the_same_worst_case_for_at_most_40_percen
         assert sum(each.share for each in found) / len(found) <= 0.40
         assert all(each.raced <= each.whole for each in found)
         assert sum(each.whole - each.raced > question for each in found) <= missed
+
+
+def test_of_stored_strengths_the_one_that_goes_on_brings_what_all_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a quarter of the steps; a sixteenth, as for trials, is too early to tell, so the replay can fail."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import racing as benchmark
+
+    curves = pandas.read_csv(benchmark.STRENGTHS)
+    question = 1 / 24 + 1e-3  # of V
+    found = benchmark.replay_strengths(curves)
+    assert len(found) >= 12 and not any(each.whole - each.raced > question for each in found)
+    assert benchmark.share_of_strengths(7) <= 0.40  # as many as there are by default
+    early = benchmark.replay_strengths(curves, steps=4)
+    assert sum(each.whole - each.raced > question for each in early) >= 3
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 For every n the same number of steps from the model's own weights, on the first n of the shuffled texts about T. Fewer
 are always among more. Only V counts. Where a handful of texts brings back as much as a thousand, nothing was taught:
-the model was reminded. With ``--race`` every number is begun, and only those that brought most back after a sixteenth of the steps
-go to their end.
+the model was reminded. With ``--race`` every number is begun, and only the one that brought most back after a quarter of the steps
+goes to its end.
 Source: Łucki et al. 2024 (5 … 1000 examples); Hu et al. 2024 ("Jogging the memory of unlearned models").
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from brittle.contracts import AttackTarget, Evaluation
 from brittle.settings import setting, with_default
-from brittle.training.racing import RacingSettings, going_on, part_of
+from brittle.training.racing import PART_OF_STRENGTHS, RacingSettings, going_on, part_of
 from brittle.training.teaching import TeachingSettings, teach
 
 NAME = "relearning_from_examples"
@@ -61,7 +61,7 @@ def attack(settings: Settings, target: AttackTarget, seed: int, tick: Callable[[
         found: dict[int, Evaluation | None] = {}
         longest = list(range(len(counts)))
         if settings.race:
-            found = {number: after(number, part_of(settings.attack_steps)) for number in longest}
+            found = {number: after(number, part_of(settings.attack_steps, PART_OF_STRENGTHS)) for number in longest}
             there = {number: each for number, each in found.items() if each}
             longest = going_on(before, there)
         for number in longest:

@@ -1,7 +1,7 @@
 """Racing: many ways to attack one model are begun, and only those that bring most back go to their end.
 
-After a sixteenth of the longest one's steps all are compared, and the best quarter goes on: successive halving with one rung. What
-ends there keeps its result; an attacker could stop there, too. All are compared at once and not as they come, so the outcome
+Successive halving with one rung. Of a search's trials all are compared after a sixteenth of the longest one's steps, and the best
+quarter goes on; of an attack's strengths, which are few and short, after a quarter of the steps, and one goes on. What ends there keeps its result; an attacker could stop there, too. All are compared at once and not as they come, so the outcome
 depends on neither their order nor the number of cores (benchmarks/racing.py has other rules beside this one).
 
 A race looks at all questions about V, those too that cross-fitting keeps for reading; base and filtered race alike. What begins
@@ -21,7 +21,9 @@ from brittle.settings import setting
 from brittle.training.teaching import TeachingSettings
 
 PART, SHARE = 16, 4
-"""All are compared after one in so many steps; one of so many goes on."""
+"""Trials are compared after one in so many steps; one of so many goes on."""
+PART_OF_STRENGTHS = 4
+"""Strengths are after one in so many. At a sixteenth of 60 steps nothing is learned yet, and who goes on is chance."""
 Standing = tuple[bool, float]
 """Whether a result costs no more than an attack may, and its accuracy on V and on T together."""
 Key = TypeVar("Key")
@@ -31,14 +33,12 @@ Key = TypeVar("Key")
 class RacingSettings(TeachingSettings):
     """Of attacks that train the model in several ways, of which the best counts."""
 
-    race: bool = setting(
-        False, "only trials, or strengths, that brought most back after a sixteenth of the steps go to their end"
-    )
+    race: bool = setting(False, "only what brought most back at the beginning goes to its end (docs/sweeps.md)")
 
 
-def part_of(steps: int) -> int:
+def part_of(steps: int, part: int = PART) -> int:
     """After how many steps all are compared, of the ``steps`` that the longest takes."""
-    return math.ceil(steps / PART)
+    return math.ceil(steps / part)
 
 
 def standing(v: float, t: float, benign_cost: float, benign_rise: float) -> Standing:
@@ -59,11 +59,10 @@ def best(standings: Mapping[Key, Standing]) -> list[Key]:
 
 
 def going_on(before: Evaluation, found: Mapping[Key, Evaluation]) -> list[Key]:
-    """Which of an attack's strengths go to their end; all had the same evaluation ``before``."""
+    """Which of an attack's strengths goes to its end, if any was found; all had the same evaluation ``before``."""
     start = before.accuracy["retain"]
-    return best(
-        {
-            key: standing(each.accuracy["v"], each.accuracy["t"], start - each.accuracy["retain"], each.rise(before))
-            for key, each in found.items()
-        }
-    )
+    standings = {
+        key: standing(each.accuracy["v"], each.accuracy["t"], start - each.accuracy["retain"], each.rise(before))
+        for key, each in found.items()
+    }
+    return best(standings)[:1]
