@@ -6,7 +6,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -14,7 +13,7 @@ import streamlit as st
 from brittle.app import imports
 from brittle.app.started import started
 from brittle.bad_input import BadInput
-from brittle.suites.laboratory import PLANTED, PREFIX
+from brittle.suites.laboratory import PREFIX
 
 
 @dataclass
@@ -87,7 +86,7 @@ def find(reference: str) -> Any:
         BadInput: what is wrong and what to do.
     """
     imports.models()
-    from brittle.models import room
+    from brittle.models import references, room
     from brittle.runs import laboratory_models
 
     reference = reference.strip()
@@ -98,7 +97,7 @@ def find(reference: str) -> Any:
         raise BadInput(
             f"{reference} is not built yet, which takes minutes; build it in a terminal with: uv run brittle laboratory{flags}"
         )
-    if not reference.startswith((PREFIX, PLANTED)) and not Path(reference).expanduser().is_dir():
+    if not laboratory_models.of_a_suite(reference) and not references.is_local(reference):
         room.check_download_fits(reference, started().device, started().dtype)
     return laboratory_models.find(reference)
 

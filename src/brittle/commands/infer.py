@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from brittle.commands import infer_shown
 from brittle.commands.options import Environment, Given, SettingsTypes, shared
 from brittle.models.generation_settings import GenerationSettings
 from brittle.settings import BadInput, fields_of, flag_of, references_in, resolve, setting, shortened
-from brittle.suites.laboratory import PLANTED, PREFIX, parse
+from brittle.suites.laboratory import PREFIX, parse
 
 if TYPE_CHECKING:
     from brittle.models.generation import Token
@@ -127,13 +126,14 @@ def _loaded(settings: InferSettings) -> Iterator[tuple[str, LoadedModel]]:
     from brittle.models.devices import resolve_device
     from brittle.models.generation import check_template
     from brittle.models.loading import load, load_tokenizer
-    from brittle.runs.laboratory_models import find
+    from brittle.models.references import is_local
+    from brittle.runs.laboratory_models import find, of_a_suite
 
     resolve_device(settings.device)
     for reference in references:
         if reference.startswith(PREFIX):
             parse(reference)
-        elif not reference.startswith(PLANTED) and not os.path.exists(os.path.expanduser(reference)):
+        elif not of_a_suite(reference) and not is_local(reference):
             room.check_download_fits(reference, settings.device, settings.dtype)
     models = [find(reference) for reference in references]
     room.check_fits(models, settings.device, settings.dtype)

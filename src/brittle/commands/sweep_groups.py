@@ -13,7 +13,7 @@ from brittle import discovery
 from brittle.commands.sweep_stages import attack_settings
 from brittle.runs.unlearning_plan import resolved
 from brittle.settings import BadInput
-from brittle.suites import laboratory
+from brittle.suites import laboratory, smollm2
 from brittle.sweeps import memory
 from brittle.sweeps.configurations import Configuration
 from brittle.sweeps.file import Stage
@@ -123,6 +123,8 @@ def configuration_of(configuration: Configuration) -> Path:
     from brittle.models.references import configuration_folder
 
     model = configuration.resolved.make.model
+    if model.startswith(smollm2.PREFIX):
+        return smollm2.find(model).folder
     if not model.startswith(laboratory.PREFIX):
         return configuration_folder(model)
     name, own = laboratory.parse(model)

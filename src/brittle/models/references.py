@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from brittle.models import gguf_files
 from brittle.models.configuration import read_configuration
 from brittle.models.model_files import ADAPTER, CONFIGURATIONS, TOKENIZER_FILES, VOCABULARIES, model_files
 from brittle.models.weight_files import INDEX, PICKLE_ADVICE, shard_names, stored_tensors
@@ -33,29 +34,58 @@ class Located:
 def locate(text: str, name: str | None = None) -> Located:
     """Find a model, download it if it is on the hub, and refuse what cannot be loaded with one line.
 
-    A folder that exists wins over a hub id of the same spelling. ``name`` overrides the name that is made from the
-    text: of a folder the last component of its path and six digits of its content's hash, so that two models of one
-    name are never taken for each other; of a hub model its id with ``/`` and ``:`` turned into ``_``.
+    A folder or GGUF file that exists wins over a hub id of the same spelling; a GGUF file is unpacked into the cache first.
+    ``name`` overrides the name that is made from the text: of a folder or file the last component of its path and six digits
+    of its content's hash, so that two models of one name are never taken for each other; of a hub model its id with ``/`` and
+    ``:`` turned into ``_``.
     """
     try:
-        path = Path(text).expanduser()
-        local = bool(text) and path.is_dir()
-        if not local and path.is_file():
-            raise BadInput(f"model {text} is a file; give the folder that holds its config.json")
-        folder = path if local else download(text)
+        path = local_path(text)
+        folder = download(text) if path is None else local_folder(path)
         check_folder(folder)
         digest = digest_of(folder)
-        own = _bounded(path.resolve().name) + f"-{digest[:6]}" if local else hub_name(text)
     except (OSError, ValueError, RuntimeError) as error:  # unreadable, too long, a home folder of nobody
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise BadInput(f"model {text[:200]} cannot be read ({reason}); check the path and its permissions") from None
+    own = hub_name(text) if path is None else f"{_bounded(_own_name(path))}-{digest[:6]}"
     return Located(text, re.sub(r"[/:\\\s]+", "_", name) if name else own, folder, digest)
+
+
+def local_path(text: str) -> Path | None:
+    """The folder or file on this disk that a reference names; None if it names none, and is left to the hub."""
+    path = Path(text).expanduser()
+    if text and path.exists():
+        return path
+    if path.suffix == gguf_files.SUFFIX:
+        raise BadInput(f"model {text[:200]} is not there; check its path{near_path(text)}")
+    return None
+
+
+def is_local(text: str) -> bool:
+    """Whether a reference names something on this disk; not where it cannot be a path."""
+    try:
+        return local_path(text) is not None
+    except (OSError, ValueError, RuntimeError):  # too long, a home folder of nobody
+        return False
+
+
+def local_folder(path: Path) -> Path:
+    """The model folder behind a path: itself, or what a GGUF file, or the only one in a folder, was unpacked to."""
+    if found := gguf_files.file_in(path):
+        return gguf_files.converted(found, file_digest(found))
+    if not path.is_dir():
+        raise BadInput(f"model {path} is a file; give a .gguf file or the folder that holds its config.json")
+    return path
 
 
 def hub_name(text: str) -> str:
     """The folder-safe name of a hub id (``id@revision``); a long one is cut and ends in a hash of the whole."""
     safe = re.sub(r"[^A-Za-z0-9._@-]+", "_", text)
     return safe if len(safe) <= LONGEST_NAME else f"{safe[:LONGEST_NAME]}-{digest_of_text(text)[:6]}"
+
+
+def _own_name(path: Path) -> str:
+    return path.stem if path.is_file() else path.resolve().name
 
 
 def _bounded(component: str) -> str:
@@ -91,10 +121,11 @@ def digest_of(folder: Path) -> str:
     Hashes of files are kept under the home folder by path, inode, size and times of change, so that a large model is
     read once.
     """
-    return fingerprint([[str(path.relative_to(folder)), _file_digest(path)] for path in model_files(folder)])
+    return fingerprint([[str(path.relative_to(folder)), file_digest(path)] for path in model_files(folder)])
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """The content hash of a file, kept as :func:`digest_of` says."""
     status = path.stat()
     times = f"{status.st_mtime_ns} {status.st_ctime_ns}"
     kept = home() / "digests" / digest_of_text(f"{path.resolve()} {status.st_ino} {status.st_size} {times}")
@@ -131,9 +162,8 @@ def configuration_folder(text: str) -> Path:
 
 
 def _folder_with(text: str, files: Sequence[str]) -> Path:
-    with contextlib.suppress(OSError, RuntimeError):
-        if text and (path := Path(text).expanduser()).is_dir():
-            return path
+    if is_local(text):
+        return local_folder(Path(text).expanduser())
     return _snapshot(*_hub_id(text), files)
 
 

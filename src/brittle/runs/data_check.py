@@ -66,9 +66,8 @@ def _tokenizer(reference: str) -> Any:
     from brittle.models.loading import load_tokenizer
     from brittle.models.references import tokenizer_folder
     from brittle.runs import laboratory_models
-    from brittle.suites import laboratory
 
-    if reference.startswith(laboratory.PREFIX):
+    if laboratory_models.of_a_suite(reference):
         return load_tokenizer(laboratory_models.find(reference).folder)
     return load_tokenizer(tokenizer_folder(reference))
 

@@ -19,7 +19,7 @@ from brittle.records import (
 )
 from brittle.runs import planted_models
 from brittle.runs.job import carry_out, missing
-from brittle.suites import planted
+from brittle.suites import planted, smollm2
 from brittle.suites.laboratory import PREFIX, Laboratory, parse, role_of
 
 
@@ -78,6 +78,11 @@ def _save_tokenizer(laboratory: Laboratory) -> None:
         put_in_place(temporary, folder)
 
 
+def of_a_suite(reference: str) -> bool:
+    """Whether a reference names a model of a suite, which is found or built here, and neither a path nor a hub id."""
+    return reference.startswith((PREFIX, planted.PREFIX, smollm2.PREFIX))
+
+
 def is_there(reference: str) -> bool:
     """Whether a reference can be located without building anything: it is no laboratory model, or one that is built."""
     if not reference.startswith(PREFIX):
@@ -90,6 +95,8 @@ def find(reference: str) -> Located:
     """Locate any model reference; a laboratory model, or one planted in it, is built first if it is not there."""
     if reference.startswith(planted.PREFIX):
         return planted_models.build([planted.parse(reference)], find)[0]
+    if reference.startswith(smollm2.PREFIX):
+        return smollm2.find(reference)
     if not reference.startswith(PREFIX):
         return locate(reference)
     name, laboratory = parse(reference)
