@@ -64,7 +64,9 @@ def references_in(text: str, flag: str) -> list[str]:
         return [text]
     parts = [part.strip() for part in text.split(",") if part.strip()] if "," in text else text.split()
     if not parts:
-        raise BadInput(f"{flag}: '{shortened(text)}' names no model; give a hub id, a folder or laboratory:NAME")
+        raise BadInput(
+            f"{flag}: '{shortened(text)}' names no model; give a hub id, a folder, a GGUF file, laboratory:NAME or smollm2:base"
+        )
     if twice := next((part for part in parts if parts.count(part) > 1), None):
         raise BadInput(f"{flag}: {shortened(twice)} stands there twice; name each model once")
     return parts

@@ -76,7 +76,7 @@ def compare(
 ) -> dict[str, Result]:
     """All diagnostics of a pair of models (or those named in ``only``), by name.
 
-    A model is a hub id, a folder or ``laboratory:NAME``. ``settings`` are flags of ``brittle diagnose``, such as
+    A model is a hub id, a folder, a GGUF file, ``laboratory:NAME`` or ``smollm2:base``. ``settings`` are flags of ``brittle diagnose``, such as
     ``forget_text``, ``retain_text``, ``control``, ``filtered``, ``outroot``, ``seeds``. A diagnostic that fails raises after the others
     have been written. Those that ask questions take part where ``forget_questions`` says which (``wmdp-bio`` or a
     file), those that read texts where there are some, and all where ``only`` names them and in a laboratory.

@@ -27,8 +27,8 @@ def chosen() -> list[str]:
     offered = list(dict.fromkeys([*asked, *models().references(), *recent(), *_laboratory(), *_folders()]))
     return st.multiselect(
         "Models", offered, key="model", bind="query-params", max_selections=MOST, accept_new_options=True,
-        placeholder="choose, or type: a folder, a hub id, laboratory:NAME",
-        help="Up to three. A folder with config.json and weights, a hub id such as EleutherAI/pythia-70m, or laboratory:base.",
+        placeholder="choose, or type: a folder, a GGUF file, a hub id, laboratory:NAME",
+        help="Up to three. A folder with config.json and weights, a GGUF file, a hub id such as EleutherAI/pythia-70m, laboratory:base or smollm2:base.",
     )  # fmt: skip
 
 

@@ -174,7 +174,7 @@ def _parts(settings: AttackSettings) -> list[attack_checks.Part]:
     """Base, filtered and retrained as far as they are named, then the models under attack."""
     if not settings.model:
         raise BadInput(
-            "attack needs --model: a hub id, a folder or laboratory:NAME, or several with commas between them"
+            "attack needs --model: a hub id, a folder, a GGUF file, laboratory:NAME or smollm2:base, or several with commas between them"
         )
     roles = [(settings.base, "base"), (settings.filtered, "filtered"), (settings.control, "retrained")]
     named = [(reference, role) for reference, role in roles if reference and reference != "none"]

@@ -132,7 +132,9 @@ def diagnose(
     names = ("model_a", "model_b") if scope == "pair" else ("model",)
     missing = [flag(key) for key in names if not getattr(settings, key)]
     if missing:
-        raise BadInput(f"{name} needs {' and '.join(missing)}: a hub id, a folder or laboratory:NAME")
+        raise BadInput(
+            f"{name} needs {' and '.join(missing)}: a hub id, a folder, a GGUF file, laboratory:NAME or smollm2:base"
+        )
     folder = carry_out(session, settings, [str(getattr(settings, key)) for key in names], data)
     session.raise_failures()
     for key in sorted(unread(scope, data) & given.keys()):

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 class InferSettings:
     """Who is asked what, and how the answers are shown."""
 
-    model: str = setting("", "hub id, folder or laboratory:NAME; several are asked side by side", repeatable=True)
+    model: str = setting(
+        "",
+        "hub id, folder, GGUF file, laboratory:NAME or smollm2:base; several are asked side by side",
+        repeatable=True,
+    )
     prompt: str | None = setting(None, "text to go on with; - reads it from standard input")
     prompt_file: str | None = setting(None, "file of prompts, one a line (or a table with a column text or prompt)")
     interactive: bool = setting(False, "ask for prompts, one a line, until the input ends (Ctrl-D)")

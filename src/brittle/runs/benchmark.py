@@ -26,7 +26,7 @@ FOLDER = "benchmarks"
 class BenchmarkSettings:
     """Which model is asked what."""
 
-    model: str | None = setting(None, "model: hub id, folder or laboratory:NAME")
+    model: str | None = setting(None, "model: hub id, folder, GGUF file, laboratory:NAME or smollm2:base")
     tasks: str = setting(
         ",".join(published.DEFAULT_TASKS),
         "lm-eval tasks with commas between them; a laboratory model is asked its own world's questions unless tasks are named",
@@ -47,7 +47,7 @@ class BenchmarkSettings:
 def run(settings: BenchmarkSettings, given: Mapping[str, Any]) -> Path:
     """Run the benchmarks that have no complete record; returns their folder."""
     if not settings.model:
-        raise BadInput("--model is required: a hub id, a folder or laboratory:NAME")
+        raise BadInput("--model is required: a hub id, a folder, a GGUF file, laboratory:NAME or smollm2:base")
     if settings.batch_size != "auto" and not (settings.batch_size.isascii() and settings.batch_size.isdigit()):
         raise BadInput(f"--batch-size: '{settings.batch_size}' is neither auto nor a number of rows")
     if settings.batch_size.strip("0") == "":

@@ -21,7 +21,9 @@ PRESET_NAMES = ("laboratory",)
 class MakeSettings:
     """Which model is made from what, and what happens to it."""
 
-    model: str = setting(DEFAULT_BASE, "base model: hub id, folder or laboratory:NAME", environment="BASE")
+    model: str = setting(
+        DEFAULT_BASE, "base model: hub id, folder, GGUF file, laboratory:NAME or smollm2:base", environment="BASE"
+    )
     method: str = setting(None, f"unlearning method: {', '.join(discovery.plugins('methods'))}")
     preset: str | None = setting(
         None, "named settings of the method; flags still win", choices=PRESET_NAMES, environment="PRESET"
