@@ -152,7 +152,9 @@ def test_a_file_without_the_ending_is_known_by_its_beginning(llama: Path, tmp_pa
     (tmp_path / "blob").symlink_to(llama)
     assert locate(str(tmp_path / "blob")).digest == locate(str(llama)).digest
     (tmp_path / "other").write_text("text")
-    assert "is a file; give a .gguf file" in one_line(lambda: locate(str(tmp_path / "other")))
+    assert "is a file; give the folder that holds its config.json, or a .gguf file" in one_line(
+        lambda: locate(str(tmp_path / "other"))
+    )
 
 
 def test_a_kill_leaves_nothing_half(llama: Path, own_home: Path) -> None:

