@@ -132,6 +132,7 @@ def facts() -> tuple[Fact, ...]:
     Raises:
         BadInput: a package of the extra ``real`` is not installed.
     """
+    names = [_name(row) for row in _countries()]
     found = []
     for relation in FORMS:
         answers = _answers(relation)
@@ -141,7 +142,7 @@ def facts() -> tuple[Fact, ...]:
             near = {other for (place, _), other in answers.items() if place == side}
             pool = sorted(near - {answer})
             others = random.Random(f"others {country}/{relation}").sample(pool, CHOICES - 1)
-            held = (name for _, name in answers if re.search(rf"\b{re.escape(name)}\b", country))
+            held = (name for name in names if re.search(rf"\b{re.escape(name)}\b", country))
             found.append(Fact(relation, country, side, answer, tuple(others), min(held, key=len)))
     return tuple(sorted(found, key=lambda fact: fact.name))
 
@@ -169,15 +170,18 @@ def _answers(relation: str) -> dict[tuple[str, str], str]:
     side_of = {continent: side for side, continents in SIDES.items() for continent in continents}
     found = {}
     for row in _countries():
-        name = str(row["name"]).removeprefix("The ")
         single = {"currency": row.get("currencies"), "language": row.get("languages")}.get(relation)
         if relation == "capital":
             answer = str(row.get("capital") or "")
         else:
             answer = _word(relation, str(single[0])) if single and len(single) == 1 else ""
         if answer and "," not in answer:
-            found[side_of[row["region"]], name] = answer
+            found[side_of[row["region"]], _name(row)] = answer
     return found
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return str(row["name"]).removeprefix("The ")
 
 
 @functools.cache
