@@ -158,13 +158,11 @@ def _check_room(path: Path, header: Header, folder: Path) -> None:
             f"{path} takes {header.disk / GIB:.1f} GiB of disk as float32, and {free / GIB:.1f} GiB are free under {place}; make "
             "room, or set BRITTLE_HOME to a folder on a larger disk"
         )
-    needed, free = (
-        header.disk + 4 * WORKING_COPIES * header.largest + path.stat().st_size,
-        free_memory(torch.device("cpu")),
-    )
-    if needed > free:
+    needed = header.disk + 4 * WORKING_COPIES * header.largest + path.stat().st_size
+    memory = free_memory(torch.device("cpu"))
+    if needed > memory:
         raise BadInput(
-            f"{path} takes {needed / GIB:.1f} GiB of memory to unpack, and {free / GIB:.1f} GiB are free; use a smaller model, or "
+            f"{path} takes {needed / GIB:.1f} GiB of memory to unpack, and {memory / GIB:.1f} GiB are free; use a smaller model, or "
             "end what else uses the memory"
         )
 

@@ -63,8 +63,8 @@ class KnownFacts:
             if missing([self]):
                 progress.say(f"asking {self.located.text} {self.size} questions about {len(self.facts)} facts, once")
                 self.carry_out(lambda _steps: None)
-        rows: list[dict[str, Any]] = pandas.read_csv(self.folder / f"{TABLE}.csv").to_dict("records")
-        return rows
+        table = pandas.read_csv(self.folder / f"{TABLE}.csv")
+        return [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False)]
 
     def _questions(self) -> list[Any]:
         return [question for fact in self.facts for question in fact.questions()]
