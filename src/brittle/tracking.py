@@ -20,7 +20,7 @@ from brittle import progress, records
 
 PROJECT = "brittle"
 MODEL = "unlearned model"
-UNTRACKED = ("laboratory model", "method", "reference hidden states")
+UNTRACKED = ("laboratory model", "converted model", "known facts", "method", "reference hidden states")
 """Kinds of records that are means, not results."""
 
 
