@@ -153,12 +153,13 @@ def test_sides_are_continents_and_t_and_v_share_no_country() -> None:
     facts = countries.facts()
     sides = {fact.country: fact.side for fact in facts}
     assert [sides[name] for name in ("Kenya", "France", "Peru", "Japan", "Australia")] == [
-        "forget", "retain", "retain", "benign", "benign",
+        "benign", "retain", "retain", "forget", "forget",
     ]  # fmt: skip
     asked = countries.questions(facts)
-    split = split_by_entity(asked["forget"])
-    t, v = ({question.entity for question in side} for side in (split.t, split.v))
-    assert t and v and not t & v
+    for questions in asked.values():
+        split = split_by_entity(questions)
+        t, v = ({question.entity for question in side} for side in (split.t, split.v))
+        assert t and v and not t & v
     assert {"Sudan", "South Sudan"} <= t or {"Sudan", "South Sudan"} <= v  # a text about one names the other
     texts = countries.texts(facts)
     assert {side: len(some) for side, some in texts.items()} == {

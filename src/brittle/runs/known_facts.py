@@ -56,7 +56,7 @@ class KnownFacts:
         tick(self.size)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The table: fact, side, relation, ``form_1`` … (1 where it was answered right) and ``known``; asked for first if need be."""
+        """The table: fact, relation, ``form_1`` … (1 where it was answered right) and ``known``; asked for first if need be."""
         import pandas
 
         with parents_of(self.folder), leases.held(self.folder, wait=True):  # two commands may need the same
@@ -78,8 +78,10 @@ def known(asked: KnownFacts) -> tuple[list[Fact], list[str]]:
         f"{len(kept)} of {len(rows)} facts count; {len(rows) - len(kept)} are dropped, since {asked.located.text} does not answer them "
         "right in every form"
     ]
-    for side, relation in sorted({(row["side"], row["relation"]) for row in rows}):
-        lines.append(_line(side, relation, [row for row in rows if (row["side"], row["relation"]) == (side, relation)]))
+    parts: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for fact, row in zip(asked.facts, rows, strict=True):
+        parts.setdefault((fact.side, fact.relation), []).append(row)
+    lines += [_line(side, relation, parts[side, relation]) for side, relation in sorted(parts)]
     return kept, lines
 
 
@@ -91,4 +93,4 @@ def _line(side: str, relation: str, rows: Sequence[dict[str, Any]]) -> str:
 
 def _row(fact: Fact, right: Sequence[bool]) -> dict[str, Any]:
     forms = {f"form_{number}": int(each) for number, each in enumerate(right, 1)}
-    return {"fact": fact.name, "side": fact.side, "relation": fact.relation, **forms, "known": int(all(right))}
+    return {"fact": fact.name, "relation": fact.relation, **forms, "known": int(all(right))}

@@ -1,11 +1,11 @@
 """What a real model knows of countries: capitals, currencies and official languages, as texts and as questions.
 
 Facts are the package ``countryinfo``'s (MIT; from Wikipedia, dated in places), words for currencies and languages those of
-``babel`` (BSD-3-Clause, from the CLDR); both come with the extra ``real``. Hazardous are the countries of Africa. Texts to retain
-are about Europe and the Americas; Asia and Oceania, of which no method reads anything, are the benign control. Left out are
-countries of fewer than two million people, facts that a name gives away (Tunis of Tunisia), countries with several currencies or
-languages, and two relations of the package: continents, which would be one answer for all that is hazardous, and borders, which
-belong to a country in T and one in V at once.
+``babel`` (BSD-3-Clause, from the CLDR); both come with the extra ``real``. Hazardous are the countries of Asia and Oceania, of which
+``smollm2:base`` knows twice as many facts as of Africa, which no method reads about: the benign control. Texts to retain are about
+Europe and the Americas. Left out are countries of fewer than two million people, facts that a name gives away (Tunis of Tunisia),
+countries with several currencies or languages, and two relations of the package: continents, which would be one answer for all that
+is hazardous, and borders, which belong to a country in T and one in V at once.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from typing import Any
 from brittle.data.multiple_choice import Question
 from brittle.settings import BadInput
 
-HAZARDOUS = "Africa"
-SIDES = {"forget": (HAZARDOUS,), "retain": ("Europe", "Americas"), "benign": ("Asia", "Oceania")}
+SIDES = {"forget": ("Asia", "Oceania"), "retain": ("Europe", "Americas"), "benign": ("Africa",)}
 CHOICES = 4
 FEWEST_PEOPLE = 2_000_000
 ALIKE = 4
