@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from transformers import GenerationConfig
@@ -47,7 +48,7 @@ def _continued(
     padding, width = loaded.tokenizer.pad_token_id, max(len(rows[index]) for index in batch)
     input_ids = torch.tensor([[padding] * (width - len(rows[index])) + list(rows[index]) for index in batch])
     mask = torch.tensor([[0] * (width - len(rows[index])) + [1] * len(rows[index]) for index in batch])
-    settings = GenerationConfig(
+    settings: Any = GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=max(lengths[index] for index in batch), do_sample=False, pad_token_id=padding,
         eos_token_id=list(ends) or None,
     )  # fmt: skip

@@ -25,7 +25,9 @@ def gradient_norms(
     """
     parameters = list(loaded.model.parameters())
     if any(parameter.is_meta for parameter in parameters):
-        raise BadInput(f"{loaded.name} does not fit its devices whole, and gradient norms need it to; use --no-gradients")
+        raise BadInput(
+            f"{loaded.name} does not fit its devices whole, and gradient norms need it to; use --no-gradients"
+        )
     asked = [parameter.requires_grad for parameter in parameters]
     norms = np.zeros((len(rows), 2))
     try:
@@ -37,7 +39,7 @@ def gradient_norms(
                 input_ids = torch.tensor([list(rows[index])], device=loaded.device)
                 logits = loaded.model(input_ids=input_ids, use_cache=False).logits[0, starts[index] - 1 : -1].float()
                 targets = input_ids[0, starts[index] :].to(logits.device)
-                torch.nn.functional.cross_entropy(logits, targets).backward()
+                torch.nn.functional.cross_entropy(logits, targets).backward()  # type: ignore[no-untyped-call]
             found = [float(each.grad.float().norm()) for each in parameters if each.grad is not None]
             norms[index] = np.linalg.norm(found), np.mean(found)
     finally:

@@ -55,7 +55,10 @@ def _of_batch(loaded: LoadedModel, rows: Sequence[Sequence[int]], starts: Sequen
     last = len(loaded.anatomy.blocks(loaded.model))
     given = None if bool(mask.all()) else mask
     (hidden,) = hidden_states(loaded, input_ids, given, [last], lambda h: h[predicting.to(h.device)])
-    parts = [_of_rows(lens(loaded, h), t) for h, t in zip(hidden.split(ROWS_AT_ONCE), targets.split(ROWS_AT_ONCE))]
+    parts = [
+        _of_rows(lens(loaded, hidden[start : start + ROWS_AT_ONCE]), targets[start : start + ROWS_AT_ONCE])
+        for start in range(0, len(targets), ROWS_AT_ONCE)
+    ]
     values = torch.cat(parts, dim=1).numpy()
     if not np.isfinite(values).all():
         refuse(loaded, input_ids, mask, "the output head")
