@@ -117,10 +117,10 @@ def test_areas_by_hand() -> None:
 
 def test_privacy_leakage_by_hand() -> None:
     assert membership.privacy_leakage(0.6, 0.6) == membership.relative_difference(0.6, 0.6) == 0  # as retrained
-    assert membership.privacy_leakage(1.0, 0.5) == -100  # members look trained on as much as can be
-    assert membership.privacy_leakage(0.0, 0.5) == 100  # unlearned beyond what was never seen
-    assert membership.privacy_leakage(0.9, 0.6) == pytest.approx(100 * (0.1 - 0.4) / 0.4)
-    assert membership.relative_difference(0.9, 0.6) == pytest.approx(50)
+    assert membership.privacy_leakage(1.0, 0.5) == -1  # members look trained on as much as can be
+    assert membership.privacy_leakage(0.0, 0.5) == 1  # unlearned beyond what was never seen
+    assert membership.privacy_leakage(0.9, 0.6) == pytest.approx((0.1 - 0.4) / 0.4)
+    assert membership.relative_difference(0.9, 0.6) == pytest.approx(0.5)
     assert math.isnan(membership.privacy_leakage(0.5, 1.0)) and math.isnan(membership.relative_difference(0.5, 0.0))
 
 

@@ -17,6 +17,7 @@ from brittle.data.measuring_set import AnsweredQuestion, Passage
 from brittle.evaluation import measures, question_measures, text_measures
 from brittle.evaluation.passage_rows import passage_rows
 from brittle.models.likelihood import negative_log_likelihood
+from brittle.percentages import percent
 from brittle.settings import BadInput
 
 TEMPLATE = "Question: {question}\nAnswer:"
@@ -101,8 +102,8 @@ def test_passages_are_compared_as_far_as_they_are_continued(loaded, monkeypatch)
 
 
 def test_batches_and_order_change_nothing(loaded) -> None:
-    one = question_measures.question_rows(loaded, "forget", ASKED, TEMPLATE, 4, ASKED[:1], batch_size=1)
-    two = question_measures.question_rows(loaded, "forget", ASKED[::-1], TEMPLATE, 4, ASKED[:1], batch_size=8)[::-1]
+    one = question_measures.question_rows(loaded, "forget", ASKED, TEMPLATE, 4, (), ASKED[:1], batch_size=1)
+    two = question_measures.question_rows(loaded, "forget", ASKED[::-1], TEMPLATE, 4, (), ASKED[:1], batch_size=8)[::-1]
     for left, right in zip(one, two, strict=True):
         assert left.said == right.said and left.probability == pytest.approx(right.probability, rel=1e-4)
 
@@ -122,7 +123,7 @@ def test_beside_a_retain_model_and_a_reference() -> None:
     retain = {"questions": questions * 1, "membership": membership([1.0, 4.0], [1.0, 4.0])}
     found = measures.beside_the_retain_model(own, retain)
     assert found["forget_quality_of_the_paper"] == found["forget_quality_of_openunlearning"] == 1
-    assert found["privacy_leakage_loss"] == -100 and found["relative_difference_loss"] == 100
+    assert found["privacy_leakage_loss"] == -1 and found["relative_difference_loss"] == 1
     assert "privacy_leakage_zlib" not in found  # not measured
     assert measures.beside_the_retain_model(own, own)["relative_difference_loss"] == 0
     areas = measures.areas_of(own["membership"], membership([1.0, 2.0], [3.0, 4.0]))
@@ -132,17 +133,20 @@ def test_beside_a_retain_model_and_a_reference() -> None:
 def test_the_laboratory_in_one_table_and_a_second_run_that_measures_nothing(tmp_path: Path, capsys) -> None:
     models = [f"laboratory:{name}@tiny-0" for name in ("base", "filtered")]
     flags = ["--outroot", tmp_path, "--device", "cpu", "--limit", 12, "--batch-size", 16]
-    flags += ["--reference-model", models[1]]
+    flags += ["--reference-model", models[1], "--page", tmp_path / "table.md"]
     code, out, _ = said(capsys, *models, *flags)
-    assert code == 0 and "extraction strength" in " ".join(out.split()) or "extraction" in out
+    assert code == 0 and "extraction" in out and "laboratory:filtered@tiny-0" in out
     folder = tmp_path / "measures_laboratory"
     base, filtered = json.loads((folder / "summary.json").read_text())["models"]
     assert filtered["forget_quality_of_the_paper"] == 1 and base["forget_quality_of_the_paper"] < 0.05
-    assert filtered["privacy_leakage_min_k"] == 0 and base["privacy_leakage_min_k"] < -50
+    assert filtered["privacy_leakage_min_k"] == 0 and base["privacy_leakage_min_k"] < -0.5
     assert base["memorisation_extraction_strength"] > 0.8 > 0.2 > filtered["memorisation_extraction_strength"]
     assert base["forget_rouge_l_recall"] > filtered["forget_rouge_l_recall"]
     assert filtered["membership_areas_beyond_reference"] == 0.5 < base["membership_areas_beyond_reference"]
     assert base["model_utility_of_the_paper"] > 0.3 and filtered["model_utility_of_openunlearning"] > 0.3
+    page = (tmp_path / "table.md").read_text()
+    leak = percent(base["privacy_leakage_min_k"])
+    assert "| laboratory:base@tiny-0 |" in page and "| forget quality |" in page and f"| {leak} |" in page
     own = tmp_path / "laboratory_base_tiny-0" / "measures_laboratory"
     written = {path: path.stat().st_mtime_ns for path in (own / "record.json", folder / "record.json")}
     assert set(pandas.read_csv(own / "membership.csv").columns) >= {"member", "loss", "gradient_norm"}

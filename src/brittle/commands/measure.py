@@ -47,6 +47,7 @@ class MeasureSettings:
     dtype: str = shared("dtype")
     outroot: str = shared("outroot")
     force: bool = shared("force", help="run again even if the records are complete")
+    page: str | None = shared("page", help="also write the table to this Markdown file")
 
 
 def measure_settings(_only: str | None = None) -> SettingsTypes:
@@ -56,13 +57,19 @@ def measure_settings(_only: str | None = None) -> SettingsTypes:
 
 def measure(given: Given, environment: Environment) -> int:
     """Measure the models that have no complete record, print the table and where it lies."""
+    from brittle.records import check_file, write_text
     from brittle.views.measures import table
-    from brittle.views.tables import terminal
+    from brittle.views.tables import markdown, terminal
 
     models = references_in(given.pop("models", None) or "", "models")
     if not models:
         raise BadInput("measure needs a model: brittle measure MODEL")
-    folder = run(models, resolve(MeasureSettings, given, environment))
+    settings = resolve(MeasureSettings, given, environment)
+    if settings.page:
+        check_file(Path(settings.page))
+    folder = run(models, settings)
+    if settings.page:
+        write_text(Path(settings.page), markdown(table(folder)) + "\n")
     print("\n".join(terminal(table(folder))))
     print(f"-> {folder}")
     return 0
@@ -123,4 +130,4 @@ def _how(settings: MeasureSettings) -> Any:
             "verbatim_tokens", "min_k_share", "gradients", "batch_size", "max_length", "device", "dtype",
         )
     }  # fmt: skip
-    return How(template, settings.answer_tokens or suite.answer_tokens, **named)
+    return How(template, settings.answer_tokens or suite.answer_tokens, suite.stops, **named)

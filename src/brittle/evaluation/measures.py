@@ -75,7 +75,7 @@ def beside_the_retain_model(
     retain: Mapping[str, pandas.DataFrame],
     reference: Mapping[str, pandas.DataFrame] | None = None,
 ) -> dict[str, float]:
-    """Forget quality in both versions, and by score the privacy leakage and the relative difference, both in per cent."""
+    """Forget quality in both versions, and by score the privacy leakage and the relative difference, as shares."""
     found = {}
     if "questions" in own and "questions" in retain:
         for version in VERSIONS:

@@ -70,8 +70,8 @@ def area(members: np.ndarray, held_out: np.ndarray) -> float:
 
 
 def privacy_leakage(own: float, of_the_retain_model: float) -> float:
-    """MUSE's PrivLeak in per cent, from areas as :func:`area` counts them: below 0 where members still look trained on
-    (the published tables' sign; −100 is the most), above 0 where they look less so than texts held out; 0 where unseen.
+    """MUSE's PrivLeak as a share (published in per cent), from areas as :func:`area` counts them: below 0 where members still
+    look trained on (the published tables' sign; −1 is the most), above 0 where they look less so than texts held out; 0 where unseen.
 
     As in the code of MUSE and OpenUnlearning the areas count the other way round: ``(1 − own)/(1 − retain model's) − 1``.
     NaN where the retain model's area is 1.
@@ -80,8 +80,8 @@ def privacy_leakage(own: float, of_the_retain_model: float) -> float:
 
 
 def relative_difference(own: float, of_the_retain_model: float) -> float:
-    """``100 · (own − retain model's)/retain model's``: MUSE's formula as printed, with members as the positive class.
+    """``(own − retain model's)/retain model's``: MUSE's formula as printed, with members as the positive class.
 
     Above 0 where members still look trained on. OpenUnlearning has it beside PrivLeak. NaN where it would divide by 0.
     """
-    return 100 * (own - of_the_retain_model) / of_the_retain_model if of_the_retain_model else math.nan
+    return (own - of_the_retain_model) / of_the_retain_model if of_the_retain_model else math.nan

@@ -17,9 +17,6 @@ from brittle.records import column
 if TYPE_CHECKING:
     from brittle.models.loading import LoadedModel
 
-STOPS = ("\n\n", "\nQuestion", "Question:")
-"""Where a free answer ends, if the model goes on to ask itself (MUSE)."""
-
 COMPARED = (
     "probability_among_answers", "probability_among_answers_of_the_paper", "truth_ratio_of_the_paper",
     "truth_ratio_of_openunlearning",
@@ -58,6 +55,7 @@ def question_rows(
     questions: Sequence[AnsweredQuestion],
     template: str,
     answer_tokens: int,
+    stops: Sequence[str] = (),
     examples: Sequence[AnsweredQuestion] = (),
     batch_size: int = 8,
     max_length: int | None = None,
@@ -72,7 +70,7 @@ def question_rows(
     lengths = np.ones_like(values)
     for index, tokens in enumerate(prepared.questions):
         lengths[index, : len(tokens.rows)] = [len(row) - tokens.start for row in tokens.rows]
-    said = free_answers(loaded, [each.question for each in asked], template, answer_tokens, examples, batch_size)
+    said = free_answers(loaded, [each.question for each in asked], template, answer_tokens, stops, examples, batch_size)
     numbers = _numbers(values, lengths, [len(each.choices) for each in asked])
     return [
         QuestionRow(
@@ -109,19 +107,20 @@ def free_answers(
     prompts: Sequence[str],
     template: str,
     answer_tokens: int,
+    stops: Sequence[str] = (),
     examples: Sequence[AnsweredQuestion] = (),
     batch_size: int = 8,
 ) -> list[str]:
-    """What the model says greedily after each prompt, up to where it begins to ask itself."""
+    """What the model says greedily after each prompt, up to the first of the ``stops``."""
     from brittle.models.continuations import continuations
 
     before = "".join(f"{template.format(question=each.question)} {each.answer}\n\n" for each in examples)
     lengths = [answer_tokens] * len(prompts)
     rows = prompt_rows(loaded, [before + prompt for prompt in prompts], lengths)
-    return [_until_stop(text) for text in continuations(loaded, rows, lengths, batch_size, "questions")]
+    return [_until(text, stops) for text in continuations(loaded, rows, lengths, batch_size, "questions")]
 
 
-def _until_stop(text: str) -> str:
-    for stop in STOPS:
+def _until(text: str, stops: Sequence[str]) -> str:
+    for stop in stops:
         text = text.split(stop)[0]
     return text.strip()

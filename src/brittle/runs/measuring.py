@@ -34,6 +34,8 @@ class How:
 
     template: str
     answer_tokens: int
+    stops: tuple[str, ...]
+    """Where a free answer ends before that."""
     verbatim_tokens: int
     min_k_share: float
     gradients: bool
@@ -105,7 +107,7 @@ def _rows(loaded: LoadedModel, shown: MeasuringSet, how: How) -> dict[str, list[
         for name, asked in {"forget": shown.forget, **shown.kept}.items()
         if asked
         for row in question_measures.question_rows(
-            loaded, name, asked, how.template, how.answer_tokens, shown.examples.get(name, ()), *passes
+            loaded, name, asked, how.template, how.answer_tokens, how.stops, shown.examples.get(name, ()), *passes
         )
     ]
     found: dict[str, list[Any]] = {"questions": questions}

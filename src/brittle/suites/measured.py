@@ -16,16 +16,16 @@ class Suite:
 
     template: str
     answer_tokens: int
-    source: str = ""
-    """Where it comes from if no folder is named."""
+    stops: tuple[str, ...] = ()
+    """Where a free answer ends before that."""
 
 
 SUITES = {
-    "laboratory": Suite("{question}", 8),
-    "tofu": Suite(tofu.TEMPLATE, 200, tofu.SOURCE),
-    "muse": Suite(muse.TEMPLATE, 32, muse.SOURCE),
+    "laboratory": Suite("{question}", 8, (".",)),
+    "tofu": Suite(tofu.TEMPLATE, 200),
+    "muse": Suite(muse.TEMPLATE, 32, muse.STOPS),
 }
-"""Answer lengths are those of TOFU's and MUSE's code; the laboratory's answers have one to three tokens."""
+"""Lengths and stops are those of the code of TOFU and MUSE; the laboratory's answers have one to three tokens and a full stop."""
 
 
 def world_of(references: Sequence[str]) -> laboratory.Laboratory:

@@ -17,6 +17,8 @@ from brittle.settings import BadInput
 
 SOURCE = "muse-bench/MUSE-News"
 TEMPLATE = "Question: {question}\nAnswer:"
+STOPS = ("\n\n", "\nQuestion", "Question:")
+"""Where a free answer ends: the model goes on to ask itself."""
 SUBJECT = "MUSE"
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from brittle.views.tables import Cell, Content, Table
+from brittle.views.tables import Cell, Content, Share, Table
 
 COLUMNS = {
     "forget_probability": "forget probability", "forget_rouge_l_recall": "forget ROUGE-L recall",
@@ -39,4 +39,4 @@ def table(folder: Path) -> Table:
 def _cell(name: str, value: float | None) -> Cell | Content:
     if value is not None and name in SIGNIFICANT:
         return f"{value:.2g}"
-    return Cell(value, 0 if name.startswith("privacy_leakage") else 2)
+    return Share(value) if name.startswith("privacy_leakage") else Cell(value)
