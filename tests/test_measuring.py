@@ -182,6 +182,7 @@ def test_published_suites_from_a_folder(suite: str, tmp_path: Path, capsys) -> N
     [
         (("someone/model",), "someone/model belongs to no laboratory"),
         (("laboratory:base@tiny-0", "laboratory:base@tiny-1"), "different laboratories"),
+        (("laboratory:base@tiny-0", "--retain-model", "laboratory:filtered@tiny-1"), "different laboratories"),
         (("laboratory:base@tiny-0", "--suite", "tofu", "--source", "/nowhere.json"), "cannot be read from the hub"),
         (("laboratory:base@tiny-0", "--min-k-share", "0"), "--min-k-share"),
     ],

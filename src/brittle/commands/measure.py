@@ -88,7 +88,8 @@ def run(models: list[str], settings: MeasureSettings) -> Path:
     check_rouge()
     resolve_device(settings.device)
     retain = _retain_model(models, settings)
-    shown = measuring_set(settings.suite, settings.source, settings.split, models).limited(settings.limit)
+    named = [*models, *filter(None, (retain, settings.reference_model))]
+    shown = measuring_set(settings.suite, settings.source, settings.split, named).limited(settings.limit)
     how, outputs = _how(settings), Path(settings.outroot)
 
     def measurement(reference: str | None) -> Measurement | None:
