@@ -55,6 +55,8 @@ def test_tofu_from_a_folder(tmp_path: Path) -> None:
     )  # no other words: the answer itself
     assert [each.text for each in found.memorised] == [each.answer for each in found.forget]
     assert found.members == found.memorised and not found.held_out
+    worded = found.worded(tofu.TEMPLATE)
+    assert worded.members[0].prompt == "Question: Who wrote book 0?\nAnswer:" and worded.forget == found.forget
     lines(tmp_path / "holdout10.jsonl", [{"question": "Q?", "answer": "A."}])
     assert [each.text for each in tofu.measuring_set(str(tmp_path)).held_out] == ["A."]
     assert len(found.limited(2).forget) == 2 and len(found.limited(2).kept["retain"]) == 2
@@ -65,6 +67,7 @@ def test_muse_from_a_folder(tmp_path: Path, retain: str) -> None:
     write_muse(tmp_path, retain)
     found = muse.measuring_set(str(tmp_path))
     assert (len(found.forget), len(found.kept["retain"]), len(found.examples["forget"])) == (3, 3, 2)
+    assert found.worded("Q: {question}").verbatim[0].prompt == "The quick"  # no question
     assert (found.verbatim[0].prompt, found.verbatim[0].text) == ("The quick", "brown fox")
     assert [each.text for each in found.held_out] == [f"a holdout text {number}" for number in range(3)]
 

@@ -32,6 +32,8 @@ class Passage:
 
     prompt: str
     text: str
+    asked: bool = False
+    """Whether the prompt is a question, which is worded as the others are."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,17 @@ class MeasuringSet:
             self, forget=self.forget[:most], kept={name: part[:most] for name, part in self.kept.items()},
             memorised=self.memorised[:most], verbatim=self.verbatim[:most], members=self.members[:most],
             held_out=self.held_out[:most],
+        )  # fmt: skip
+
+    def worded(self, template: str) -> MeasuringSet:
+        """With those prompts in the template's words that are questions (the questions themselves stay as they are)."""
+
+        def in_words(passages: Sequence[Passage]) -> list[Passage]:
+            return [replace(p, prompt=template.format(question=p.prompt)) if p.asked else p for p in passages]
+
+        return replace(
+            self, memorised=in_words(self.memorised), verbatim=in_words(self.verbatim), members=in_words(self.members),
+            held_out=in_words(self.held_out),
         )  # fmt: skip
 
 

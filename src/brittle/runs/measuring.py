@@ -101,7 +101,7 @@ def _rows(loaded: LoadedModel, shown: MeasuringSet, how: How) -> dict[str, list[
     """The rows of every table for which there is something to measure."""
     from brittle.evaluation import question_measures, text_measures
 
-    passes = how.batch_size, how.max_length
+    passes, shown = (how.batch_size, how.max_length), shown.worded(how.template)
     questions = [
         row
         for name, asked in {"forget": shown.forget, **shown.kept}.items()

@@ -32,7 +32,7 @@ def measuring_set(source: str = SOURCE, split: str = "forget10") -> MeasuringSet
     if split not in SPLITS:
         raise BadInput(f"TOFU has no split '{split}'; there is {', '.join(SPLITS)}")
     forget = _questions(source, f"{split}_perturbed")
-    passages = [Passage(each.question, each.answer) for each in forget]
+    passages = [Passage(each.question, each.answer, asked=True) for each in forget]
     held_out = f"holdout{split.removeprefix('forget')}"
     rows = published_rows(source, held_out, "train", held_out, missing_ok=True)
     return MeasuringSet(
@@ -40,7 +40,7 @@ def measuring_set(source: str = SOURCE, split: str = "forget10") -> MeasuringSet
         {name: _questions(source, part) for name, part in KEPT.items()},
         memorised=passages,
         members=passages,
-        held_out=[Passage(each.question, each.answer) for each in _answered(rows, held_out)],
+        held_out=[Passage(each.question, each.answer, asked=True) for each in _answered(rows, held_out)],
     )
 
 
