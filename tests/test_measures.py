@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import zlib
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from brittle.evaluation import membership, memorisation, truth_ratio, utility
+from brittle.settings import BadInput
 
 LOG_HALF, LOG_QUARTER, LOG_EIGHTH = np.log([1 / 2, 1 / 4, 1 / 8])
 
@@ -93,6 +95,13 @@ def test_rouge_by_hand() -> None:
 def test_rouge_of_equal_texts_is_one_and_of_nothing_none(text: str) -> None:
     assert memorisation.rouge_l_recall(text, text) == memorisation.rouge_l(text, text) == 1
     assert memorisation.rouge_l_recall(text, "") == memorisation.rouge_l(text, "") == 0
+
+
+def test_without_the_library_one_line_says_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    memorisation.check_rouge()
+    monkeypatch.setitem(sys.modules, "rouge_score", None)
+    with pytest.raises(BadInput, match="uv sync --extra benchmarks"):
+        memorisation.check_rouge()
 
 
 def test_membership_scores_by_hand() -> None:

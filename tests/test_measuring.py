@@ -89,7 +89,7 @@ def test_passages_are_compared_as_far_as_they_are_continued(loaded, monkeypatch)
 
     def parrot(_loaded, rows, lengths, *_others):
         asked.append(list(lengths))
-        return [" fox jumps" for _ in rows]
+        return [" fox\r jumps\n" for _ in rows]
 
     monkeypatch.setattr("brittle.models.continuations.continuations", parrot)
     row, whole = (

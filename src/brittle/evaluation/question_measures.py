@@ -39,7 +39,7 @@ class QuestionRow:
     truth_ratio_of_openunlearning: float = column("wrong over right answers, geometric mean over the wrong ones")
     rouge_l_recall: float = column("of the free answer against the answer, words stemmed, 0 to 1 (TOFU)")
     rouge_l: float = column("F1 of ROUGE-L, words as they stand, 0 to 1 (MUSE)")
-    said: str = column("the free answer")
+    said: str = column("the free answer, on one line")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def question_rows(
         QuestionRow(
             name, number, **{column: float(found[number]) for column, found in numbers.items()},
             rouge_l_recall=memorisation.rouge_l_recall(each.answer, text),
-            rouge_l=memorisation.rouge_l(each.answer, text), said=text,
+            rouge_l=memorisation.rouge_l(each.answer, text), said=" ".join(text.split()),
         )
         for number, (each, text) in enumerate(zip(questions, said, strict=True))
     ]  # fmt: skip

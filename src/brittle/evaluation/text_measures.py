@@ -36,7 +36,7 @@ class VerbatimRow:
     number: int = column("which passage, from 0")
     rouge_l: float = column("F1 of ROUGE-L between the text and what was said, 0 to 1")
     rouge_l_recall: float = column("share of the text's words, stemmed, that were said in their order, 0 to 1")
-    said: str = column("what the model said")
+    said: str = column("what the model said, on one line")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,9 @@ def verbatim_rows(
     rows = prompt_rows(loaded, [each.prompt for each in passages], lengths)
     said = continuations(loaded, rows, lengths, batch_size, "passages")
     return [
-        VerbatimRow(number, memorisation.rouge_l(text, found), memorisation.rouge_l_recall(text, found), found.strip())
+        VerbatimRow(
+            number, memorisation.rouge_l(text, found), memorisation.rouge_l_recall(text, found), " ".join(found.split())
+        )
         for number, (text, found) in enumerate(zip(wanted, said, strict=True))
     ]
 
