@@ -49,6 +49,7 @@ PLUGINS = {"unlearn": "methods", "diagnose": "diagnostics", "attack": "attacks"}
 REFUSED_LATE: Mapping[str, dict] = {
     "demo": {"methods": "no_such_method"}, "pipeline": {"base": "no/such/model"}, "compare": {"models": "no/such/a,no/such/b"},
     "unlearn": {"model": "no/such/model"}, "evaluate": {"model": "no/such/model", "tasks": "mmlu"},
+    "measure": {"models": "no/such/model"},
     "check-data": {"file": "no/such/file"}, "attack": {"model": "no/such/model"}, "methods": {"measure": True, "only": "no_such_method"},
     "planted": {"kinds": "no_such_kind"}, "sweep": {"file": "no/such/file"}, "rank": {"root": "no/such/folder"},
     "app": {"address": "192.0.2.1"},

@@ -12,6 +12,7 @@ import pytest
 from test_pipeline import settings_for
 
 from brittle import discovery, records
+from brittle.data.measuring_set import AnsweredQuestion, MeasuringSet, Passage
 from brittle.models import loading
 from brittle.models.references import locate
 from brittle.records import Identity
@@ -24,6 +25,7 @@ from brittle.runs.diagnosis_job import Diagnosis, together
 from brittle.runs.evaluation_job import ModelEvaluation
 from brittle.runs.job import Job, missing
 from brittle.runs.material import Material, questions_of, texts_of
+from brittle.runs.measuring import How, Measurement
 from brittle.runs.roles import Arm
 from brittle.runs.session import Subject
 from brittle.runs.unlearning import Making
@@ -85,11 +87,20 @@ def attacked(place: Path) -> Job:
     return Run("weight_noise", settings, arm, field, 3, place / "runs", None)
 
 
+def measured(place: Path) -> Job:
+    asked = (AnsweredQuestion("What runs?", "river", perturbed=("fox", "resin")),)
+    passages = (Passage("The quick", "brown fox"), Passage("", "The river runs"))
+    shown = MeasuringSet(asked, {"retain": asked}, {}, passages, passages[:1], passages, passages[::-1])
+    how = How("{question}", 4, (".",), 4, 0.4, True, 2, None, "cpu", "fp32")
+    return Measurement("tofu", shown, locate(str(place / "base")), how, place / "outputs")
+
+
 KINDS: dict[str, Callable[[Path], Any]] = {
     "laboratory": trained,
     "make": made,
     "evaluate": asked,
     "published benchmarks": benchmarked,
+    "measures": measured,
     "diagnose weights of a pair": lambda place: diagnosis(place, "weight_comparison", "base", "unlearned"),
     "diagnose patches of a pair": lambda place: diagnosis(place, "causal_depth", "base", "unlearned"),
     "diagnose a model": lambda place: diagnosis(place, "wmdp_logit_lens", "unlearned"),

@@ -95,6 +95,13 @@ COMMANDS: dict[str, Command] = {
         _from("evaluate", "evaluate"), _from("evaluate", "evaluate_settings"), required=needs("model"),
         examples=("brittle evaluate --model MODEL --tasks mmlu,wikitext --limit 100",),
     ),
+    "measure": Command(
+        "OpenUnlearning's measures of models, on TOFU, MUSE or the laboratory",
+        _from("measure", "measure"), _from("measure", "measure_settings"), "models",
+        "references with spaces or commas between them", needs("models"), several=True, goes_on=KEPT,
+        examples=("brittle measure laboratory:base laboratory:retrained",
+                  "brittle measure MODEL --suite tofu --retain-model MODEL --source FOLDER"),
+    ),
     "infer": Command(
         "let models go on with a prompt, side by side (infer/cli.py)",
         _from("infer", "infer"), _from("infer", "infer_settings"), required=_from("infer", "lacking"),

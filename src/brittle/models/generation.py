@@ -111,7 +111,7 @@ def stream(loaded: LoadedModel, prompt: str | Messages | Prompt, settings: Gener
     if not isinstance(prompt, Prompt):
         prompt = prepare(loaded, prompt, settings.max_tokens)
     most = min(settings.max_tokens, prompt.room)
-    choose, ends = _chooser(loaded, settings), _end_tokens(loaded)
+    choose, ends = _chooser(loaded, settings), end_tokens(loaded)
     pieces = _Pieces(loaded.tokenizer, prompt.token_ids[-BEFORE:])
     row, cache = list(prompt.token_ids), DynamicCache(config=loaded.model.config)
     for number in range(1, most + 1):
@@ -181,7 +181,7 @@ def _in_template(loaded: LoadedModel, messages: Messages) -> str:
     return text
 
 
-def _end_tokens(loaded: LoadedModel) -> set[int]:
+def end_tokens(loaded: LoadedModel) -> set[int]:
     """The tokens that end a text: those of the model's generation settings (one or several), and the tokenizer's."""
     named = getattr(getattr(loaded.model, "generation_config", None), "eos_token_id", None)
     both = [*(named if isinstance(named, list | tuple) else [named]), loaded.tokenizer.eos_token_id]
