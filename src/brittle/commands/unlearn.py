@@ -50,9 +50,10 @@ def _probe(chosen: Plan) -> int:
     """The first steps of the run, and what is to be expected of the rest."""
     from brittle import progress
     from brittle.runs import probe, unlearning_plan
+    from brittle.runs.unlearning_identity import processes
     from brittle.views import probe as shown
 
-    if unlearning_plan.processes() > 1:
+    if processes() > 1:
         raise BadInput("--probe measures the steps of one process; launch it alone")
     steps = min(probe.STEPS, unlearning_plan.planned_steps(chosen))
     with progress.work(f"probing ({chosen.make.method})", steps) as bar:

@@ -58,7 +58,9 @@ def expected(summary: Mapping[str, Any], way: float, share: float, broke: bool =
     """
     found = effect(summary)
     forget, other = way * (found.forget_rise - found.other_rise), way * found.other_rise
-    return Expected(_outlook(found.collapsed or broke or found.other_rise >= TOO_FAST, forget, share), forget, other, share)
+    return Expected(
+        _outlook(found.collapsed or broke or found.other_rise >= TOO_FAST, forget, share), forget, other, share
+    )
 
 
 def _outlook(damage: bool, forget: float, share: float) -> Outlook:

@@ -37,7 +37,7 @@ def lines(summary: Mapping[str, Any], walked: Walked, settings: Mapping[str, Any
         *training.pulled(summary, places),
         *training.steered(summary, settings),
         f"   outlook: {OUTLOOKS[found.outlook]}{_why(found, summary, walked)}",
-        *_try(found, summary, settings),
+        *_try(found, summary, walked, settings),
     ]  # fmt: skip
 
 
@@ -64,13 +64,15 @@ def _why(found: Expected, summary: Mapping[str, Any], walked: Walked) -> str:
                 f"length (less than {training.share(LEAST_SHARE)})"
             )
         case Outlook.NOT_YET:
-            return f": {pace} ({LEAST_RISE:+g} counts), but the weights go on; some losses begin slowly, others do nothing"
+            return (
+                f": {pace} ({LEAST_RISE:+g} counts), but the weights go on; some losses begin slowly, others do nothing"
+            )
     return f": {pace}{risk}"
 
 
-def _try(found: Expected, summary: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+def _try(found: Expected, summary: Mapping[str, Any], walked: Walked, settings: Mapping[str, Any]) -> list[str]:
     if found.outlook in (Outlook.NOTHING, Outlook.NOT_YET):
-        return [f"   to try: {training.advice(summary, settings)}"]
+        return [f"   to try: {training.advice({**summary, 'steps': walked.steps}, settings)}"]
     if found.outlook == Outlook.TOO_FAST:
         return [f"   to try: {training.gentler(summary, settings)}"]
     return []

@@ -51,4 +51,7 @@ def describe(folder: Path) -> list[str]:
     lines = training.changes(summary)
     if notes.get("unmoved_share") is not None:
         lines.append(f"   weights that training left exactly as they were: {points(notes['unmoved_share'], 1)}%")
-    return lines + training.no_effect(summary, below(record, "settings"))
+    settings = below(record, "settings")
+    if summary.get("collapsed"):
+        lines.append(f"   to try: {training.gentler(summary, settings)}")
+    return lines + training.no_effect(summary, settings)

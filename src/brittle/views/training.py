@@ -50,7 +50,9 @@ def reason(found: Effect) -> str:
     parts = []
     if found.forget_rise == found.forget_rise:
         beside = f", other texts {found.other_rise:+.3f}" if found.other_rise else ""
-        parts.append(f"forget texts {found.forget_rise:+.3f} nats per token{beside} ({LEAST_RISE:+g} beyond others counts)")
+        parts.append(
+            f"forget texts {found.forget_rise:+.3f} nats per token{beside} ({LEAST_RISE:+g} beyond others counts)"
+        )
     if found.lost is not None:
         parts.append(f"{found.lost} hazardous answers lost and {found.won} won, as by chance")
     return "; ".join(parts)
@@ -68,7 +70,7 @@ def worst(summary: Mapping[str, Any]) -> float:
 
 def advice(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """What may make a training do more, by method."""
-    taken = f"a higher --lr (it is {number(settings.get('lr')):g}) or more steps ({summary.get('steps')} were taken)"
+    taken = f"a higher --lr (it is {number(settings.get('lr')):g}) or more steps (now {summary.get('steps')})"
     return _by_method(summary, "too weak", taken)
 
 
