@@ -20,7 +20,7 @@ from brittle.places import read_summary
 from brittle.results.at_matched_t import MatchedRecovery, estimate
 from brittle.results.chance import ChanceTest
 from brittle.results.no_effect import effect
-from brittle.results.outlook import Outlook, expected
+from brittle.results.outlook import Outlook, Walked, expected
 from brittle.results.verdicts import AtMatchedT, at_matched_t
 from brittle.runs import unlearning, unlearning_plan
 from brittle.training import pulls, walk
@@ -71,25 +71,30 @@ def test_the_sign_test_by_hand() -> None:
 
 
 def test_the_outlook_by_hand() -> None:
-    def outlook(summary: dict[str, Any], way: float, share: float, broke: bool = False) -> Outlook:
-        return expected(summary, way, share, broke).outlook
+    """Of a model whose weights are 50 long and were moved by 2 in one step."""
 
-    assert outlook(trained(0.006, retain=0.001), 9.0, 0.5) is Outlook.NOT_YET  # 0.045
-    assert outlook(trained(0.006, retain=0.001), 11.0, 0.001) is Outlook.UNDER_WAY  # 0.055
-    assert outlook(trained(0.006, retain=0.001), 9.0, 0.009) is Outlook.NOTHING
-    assert outlook(trained(0.9, benign=0.5), 1.0, 0.1) is Outlook.TOO_FAST
-    assert outlook(trained(0.9, benign=0.49), 1.0, 0.1) is Outlook.UNDER_WAY
-    assert outlook(trained(), 1.0, 0.0, broke=True) is outlook(trained(collapsed=True), 1.0, 0.0) is Outlook.TOO_FAST
+    def outlook(summary: dict[str, Any], at_most: float, broke: str = "") -> Outlook:
+        walked = Walked(10, (2.0,), at_most, 0.0, broke)
+        return expected(summary | {"update_norm": 2.0, "update_share": 0.04}, walked).outlook
+
+    assert outlook(trained(0.006, retain=0.001), 18.0) is Outlook.NOT_YET  # 9 times as far: 0.045
+    assert outlook(trained(0.006, retain=0.001), 22.0) is Outlook.UNDER_WAY  # 11 times: 0.055
+    assert outlook(trained(0.006, retain=0.001), 0.4) is Outlook.NOTHING  # 0.8 % of the weights' length
+    assert outlook(trained(0.9, benign=0.5), 2.0) is Outlook.TOO_FAST
+    assert outlook(trained(0.9, benign=0.49), 2.0) is Outlook.UNDER_WAY
+    assert outlook(trained(), 2.0, "no number") is outlook(trained(collapsed=True), 2.0) is Outlook.TOO_FAST
+    none = Walked(10, (0.0, 0.0), 0.0, 0.0)
+    assert none.way == 0.0
+    assert expected(trained(update_norm=0.0, update_share=0.0), none).outlook is Outlook.NOTHING
 
 
 def test_the_way_of_a_whole_run_by_hand() -> None:
     """The cosine has factors 1 and ½ over two steps, and 1, ¾ and ¼ over three."""
-    found = walk.walked([2.0], LoopSettings(2, 1e-3))
-    assert (found.at_most, found.way) == (pytest.approx(3.0), pytest.approx(1.5))
-    assert found.at_least == pytest.approx(2 * math.hypot(1, 0.5))
-    found = walk.walked([2.0, 1.5], LoopSettings(3, 1e-3))
-    assert found.at_most == pytest.approx(4.0) and found.way == pytest.approx(4 / 3.5)
-    assert walk.walked([], LoopSettings(3, 1e-3)).way == 0.0
+    at_most, at_least = walk.whole_way([2.0], LoopSettings(2, 1e-3))
+    assert at_most == pytest.approx(3.0) and at_least == pytest.approx(2 * math.hypot(1, 0.5))
+    assert walk.whole_way([2.0, 1.5], LoopSettings(3, 1e-3))[0] == pytest.approx(4.0)
+    assert Walked(3, (2.0, 1.5), 4.0, 0.0).way == pytest.approx(4 / 3.5)
+    assert walk.whole_way([], LoopSettings(3, 1e-3)) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("parts", [((0, 1, 2, 3),), ((0, 1), (2, 3))], ids=["one batch", "accumulated"])

@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from math import isnan
+from math import fsum, isnan, nan
 from typing import Any
 
 from brittle.contracts import DAMAGE_MARGIN
 from brittle.results.no_effect import LEAST_RISE, effect
+from brittle.results.reader import number
 
 LEAST_SHARE = 0.01
 """‖ΔW‖₂ ÷ ‖W‖₂ of a whole run that goes straight on, below which nothing is to be expected of it if likelihoods did not move."""
@@ -36,6 +37,28 @@ class Outlook(StrEnum):
 
 
 @dataclass(frozen=True)
+class Walked:
+    """The first steps of a training, and what is left of it."""
+
+    steps: int
+    """Of the whole run."""
+    moved: tuple[float, ...]
+    """‖ΔW‖₂ of each step that was taken, over the weights that train."""
+    at_most: float
+    """‖ΔW‖₂ of the whole run if all steps go one way (:func:`brittle.training.walk.whole_way`)."""
+    at_least: float
+    """The same if each goes its own way, at a right angle to all others."""
+    broke: str = ""
+    """Why the steps could not all be taken."""
+
+    @property
+    def way(self) -> float:
+        """How many times as far as in these steps the run would go if all went one way; 0 where none moved a weight."""
+        far = fsum(self.moved)
+        return self.at_most / far if far else 0.0
+
+
+@dataclass(frozen=True)
 class Expected:
     """An outlook with its numbers."""
 
@@ -48,19 +71,23 @@ class Expected:
     """‖ΔW‖₂ ÷ ‖W‖₂ of the whole run at most."""
 
 
-def expected(summary: Mapping[str, Any], way: float, share: float, broke: bool = False) -> Expected:
-    """Judge the first steps of a training.
-
-    Args:
-        summary: as :func:`brittle.results.no_effect.effect` reads it, of the first steps alone.
-        way: how many times as far the whole run goes on a straight line. ``share``: how far that is, of the weights' length.
-        broke: the loss was no number in these steps.
-    """
-    found = effect(summary)
+def expected(summary: Mapping[str, Any], walked: Walked) -> Expected:
+    """Judge the first steps of a training by its summary of them (:func:`brittle.results.no_effect.effect`)."""
+    found, way = effect(summary), walked.way
+    share = walked.at_most / weights_norm(summary) if walked.at_most else 0.0
     forget, other = way * (found.forget_rise - found.other_rise), way * found.other_rise
     return Expected(
-        _outlook(found.collapsed or broke or found.other_rise >= TOO_FAST, forget, share), forget, other, share
+        _outlook(found.collapsed or bool(walked.broke) or found.other_rise >= TOO_FAST, forget, share),
+        forget,
+        other,
+        share,
     )
+
+
+def weights_norm(summary: Mapping[str, Any]) -> float:
+    """‖W‖₂ of the base; NaN where no weight moved."""
+    share = number(summary.get("update_share"))
+    return number(summary.get("update_norm")) / share if share else nan
 
 
 def _outlook(damage: bool, forget: float, share: float) -> Outlook:

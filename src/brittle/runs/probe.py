@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from brittle.results.outlook import Walked
 from brittle.runs.unlearning_plan import Plan
 from brittle.runs.unlearning_steps import begin
 from brittle.runs.unlearning_training import measured
 from brittle.training.loop import NotFinite, train
-from brittle.training.walk import FirstSteps, Walked, walked
+from brittle.training.walk import FirstSteps, whole_way
 
 STEPS = 5
 """Optimizer steps that are taken; of a shorter run all."""
@@ -38,4 +39,5 @@ def probe(chosen: Plan, tick: Callable[[int], object] = lambda _: None) -> tuple
         model.eval()
     steps.finish()
     own = {"method": chosen.make.method, "steps": len(walk.moved)}
-    return own | measured(steps, first, lengths, last), walked(walk.moved, loop, broke)
+    walked = Walked(loop.steps, tuple(walk.moved), *whole_way(walk.moved, loop), broke)
+    return own | measured(steps, first, lengths, last), walked

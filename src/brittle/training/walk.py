@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,33 +12,15 @@ from brittle.training.loop import LoopSettings, learning_rate_factor
 from brittle.training.pulls import length
 
 
-@dataclass(frozen=True)
-class Walked:
-    """The first steps of a training, and what is left of it."""
+def whole_way(moved: Sequence[float], loop: LoopSettings) -> tuple[float, float]:
+    """The longest and the shortest ‖ΔW‖₂ of a whole run: all steps go one way, or each at a right angle to all others.
 
-    steps: int
-    """Of the whole run."""
-    moved: tuple[float, ...]
-    """‖ΔW‖₂ of each step that was taken, over the weights that train."""
-    at_most: float
-    """‖ΔW‖₂ of the whole run if all steps go one way and are as long as these, times the schedule's factor."""
-    at_least: float
-    """The same if each goes its own way, at a right angle to all others."""
-    broke: str = ""
-    """Why the steps could not all be taken."""
-
-    @property
-    def way(self) -> float:
-        """How many times as far as in these steps the run would go if all went one way; 0 where none moved a weight."""
-        far = math.fsum(self.moved)
-        return self.at_most / far if far else 0.0
-
-
-def walked(moved: Sequence[float], loop: LoopSettings, broke: str = "") -> Walked:
-    """Carry the first steps on to the end of the learning rate's schedule."""
+    Args:
+        moved: ‖ΔW‖₂ of each of the first steps; the others are as long as these in the mean, times the schedule's factor.
+    """
     factors = [learning_rate_factor(number, loop) for number in range(loop.steps)]
     usual = math.fsum(moved) / math.fsum(factors[: len(moved)]) if moved else 0.0
-    return Walked(loop.steps, tuple(moved), usual * math.fsum(factors), usual * math.hypot(*factors), broke)
+    return usual * math.fsum(factors), usual * math.hypot(*factors)
 
 
 class FirstSteps:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from brittle.contracts import DAMAGE_MARGIN
 from brittle.results.no_effect import LEAST_RISE
-from brittle.results.outlook import LEAST_SHARE, Expected, Outlook, expected
-from brittle.results.reader import number
+from brittle.results.outlook import LEAST_SHARE, Expected, Outlook, Walked, expected, weights_norm
 from brittle.views import training
-
-if TYPE_CHECKING:
-    from brittle.training.walk import Walked
 
 OUTLOOKS = {
     Outlook.NOTHING: "a run like this unlearns nothing",
@@ -25,8 +21,7 @@ OUTLOOKS = {
 def lines(summary: Mapping[str, Any], walked: Walked, settings: Mapping[str, Any]) -> list[str]:
     """What was measured, and the outlook with its numbers and what to try."""
     taken = len(walked.moved)
-    weights = number(summary.get("update_norm")) / (number(summary.get("update_share")) or float("nan"))
-    found = expected(summary, walked.way, walked.at_most / weights, bool(walked.broke))
+    found, weights = expected(summary, walked), weights_norm(summary)
     places = {"first": "at the first step", "last": f"after {taken}, on the same texts"}
     return [
         f"{taken} of {walked.steps} steps taken, nothing written",
