@@ -215,6 +215,22 @@ def test_a_probe_says_what_a_run_will_do_and_writes_nothing(tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_probe_of_adapters_measures_what_they_add(tmp_path: Path) -> None:
+    from brittle.runs import probe
+
+    flags = {
+        "model": BASE,
+        "method": "npo",
+        "preset": "laboratory",
+        "device": "cpu",
+        "outdir": str(tmp_path),
+        "lora_rank": 4,
+    }
+    summary, walked = probe.probe(unlearning_plan.plan(flags | {"max_steps": 5, "no_eval": True}))
+    assert max(walked.moved) <= summary["update_norm"] <= math.fsum(walked.moved) * (1 + 1e-6)
+    assert walked.way == pytest.approx(1.0) and not list(tmp_path.iterdir())
+
+
 def test_the_first_steps_of_a_probe_are_those_of_the_run(tmp_path, monkeypatch) -> None:
     from brittle.runs import probe
 

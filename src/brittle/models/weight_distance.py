@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,14 @@ def update_of(model: Any, base: Path) -> Update:
 def update_of_adapters(wrapper: Any) -> Update:
     """How far low-rank adapters, not merged, carry a model from the weights that they stand on (PEFT's wrapper)."""
     frozen = [p for name, p in wrapper.named_parameters() if "lora_" not in name]
-    deltas = [m.get_delta_weight(key) for m in wrapper.modules() if hasattr(m, "get_delta_weight") for key in m.lora_A]
-    return Update(math.hypot(*map(_norm, deltas)), math.hypot(*map(_norm, frozen)))
+    return Update(math.hypot(*map(_norm, updates_of_adapters(wrapper))), math.hypot(*map(_norm, frozen)))
+
+
+def updates_of_adapters(wrapper: Any) -> Iterator[torch.Tensor]:
+    """What each adapter adds to its matrix, one after the other."""
+    for module in wrapper.modules():
+        if hasattr(module, "get_delta_weight"):
+            yield from (module.get_delta_weight(key).detach() for key in module.lora_A)
 
 
 def _norm(tensor: torch.Tensor) -> float:

@@ -26,7 +26,7 @@ def probe(chosen: Plan, tick: Callable[[int], object] = lambda _: None) -> tuple
     """
     steps = begin(chosen)
     model, loop = steps.run.loaded.model, steps.loop
-    walk, lengths, broke = FirstSteps(model, STEPS, tick), steps.state_norms(), ""
+    walk, lengths, broke = FirstSteps(steps.weights, STEPS, tick), steps.state_norms(), ""
     first = last = None
     try:
         first = steps.pulls()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from brittle.models.devices import mixed_precision, resolve_device
-from brittle.models.weight_distance import Update, update_of, update_of_adapters
+from brittle.models.weight_distance import Update, update_of, update_of_adapters, updates_of_adapters
 from brittle.runs.unlearning_checks import is_sharded
 from brittle.runs.unlearning_identity import processes
 from brittle.runs.unlearning_plan import Plan, optimizer_steps, process
@@ -62,6 +62,12 @@ class Steps:
         batches = [each["forget"] for each in self.supply(0)]
         found = pulls.state_norms(self.run.loaded.model, self.run.loaded.anatomy, batches, blocks, self.device)
         return {str(block + needs.first_layer): norm for block, norm in found.items()}
+
+    def weights(self) -> Iterable[torch.Tensor]:
+        """The weights that train, as they are now; of adapters what they add to the matrices that they stand on."""
+        if self.run.adapters is not None:
+            return updates_of_adapters(self.run.adapters)
+        return (each.detach() for each in self.run.loaded.model.parameters() if each.requires_grad)
 
     def finish(self) -> None:
         """What the method does to the weights after the last step."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,22 +24,25 @@ def whole_way(moved: Sequence[float], loop: LoopSettings) -> tuple[float, float]
 
 
 class FirstSteps:
-    """Told after every step: how far it led, from copies in the computer's memory; ends the training after ``number`` steps."""
+    """Told after every step: how far it led, from copies in the computer's memory; ends the training after ``number`` steps.
 
-    def __init__(self, model: nn.Module, number: int, tick: Callable[[int], object]) -> None:
-        self.number, self.tick = number, tick
+    Args:
+        weights: gives the weights that train, as they are now.
+    """
+
+    def __init__(self, weights: Callable[[], Iterable[Tensor]], number: int, tick: Callable[[int], object]) -> None:
+        self.weights, self.number, self.tick = weights, number, tick
         self.moved: list[float] = []
-        self._before = _trained(model)
+        self._before = self._copies()
 
     @torch.no_grad()
-    def __call__(self, number: int, model: nn.Module, _terms: dict[str, float]) -> bool:
+    def __call__(self, number: int, _model: nn.Module, _terms: dict[str, float]) -> bool:
         """One optimizer step is done."""
-        now = _trained(model)
+        now = self._copies()
         self.moved.append(length(a.float() - b.float() for a, b in zip(now, self._before)))
         self._before = now
         self.tick(1)
         return number >= self.number
 
-
-def _trained(model: nn.Module) -> list[Tensor]:
-    return [each.detach().to("cpu", copy=True) for each in model.parameters() if each.requires_grad]
+    def _copies(self) -> list[Tensor]:
+        return [each.to("cpu", copy=True) for each in self.weights()]
