@@ -212,6 +212,8 @@ def test_a_probe_says_what_a_run_will_do_and_writes_nothing(tmp_path, monkeypatc
     assert f"outlook: {shown.OUTLOOKS[Outlook.UNDER_WAY]}" in lines and "to try" not in lines
     lines = probed(capsys, "--method", "ga_simple", "--lr", "1000", "--max-steps", "3")
     assert f"outlook: {shown.OUTLOOKS[Outlook.TOO_FAST]}" in lines and "a lower --lr (it is 1000)" in lines
+    lines = probed(capsys, "--method", "rmu", "--eval-split", "0", "--no-eval")
+    assert "was not measured" in lines and "nan" not in lines
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isnan
 from typing import Any
 
 from brittle.contracts import DAMAGE_MARGIN
@@ -12,7 +13,7 @@ from brittle.views import training
 
 OUTLOOKS = {
     Outlook.NOTHING: "a run like this unlearns nothing",
-    Outlook.NOT_YET: "forget texts have not become dearer yet",
+    Outlook.NOT_YET: "nothing to be seen yet",
     Outlook.UNDER_WAY: "it unlearns",
     Outlook.TOO_FAST: "this may damage the model",
 }
@@ -41,6 +42,9 @@ def _why(found: Expected, summary: Mapping[str, Any], walked: Walked) -> str:
     if walked.broke:
         return f": {walked.broke}"
     pace = f"at this pace forget texts cost {found.forget_rise:+.3g} nats per token beyond others at the end"
+    if isnan(found.forget_rise):
+        pace = "what forget texts cost was not measured (--eval-split holds none out)"
+    counts = "" if isnan(found.forget_rise) else f" ({LEAST_RISE:+g} counts)"
     risk = ""
     if found.other_rise >= DAMAGE_MARGIN:
         risk = (
@@ -55,13 +59,11 @@ def _why(found: Expected, summary: Mapping[str, Any], walked: Walked) -> str:
             )
         case Outlook.NOTHING:
             return (
-                f": {pace} ({LEAST_RISE:+g} counts), and weights move by at most {training.share(found.share)} of their "
+                f": {pace}{counts}, and weights move by at most {training.share(found.share)} of their "
                 f"length (less than {training.share(LEAST_SHARE)})"
             )
         case Outlook.NOT_YET:
-            return (
-                f": {pace} ({LEAST_RISE:+g} counts), but the weights go on; some losses begin slowly, others do nothing"
-            )
+            return f": {pace}{counts}, but the weights go on; some losses begin slowly, others do nothing"
     return f": {pace}{risk}"
 
 
