@@ -88,6 +88,13 @@ def test_the_outlook_by_hand() -> None:
     assert expected(trained(update_norm=0.0, update_share=0.0), none).outlook is Outlook.NOTHING
 
 
+def test_shares_of_the_weights_have_two_digits() -> None:
+    from brittle.views.training import share
+
+    shares = (0.0, 2.1237e-4, 0.0512, 0.234, 12.0, math.nan)
+    assert [*map(share, shares)] == ["0%", "0.021%", "5.1%", "23%", "1200%", "an unknown share"]
+
+
 def test_the_way_of_a_whole_run_by_hand() -> None:
     """The cosine has factors 1 and ½ over two steps, and 1, ¾ and ¼ over three."""
     at_most, at_least = walk.whole_way([2.0], LoopSettings(2, 1e-3))

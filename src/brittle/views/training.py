@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from brittle import discovery
 from brittle.contracts import DAMAGE_MARGIN
-from brittle.percentages import points
+from brittle.percentages import DIGITS, points
 from brittle.results.no_effect import LEAST_RISE, Effect, effect, rise
 from brittle.results.reader import below, number
 
@@ -32,7 +33,7 @@ def changes(summary: Mapping[str, Any]) -> list[str]:
             was = "" if before is None else f", {points(before)}% before"
             lines.append(f"   {words}: {points(summary[f'accuracy_{side}'])}% right{was}")
     moved, part = (number(summary.get(name)) for name in ("update_norm", "update_share"))
-    if moved == moved:
+    if not math.isnan(moved):
         lines.append(f"   update: ‖ΔW‖₂ = {moved:.3g}, {share(part)} of the weights' length")
     return lines
 
@@ -48,7 +49,7 @@ def no_effect(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> list[s
 def reason(found: Effect) -> str:
     """The numbers of the criterion (:mod:`brittle.results.no_effect`)."""
     parts = []
-    if found.forget_rise == found.forget_rise:
+    if not math.isnan(found.forget_rise):
         beside = f", other texts {found.other_rise:+.3f}" if found.other_rise else ""
         parts.append(
             f"forget texts {found.forget_rise:+.3f} nats per token{beside} ({LEAST_RISE:+g} beyond others counts)"
@@ -114,5 +115,8 @@ def steered(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str
 
 
 def share(value: float) -> str:
-    """A share of the weights' length as per cent, two digits."""
-    return f"{100 * value:.2g}%" if value == value else "an unknown share"
+    """A share of the weights' length as per cent, with two digits that count."""
+    if not math.isfinite(value):
+        return "an unknown share"
+    decimals = max(0, -1 - math.floor(math.log10(value))) if value > 0 else 0
+    return f"{points(value, min(decimals, DIGITS - 2))}%"
