@@ -20,8 +20,9 @@ from brittle.results.chance import ChanceTest
 from brittle.results.excess import excess_recovery
 from brittle.results.outputs import gather
 from brittle.results.questions import Asked
-from brittle.results.verdicts import Because, Judgement, answer, gives_away
+from brittle.results.verdicts import AtMatchedT, Because, Judgement, answer, at_matched_t, control_of, gives_away
 from brittle.settings import BadInput
+from brittle.views import words
 from brittle.views.answer import answer_on_top
 
 
@@ -94,6 +95,28 @@ def test_gates_say_why(outputs: Path, finished: Path) -> None:
     few = answers[answers["fact"].isin(answers["fact"].unique()[:2])]
     few.to_csv(outputs / "recovery" / "recovery_answers.csv", index=False)
     assert reason(outputs) == Because.TOO_FEW_QUESTIONS
+
+
+def test_a_model_equal_to_its_base_never_came_back(outputs: Path) -> None:
+    """Nothing was removed from it, and the sentence, the word and the tables say so; "came back" stands nowhere."""
+    table = pandas.read_csv(outputs / "recovery" / "recovery.csv")
+    base = table[table["role"] == "base"]
+    name, *others = table.loc[table["role"] == "unlearned", "model"].unique()
+    kept = table[~table["model"].isin([name, *others])]
+    pandas.concat([kept, base.assign(model=name, role="unlearned")]).to_csv(
+        outputs / "recovery" / "recovery.csv", index=False
+    )
+    answers = pandas.read_csv(outputs / "recovery" / "recovery_answers.csv")
+    of_base = answers[answers["model"].isin(base["model"])]
+    pandas.concat([answers[answers["model"] != name], of_base.assign(model=name)]).to_csv(
+        outputs / "recovery" / "recovery_answers.csv", index=False
+    )
+    assert reason(outputs) == Because.NOT_REMOVED
+    assert "it answers V before any attack: there was nothing to bring back" in said(outputs)
+    data = gather(outputs)
+    row = next(row for row in data.matched if row.model == name)
+    assert at_matched_t(row, control_of(data, row)) is AtMatchedT.NOT_REMOVED
+    assert words.AT_MATCHED_T[AtMatchedT.NOT_REMOVED] == "never removed"
 
 
 def test_chance_is_that_of_the_questions(outputs: Path) -> None:

@@ -69,7 +69,7 @@ def of_plugins(folder: str, only: Collection[str] | None = None) -> SettingsType
 
 GROUPS = {
     "What": (
-        "method", "preset", "kind", "budget", "attacks", "methods", "tasks", "only", "laboratory", "measure", "models",
+        "method", "preset", "probe", "kind", "budget", "attacks", "methods", "tasks", "only", "laboratory", "measure", "models",
         "name", "suite", "size", "world", "worlds", "references", "diagnose", "root", "score", "top", "with_damaged",
     ),
     "Models": ("model", "model_a", "model_b", "unlearned", "base", "filtered", "control", "cb_only", "pretrain"),

@@ -40,6 +40,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     }
 }
 TUNING = {
+    "length": "steering_coeff",
     "collapses": "raise --alpha or lower --steering-coeff",
     "too weak": "lower --alpha or --minor-components, or raise --steering-coeff",
 }

@@ -34,6 +34,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     }
 }
 TUNING = {
+    "length": "steering_coeff",
     "collapses": "raise --alpha or lower --steering-coeff",
     "too weak": "lower --alpha or raise --steering-coeff towards several times the activations' norm",
 }

@@ -109,6 +109,8 @@ class MatchedRecovery:
     """(V - V of filtered) / (V of base - V of filtered) at matched T: 0 like never learned, 1 like never unlearned."""
     best_excess: float | None = None
     """The same for ``best_v``."""
+    first_excess: float | None = None
+    """The same before the attack."""
     diverged: int = 0
     """Seeds that stopped giving numbers before T was learned."""
 
@@ -198,7 +200,15 @@ def _with_excess(rows: list[MatchedRecovery]) -> list[MatchedRecovery]:
         floor, top = reference_of(same, Role.FILTERED), reference_of(same, Role.BASE)
         now = [each.v.mean if each and each.v else None for each in (row, floor, top)]
         best = [each.best_v.mean if each and each.best_v else None for each in (row, floor, top)]
-        result.append(replace(row, excess=excess_recovery(*now), best_excess=excess_recovery(*best)))
+        first = [each.first_v if each else None for each in (row, floor, top)]
+        result.append(
+            replace(
+                row,
+                excess=excess_recovery(*now),
+                best_excess=excess_recovery(*best),
+                first_excess=excess_recovery(*first),
+            )
+        )
     return result
 
 

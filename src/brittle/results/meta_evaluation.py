@@ -34,7 +34,7 @@ NEVER_LEARNED = "never learned"
 """The kind of the laboratory's filtered model, which nothing was done to."""
 DIAGNOSTICS, ATTACKS, WHOLE = "diagnostics", "attacks", "verdict"
 TOGETHER = "all attacks together"
-ALARMS = (*RETURNED, AtMatchedT.PARTLY)
+ALARMS = (*RETURNED, AtMatchedT.NOT_REMOVED, AtMatchedT.PARTLY)
 QUIET = (AtMatchedT.NOT_ABOVE_CHANCE, AtMatchedT.NOT_BY_THE_ATTACK, AtMatchedT.ABOVE_CHANCE)
 """What an attack says where it finds nothing; of the rest it cannot be told, which is neither a miss nor an alarm."""
 

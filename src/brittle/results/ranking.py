@@ -32,6 +32,8 @@ class Candidate:
     values: dict[str, float] = field(default_factory=dict)
     """Of :data:`METRICS`, those that were measured."""
     damage: Damage = NOT_MEASURED
+    nothing_unlearned: bool = False
+    """Whether its training changed nothing that counts (:mod:`brittle.results.no_effect`)."""
 
     @property
     def is_unlearned(self) -> bool:
@@ -47,7 +49,7 @@ class Ranking:
     score: Score
     runs: pandas.DataFrame
     """One row per unlearned model, the best first: ``name``, ``method``, ``role``, ``source``, ``health``, ``rank`` (NaN where
-    it has none), ``score``, ``pareto``, :data:`METRICS`, ``base``, ``fingerprint``."""
+    it has none), ``score``, ``pareto``, :data:`METRICS`, ``base``, ``fingerprint``, ``nothing_unlearned``."""
     baselines: pandas.DataFrame
     """The same columns without ranks: models that are not unlearned."""
     damage: Mapping[str, Damage]
@@ -177,17 +179,18 @@ def _scores(table: pandas.DataFrame, score: Score, filtered: pandas.DataFrame) -
 
 def _table(models: Sequence[Candidate]) -> pandas.DataFrame:
     words = ("name", "method", "role", "source", "health")
-    columns = [*words, "rank", "score", "pareto", *METRICS, "base", "fingerprint"]
+    columns = [*words, "rank", "score", "pareto", *METRICS, "base", "fingerprint", "nothing_unlearned"]
     rows = [
         {
             "name": model.name, "method": model.method, "role": str(model.role), "source": model.source,
             "health": model.damage.health.value, "base": model.base, "fingerprint": model.fingerprint, "pareto": False,
             **{name: model.values.get(name, math.nan) for name in METRICS},
+            "nothing_unlearned": model.nothing_unlearned,
         }
         for model in models
     ]  # fmt: skip
     table = pandas.DataFrame(rows, columns=columns)
-    return table.astype(dict.fromkeys(("rank", "score", *METRICS), float) | {"pareto": bool})
+    return table.astype(dict.fromkeys(("rank", "score", *METRICS), float) | {"pareto": bool, "nothing_unlearned": bool})
 
 
 def _ordered(baselines: pandas.DataFrame) -> pandas.DataFrame:

@@ -14,6 +14,7 @@ from typing import Any
 from brittle.bad_input import BadInput
 from brittle.places import RECORD
 from brittle.results import forms
+from brittle.results.no_effect import effect
 from brittle.results.outputs import gather
 from brittle.results.ranking import Candidate, key_of
 from brittle.results.ranking_metrics import (
@@ -225,6 +226,7 @@ class Models:
         for model in models:
             base = named.get(key_of(model.base)) or first
             model.damage = verdict(model, base)
+            model.nothing_unlearned = bool(effect(model.training).nothing_unlearned)
         return [each for each in models if each.is_unlearned or each.values]
 
 

@@ -16,6 +16,9 @@ from brittle.runs.attack_material import Names
 from brittle.runs.material import questions_for
 
 if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
     from brittle.data.multiple_choice import Question
     from brittle.models.loading import LoadedModel
     from brittle.records import Draft
@@ -137,10 +140,30 @@ def in_sample(question: Question, texts: Sequence[str]) -> bool | None:
 
 def accuracies(loaded: LoadedModel, reference: str) -> dict[str, float]:
     """Accuracy by side for a model made from ``reference``; empty where no questions belong to it."""
+    return accuracies_of(answers(loaded, reference))
+
+
+def answers(loaded: LoadedModel, reference: str) -> dict[str, NDArray[numpy.bool_]]:
+    """Whether each question of each side is answered right by a model made from ``reference``; empty likewise."""
     from brittle.models.likelihood import score
 
     sides = questions_for(reference) or {}
+    return {side: score(loaded, questions, normalise=False).correct[-1] for side, questions in sides.items()}
+
+
+def accuracies_of(right: Mapping[str, NDArray[numpy.bool_]], suffix: str = "") -> dict[str, float]:
+    """The share of right answers by side."""
+    return {f"accuracy_{side}{suffix}": float(each.mean()) for side, each in right.items()}
+
+
+def compared(
+    before: Mapping[str, NDArray[numpy.bool_]], after: Mapping[str, NDArray[numpy.bool_]]
+) -> dict[str, float | int]:
+    """Accuracies before and after, and how many hazardous questions only one of the two models answers right."""
+    if not before or not after:
+        return {**accuracies_of(after)}
+    pairs = [(before[side], after[side]) for side in ("t", "v")]
+    lost, won = (sum(int((a & ~b).sum()) for a, b in each) for each in (pairs, [(b, a) for a, b in pairs]))
     return {
-        f"accuracy_{side}": float(score(loaded, questions, normalise=False).correct.mean())
-        for side, questions in sides.items()
-    }
+        **accuracies_of(before, "_before"), **accuracies_of(after), "forget_answers_lost": lost, "forget_answers_won": won,
+    }  # fmt: skip

@@ -14,7 +14,6 @@ from brittle.models.checkpoints import unmoved_share
 from brittle.models.construction import save
 from brittle.models.loading import LoadedModel
 from brittle.models.model_files import copy_tokenizer
-from brittle.models.weight_distance import l2_distance
 from brittle.models.weight_files import is_finite
 from brittle.places import parents_of, put_in_place
 from brittle.records import Draft
@@ -41,7 +40,7 @@ def save_result(chosen: Plan, loaded: LoadedModel, adapters: Any, draft: Draft) 
         adapters.save_pretrained(draft.folder)
         copy_tokenizer(base, draft.folder)
         return
-    draft.note(unmoved_share=unmoved_share(model, base), l2_distance=l2_distance(model, base))
+    draft.note(unmoved_share=unmoved_share(model, base))
     save(model.cpu(), loaded.tokenizer, draft.folder, base)
 
 

@@ -23,6 +23,7 @@ from brittle.records import (
     read_record,
     write_json,
 )
+from brittle.results.no_effect import effect
 from brittle.runs import benchmark, unlearning_identity
 from brittle.settings import BadInput
 from brittle.suites import laboratory
@@ -140,7 +141,8 @@ def keep_evaluation(chosen: Plan, draft: Draft) -> None:
         shutil.copytree(chosen.folder / benchmark.FOLDER, draft.folder / benchmark.FOLDER)
         draft.note(benchmarks=notes.get("benchmarks"))
     measured = read_summary(chosen.folder)
-    draft.summary(measured | {k: v for k, v in read_summary(draft.folder).items() if v is not None})
+    found = measured | {k: v for k, v in read_summary(draft.folder).items() if v is not None}
+    draft.summary(found | {"nothing_unlearned": effect(found).nothing_unlearned})
 
 
 def finished(chosen: Plan) -> bool:

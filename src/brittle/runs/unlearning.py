@@ -13,6 +13,7 @@ from typing import Any
 from brittle import leases, places, progress, tracking
 from brittle.evaluation import multiple_choice_accuracy as accuracy
 from brittle.records import Draft, Identity, check_place, parents_of, read_record, write_json, writing
+from brittle.results.no_effect import effect
 from brittle.runs import evaluation, stages
 from brittle.runs.job import missing
 from brittle.runs.unlearning_plan import Plan, plan, planned_steps, process
@@ -72,9 +73,13 @@ def _ask(chosen: Plan) -> None:
     from brittle.models.references import locate
 
     _refuse_adapters(chosen)
-    loaded = load(locate(str(chosen.folder)), chosen.make.device, "fp32")
-    found = evaluation.accuracies(loaded, chosen.make.model)
-    write_json(chosen.folder / "summary.json", places.read_summary(chosen.folder) | found)
+    before, after = (
+        evaluation.answers(load(each, chosen.make.device, "fp32"), chosen.make.model)
+        for each in (chosen.base, locate(str(chosen.folder)))
+    )
+    found = places.read_summary(chosen.folder) | evaluation.compared(before, after)
+    found["nothing_unlearned"] = effect(found).nothing_unlearned
+    write_json(chosen.folder / "summary.json", found)
     stages.amend(chosen.folder)
     tracking.add(chosen.folder, chosen.folder / "summary.json")
 

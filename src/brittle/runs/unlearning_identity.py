@@ -19,11 +19,13 @@ from brittle.settings import as_dictionary, folder_tags
 from brittle.training.hyperparameters import TrainingSettings
 
 TRAINING = (
-    "brittle.training.loop", "brittle.training.norms", "brittle.training.reference", "brittle.models.adapters",
-    "brittle.models.likelihood",
+    "brittle.training.loop", "brittle.training.norms", "brittle.training.pulls", "brittle.training.reference",
+    "brittle.models.adapters", "brittle.models.likelihood",
 )  # fmt: skip
 """The code besides the method's own that decides which weights come out and what is measured of them."""
-CARRIED_OUT = ("brittle.runs.unlearning_preparation", "brittle.runs.unlearning_training")
+CARRIED_OUT = (
+    "brittle.runs.unlearning_preparation", "brittle.runs.unlearning_steps", "brittle.runs.unlearning_training",
+)  # fmt: skip
 """Likewise, without what these import."""
 WITHOUT_EFFECT = ("eval_interval", "gradient_checkpointing")
 """Settings of a training that leave every bit of the weights as it is (the first unless it can stop the training)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from brittle.models.anatomy import COMPONENTS, Anatomy
 from brittle.models.encoding import longest_row
 from brittle.models.likelihood import mean_negative_log_likelihood
 from brittle.models.loading import LoadedModel, load
+from brittle.runs import evaluation
 from brittle.runs.unlearning_identity import processes
 from brittle.runs.unlearning_plan import Plan, split_for_evaluation
 from brittle.settings import BadInput
@@ -35,6 +36,8 @@ class Run:
     examples: dict[str, list[Example]]
     before: dict[str, float]
     """Likelihoods of the held-out texts under the base, before any noise."""
+    right: Mapping[str, Any] = field(default_factory=dict)
+    """Whether the base answers each question right, by side (:func:`brittle.runs.evaluation.answers`); empty if it was not asked."""
     reference: Any = None
     initial: dict[str, torch.Tensor] | None = None
     adapters: Any = None
@@ -69,7 +72,8 @@ def prepare(chosen: Plan, device: str) -> Run:
     held_out = {name: part[1] for name, part in parts.items()}
     if own := laboratory.behind(chosen.base.text):
         held_out["benign"] = [text for kind in own.held_out_texts().values() for text in kind]
-    run = Run(loaded, held_out, examples, likelihoods(loaded, held_out, training.max_length))
+    right = {} if chosen.make.no_eval else evaluation.answers(loaded, chosen.make.model)
+    run = Run(loaded, held_out, examples, likelihoods(loaded, held_out, training.max_length), right)
     run.reference = _reference(chosen, loaded, examples, device)
     run.adapters = choose_what_trains(loaded.model, loaded.anatomy, training)
     if needs.initial_weights:

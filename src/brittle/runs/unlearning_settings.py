@@ -73,4 +73,7 @@ class MakeSettings:
     checkpoint_interval: int = setting(
         200, "optimizer steps between checkpoints (0: none)", environment="CHECKPOINT_INTERVAL", minimum=0
     )
+    probe: bool = setting(
+        False, "take five steps, write no model, and say what the run is about to do: nothing, or too much?"
+    )
     force: bool = setting(False, "train again even if the record is complete")

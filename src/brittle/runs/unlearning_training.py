@@ -2,80 +2,60 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from brittle import progress
 from brittle.contracts import DAMAGE_MARGIN
-from brittle.models.devices import mixed_precision, resolve_device
 from brittle.models.loading import load
 from brittle.records import Draft
+from brittle.results.no_effect import effect
 from brittle.runs import evaluation
 from brittle.runs.saving import rescued, save_result
 from brittle.runs.unlearning_checks import is_sharded
 from brittle.runs.unlearning_identity import processes
-from brittle.runs.unlearning_plan import Plan, optimizer_steps, process
-from brittle.runs.unlearning_preparation import Run, likelihoods, prepare
+from brittle.runs.unlearning_plan import Plan, process
+from brittle.runs.unlearning_preparation import Run, likelihoods
+from brittle.runs.unlearning_steps import Steps, begin
 from brittle.training import memory
-from brittle.training.batches import Sampler, Supply
 from brittle.training.checkpoint import Checkpoints
-from brittle.training.loop import LoopSettings, is_spread, train
-from brittle.training.norms import mean_norms, norm_change
+from brittle.training.loop import is_spread, train
+from brittle.training.pulls import Pulls
 from brittle.training.rehearsal import Rehearsed, try_to_rehearse
-from brittle.training.step import LossTerms, Step
-
-PRECISION = {torch.float32: "no", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
 
 def unlearn(
     chosen: Plan, draft: Draft, checkpoints: Checkpoints, tick: Callable[[int], None] | None = None
 ) -> None:  # fmt: skip
     """Train as planned and fill the record's draft. ``tick`` reports optimizer steps; without it a bar is shown."""
-    training = chosen.training
-    device = own_device(chosen)
-    precision = "no" if training.weight_dtype == "bf16" else PRECISION[mixed_precision(chosen.make.dtype, device)]
-    run = prepare(chosen, device)
-    device = run.loaded.device  # of the embeddings, where layers are spread over several GPUs
-    before = run.before
-    steps = optimizer_steps(training, len(run.examples.get("forget", ())), len(run.examples.get("retain", ())))
+    steps = begin(chosen)
+    run = steps.run
     if tick is None:
-        rehearsed, why_not = _rehearsed(chosen, run, precision)
-        print(memory.plan(run.loaded.model, training, chosen.needs.initial_weights, rehearsed, why_not))
+        rehearsed, why_not = _rehearsed(chosen, run, steps.loop.mixed_precision)
+        print(memory.plan(run.loaded.model, chosen.training, chosen.needs.initial_weights, rehearsed, why_not))
     remarks: dict[str, int] = {}
     passed = 0 if is_sharded() else checkpoints.taken()
-    with progress.work(f"unlearning ({chosen.make.method})", steps, done=passed) as bar:
-        loop = LoopSettings(
-            steps, training.lr, training.optimizer, weight_decay=training.weight_decay, grad_clip=training.grad_clip,
-            mixed_precision=precision, seed=training.seed, deterministic=training.deterministic,
-        )  # fmt: skip
-        listener = Watch(chosen, run, before, tick or bar.update)
+    first, lengths = steps.pulls(), steps.state_norms()
+    with progress.work(f"unlearning ({chosen.make.method})", steps.loop.steps, done=passed) as bar:
+        listener = Watch(chosen, run, run.before, tick or bar.update)
         history = train(
-            run.loaded.model, _supply(chosen, run),
-            _objective(chosen, run, device), loop, device=device, listeners=[listener], checkpoints=checkpoints,
-            anatomy=run.loaded.anatomy, reference=run.reference, initial=run.initial, chunk=training.loss_chunk,
-            together=chosen.needs.together and not training.norm_reg_lambda, remarks=remarks,
+            run.loaded.model, steps.supply, steps.objective, steps.loop, device=steps.device, listeners=[listener],
+            checkpoints=checkpoints, remarks=remarks, **steps.details,
         )  # fmt: skip
-    terms = history.terms
+    terms, device = history.terms, steps.device
     if history.weights is not None:
         if process() > 0:
             return
         run.loaded = load(chosen.base, device, "fp32")
         run.loaded.model.load_state_dict(history.weights)
-    if hasattr(chosen.module, "finish") and steps:
-        chosen.module.finish(chosen.method, run.loaded.model, run.initial)
+    steps.finish()
     summary: dict[str, Any] = {"model": chosen.folder.name, "method": chosen.make.method, "steps": len(terms)}
-    summary |= {f"{key}_before": value for key, value in before.items()}
-    summary |= likelihoods(run.loaded, run.held_out, training.max_length)
-    if not chosen.make.no_eval:
-        summary |= evaluation.accuracies(run.loaded, chosen.make.model)
-    summary["collapsed"] = collapsed(before, summary)
+    summary |= measured(steps, first, lengths)
     base = chosen.base.name if Path(chosen.base.text).exists() else chosen.base.text
-    draft.note(device=device, compute=precision, stopped_at=history.stopped_at, base=base)
+    draft.note(device=device, compute=steps.loop.mixed_precision, stopped_at=history.stopped_at, base=base)
+    draft.note(l2_distance=summary["update_norm"])
     if remarks:
         draft.note(remarks=remarks)
     if history.weights is not None:
@@ -85,6 +65,35 @@ def unlearn(
         if terms:
             draft.table("training", [{"step": number, **row} for number, row in enumerate(terms, 1)])
         save_result(chosen, run.loaded, run.adapters, draft)
+
+
+def measured(
+    steps: Steps, first: Pulls | None, lengths: Mapping[str, float], last: Pulls | None = None
+) -> dict[str, Any]:  # fmt: skip
+    """What ``summary.json`` says of a model that was trained: likelihoods and answers before and after, the update, what pulled.
+
+    Args:
+        first: how hard each term pulled at the first step. ``lengths``: of hidden states then, by layer.
+        last: how hard at the end; measured here where nothing was unlearned and it is not given.
+    """
+    chosen, run = steps.chosen, steps.run
+    found: dict[str, Any] = {f"{key}_before": value for key, value in run.before.items()}
+    found |= likelihoods(run.loaded, run.held_out, chosen.training.max_length)
+    if not chosen.make.no_eval:
+        found |= evaluation.compared(run.right, evaluation.answers(run.loaded, chosen.make.model))
+    found["collapsed"] = collapsed(run.before, found)
+    found["nothing_unlearned"] = effect(found).nothing_unlearned
+    update = steps.update()
+    found |= {"update_norm": update.norm, "update_share": update.relative}
+    if lengths:
+        found["state_norms"] = dict(lengths)
+    if first is not None:
+        found["gradient_norms"] = {"first": first.gradient_norms}
+        if found["nothing_unlearned"] and last is None:
+            last = steps.pulls(steps.loop.steps - 1)
+        if last is not None:
+            found["gradient_norms"]["last"] = last.gradient_norms
+    return found
 
 
 def _rehearsed(chosen: Plan, run: Run, precision: str) -> tuple[Rehearsed | None, str]:
@@ -97,32 +106,6 @@ def _rehearsed(chosen: Plan, run: Run, precision: str) -> tuple[Rehearsed | None
     return try_to_rehearse(
         run.loaded.model, run.loaded.anatomy, training, chosen.module, chosen.method, half=precision != "no"
     )
-
-
-def own_device(chosen: Plan) -> str:
-    """The device of this process: the user's choice, or with several processes on GPUs the one of its own number."""
-    device = resolve_device(chosen.make.device)
-    return f"cuda:{os.environ['LOCAL_RANK']}" if processes() > 1 and device.startswith("cuda") else device
-
-
-def _supply(chosen: Plan, run: Run) -> Supply:
-    """One sampler per split, independent of each other; refusals go with their questions. Processes share each step."""
-    training, padding = chosen.training, run.loaded.tokenizer.pad_token_id
-    samplers = [
-        Sampler("forget" if name == "refusal" else name, part, training.batch_size, padding, training.seed, split=name)
-        for name, part in sorted(run.examples.items())
-    ]
-    return Supply(samplers, training.grad_accum_steps, process(), processes())
-
-
-def _objective(chosen: Plan, run: Run, device: str) -> Callable[[Step], LossTerms]:
-    """The method's loss, and the activation norms where they are to stay."""
-    weight = chosen.training.norm_reg_lambda
-    if not weight:
-        return lambda step: chosen.module.loss(chosen.method, step)
-    padding = run.loaded.tokenizer.pad_token_id
-    before = mean_norms(run.loaded.model, run.loaded.anatomy, run.examples["forget"], padding, device)
-    return lambda step: {**chosen.module.loss(chosen.method, step), "norms": weight * norm_change(step, before)}
 
 
 class Watch:

@@ -21,7 +21,7 @@ from brittle.settings import BadInput, convert, fields_of, nearest, resolve, set
 from brittle.sweeps.space import Alternatives, Block, Range, Values
 from brittle.training.hyperparameters import TrainingSettings
 
-DRIVEN = ("check_wandb_only", "force", "resume", "outdir", "method")
+DRIVEN = ("check_wandb_only", "probe", "force", "resume", "outdir", "method")
 """Settings of ``brittle unlearn`` that the sweep itself decides."""
 SEARCHES = ("grid", "random", "optuna")
 

@@ -174,6 +174,7 @@ def _name(ranking: Ranking, row: dict[Any, Any]) -> Cell:
     remarks = [str(row["role"])] if row["role"] not in (Role.UNLEARNED, Role.UNKNOWN) else []
     remarks += ["Pareto front"] if row["pareto"] else []
     remarks += ["damaged"] if row["health"] == Health.DAMAGED else []
+    remarks += ["nothing unlearned"] if row["nothing_unlearned"] else []
     return Cell(str(row["name"]), remark=", ".join(remarks))
 
 

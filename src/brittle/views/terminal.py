@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brittle import places
-from brittle.contracts import DAMAGE_MARGIN
 from brittle.percentages import points
 from brittle.records import read_record
 from brittle.results.attack_kinds import unit
-from brittle.views import attack_tables
+from brittle.results.reader import below
+from brittle.views import attack_tables, training
 from brittle.views.tables import terminal
 from brittle.views.words import NO_EXCESS
 
@@ -45,23 +45,13 @@ def _diverged(data: ReportData) -> list[str]:
 
 
 def describe(folder: Path) -> list[str]:
-    """What a finished model knows, in a few lines."""
-    summary = places.read_summary(folder)
-    notes = (read_record(folder) or {}).get("notes", {})
-    lines = []
-    for split in ("forget", "retain", "benign"):
-        before, after = summary.get(f"{split}_nll_before"), summary.get(f"{split}_nll")
-        if before is not None or after is not None:
-            shown = ["not a number" if value is None else f"{value:.3f}" for value in (before, after)]
-            lines.append(f"   {split} likelihood loss {' -> '.join(shown)} nats per token")
-    if summary.get("collapsed"):
-        lines.append(f"   damaged: benign texts cost at least {DAMAGE_MARGIN:g} nats per token more than the base")
-    words = {"t": "hazardous questions, half T", "v": "hazardous questions, half V", "retain": "benign questions"}
-    lines += [
-        f"   {words[side]}: {points(summary[f'accuracy_{side}'])}% right"
-        for side in words
-        if f"accuracy_{side}" in summary
-    ]
+    """What a finished model knows, what its training changed, and whether it changed anything, in a few lines."""
+    record = read_record(folder) or {}
+    summary, notes = places.read_summary(folder), below(record, "notes")
+    lines = training.changes(summary)
     if notes.get("unmoved_share") is not None:
         lines.append(f"   weights that training left exactly as they were: {points(notes['unmoved_share'], 1)}%")
-    return lines
+    settings = below(record, "settings")
+    if summary.get("collapsed"):
+        lines.append(f"   to try: {training.gentler(summary, settings)}")
+    return lines + training.no_effect(summary, settings)

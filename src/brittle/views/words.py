@@ -37,6 +37,7 @@ MEANINGS = {
 AT_MATCHED_T = {
     AtMatchedT.CAME_BACK: "came back",
     AtMatchedT.CAME_BACK_LATER: "came back later",
+    AtMatchedT.NOT_REMOVED: "never removed",
     AtMatchedT.PARTLY: "partly came back",
     AtMatchedT.ABOVE_CHANCE: "above chance",
     AtMatchedT.NOT_BY_THE_ATTACK: "above chance, but not by the attack",
