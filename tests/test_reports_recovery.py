@@ -183,12 +183,21 @@ def test_positions_are_permuted_where_questions_share_no_answers() -> None:
 
 def test_verdicts_need_a_control_that_is_not_above_chance() -> None:
     knows, blind = questions(lambda generator, choices, correct: correct), questions(guess)
-    curve = {"b": (1.0, "base"), "f": (0.25, "filtered"), "u": (1.0, "unlearned"), "w": (0.25, "unlearned")}
-    table = pandas.DataFrame([row for name, (v, role) in curve.items() for row in points(name, role, [[(0, 1.0, v)]])])
-    held = {"b": knows, "f": blind, "u": knows, "w": blind}
-    answers = pandas.concat([part.assign(model=name, step=0, side="v") for name, part in held.items()])
-    base, filtered, back, gone = matched(table, answers)
+    curve = {
+        "b": (1.0, "base"),
+        "f": (0.25, "filtered"),
+        "u": (1.0, "unlearned"),
+        "w": (0.25, "unlearned"),
+        "n": (1.0, "unlearned"),
+    }
+    hidden = {name: [(0, 0.25, 0.25)] for name in "fuw"} | {name: [(0, 1.0, 1.0)] for name in "bn"}
+    rows = [row for name, (v, role) in curve.items() for row in points(name, role, [[*hidden[name], (10, 1.0, v)]])]
+    table, learned = pandas.DataFrame(rows), {name: 10 * (name in "fuw") for name in curve}
+    held = {"b": knows, "f": blind, "u": knows, "w": blind, "n": knows}
+    answers = pandas.concat([part.assign(model=name, step=learned[name], side="v") for name, part in held.items()])
+    base, filtered, back, gone, never = matched(table, answers)
     assert verdict(base, filtered) == "reference that never lost V"
+    assert verdict(never, filtered) == "never removed"
     assert (verdict(back, filtered), verdict(gone, filtered)) == ("came back", "not above chance")
     assert verdict(back, None) == "above chance, no control"
     assert verdict(back, back) == "no verdict: the control is above chance too"
