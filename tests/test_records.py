@@ -364,6 +364,18 @@ def test_the_lease_of_an_ended_process_is_taken_over_and_a_living_one_of_another
     assert is_complete(folder, OLD) and contents(folder.parent) == ["bread"]
 
 
+def test_who_waits_says_for_whom_also_where_the_lease_was_begun_this_moment(tmp_path, monkeypatch, capsys) -> None:
+    lease = tmp_path / ".bread.lease"
+    lease.touch()  # made, and not yet written
+    holder = {"host": leases.host(), "name": "oven", "process": os.getpid(), "started": leases.started(os.getpid())}
+    rounds = iter([lambda: lease.write_text(json.dumps(holder)), lambda: None, lease.unlink])
+    monkeypatch.setattr(leases.time, "sleep", lambda _: next(rounds)())
+    with leases.held(tmp_path / "bread", wait=True):
+        pass
+    said = capsys.readouterr().err
+    assert said.count("waiting for") == 1 and f"waiting for process {os.getpid()} on oven" in said
+
+
 def test_who_may_wait_gets_the_lease_when_it_is_free(tmp_path, capsys) -> None:
     got = []
 

@@ -80,7 +80,7 @@ def is_held(place: Path) -> bool:
 
 def _take(path: Path, place: Path, wait: bool) -> str:
     own = json.dumps({"host": host(), "name": platform.node(), "process": os.getpid(), "started": started(os.getpid())})
-    told = False
+    told, looked = False, False
     while True:
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
@@ -92,9 +92,10 @@ def _take(path: Path, place: Path, wait: bool) -> str:
             who = _words(content)
             if not wait:
                 raise Busy(f"{place} is being written by {who}; wait for it to end, or name another place") from None
-            if not told:
+            if not told and (content or looked):  # a lease that was begun this moment does not yet say whose it is
                 progress.say(f"waiting for {who}, which makes {place}")
-            told = True
+                told = True
+            looked = True
             time.sleep(0.5)
             continue
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
