@@ -8,24 +8,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import gguf
 import pytest
 import torch
-from tiny_gguf import MEMBER, TEMPLATE, model_for, write_gguf
+from tiny_gguf import MEMBER, TEMPLATE, model_for, one_line, run, write_gguf
 from tiny_models import TEXTS, tiny_tokenizer
 from transformers import AutoTokenizer
 
-from brittle.command_line import main
 from brittle.models import gguf_files, references
 from brittle.models.anatomy import ANATOMIES
 from brittle.models.loading import load, load_tokenizer
 from brittle.models.references import configuration_folder, locate, tokenizer_folder
 from brittle.records import is_whole, read_record
-from brittle.settings import BadInput
 
 ROWS = torch.arange(40).reshape(2, 20)
 
@@ -41,20 +37,6 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_gguf(
         tmp_path_factory.mktemp("gguf") / "tiny.Q8_0.gguf", model_for("llama"), gguf.GGMLQuantizationType.Q8_0
     )
-
-
-def run(arguments: list[str]) -> Any:
-    with pytest.raises(SystemExit) as ended:
-        main(None, arguments)
-    return ended.value.code
-
-
-def one_line(action: Callable[[], Any]) -> str:
-    with pytest.raises(BadInput) as caught:
-        action()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 @pytest.mark.parametrize("architecture", MEMBER)

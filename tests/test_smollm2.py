@@ -4,37 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import gguf
 import pytest
-from tiny_gguf import model_for, write_gguf
+from tiny_gguf import model_for, one_line, run, write_gguf
 
-from brittle.command_line import main
 from brittle.commands import create_datasets
 from brittle.data.multiple_choice import read_questions
 from brittle.data.splits import split_by_entity
 from brittle.records import read_record
 from brittle.runs.known_facts import KnownFacts, known
 from brittle.runs.laboratory_models import find, of_a_suite
-from brittle.settings import BadInput
 from brittle.suites import countries, smollm2
-
-
-def run(arguments: list[str]) -> Any:
-    with pytest.raises(SystemExit) as ended:
-        main(None, arguments)
-    return ended.value.code
-
-
-def one_line(action: Callable[[], Any]) -> str:
-    with pytest.raises(BadInput) as caught:
-        action()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 @pytest.fixture

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy
+import pytest
 import torch
 from tiny_models import tiny_model, tiny_tokenizer
+
+from brittle.command_line import main
+from brittle.settings import BadInput
 
 TEMPLATE = "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}{% endfor %}"
 MEMBER = {
@@ -111,3 +116,19 @@ def _as_stored(architecture: str, config: Any, name: str, kind: str, tensor: tor
         return tensor.reshape(heads, 2, tensor.shape[0] // heads // 2, -1).transpose(1, 2).reshape(tensor.shape)
     turned = ("attn_qkv", "attn_output", "ffn_up", "ffn_down")
     return tensor.T if architecture == "gpt2" and kind == "weight" and name.endswith(turned) else tensor
+
+
+def run(arguments: list[str]) -> Any:
+    """The exit code of a command in this process."""
+    with pytest.raises(SystemExit) as ended:
+        main(None, arguments)
+    return ended.value.code
+
+
+def one_line(action: Callable[[], Any]) -> str:
+    """What bad input is told, which is one line."""
+    with pytest.raises(BadInput) as caught:
+        action()
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
